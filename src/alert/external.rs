@@ -1,0 +1,101 @@
+//! The alerts of other systems: they say themselves when they fire and when they are over, and are forgotten when they say
+//! nothing any more.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::alert::{Alert, Change, Texts, Transition, entity_of, env_of};
+use crate::words::event::ExternalAlert;
+use crate::words::fingerprint::Fingerprint;
+use crate::words::time::TimestampMs;
+
+/// The firing alerts of other systems.
+#[derive(Clone, Debug)]
+pub struct ExternalAlerts {
+    expiry_ms: i64,
+    firing: BTreeMap<Fingerprint, Heard>,
+}
+
+#[derive(Clone, Debug)]
+struct Heard {
+    alert: Arc<Alert>,
+    last_at: TimestampMs,
+}
+
+impl ExternalAlerts {
+    /// No alerts. One that is not heard of for `expiry_ms` is taken for resolved, as Alertmanager does after its
+    /// `resolve_timeout`.
+    pub fn new(expiry_ms: i64) -> Self {
+        Self { expiry_ms, firing: BTreeMap::new() }
+    }
+
+    /// How many fire now.
+    pub fn firing(&self) -> usize {
+        self.firing.len()
+    }
+
+    /// Another system spoke.
+    pub fn hear(&mut self, said: &ExternalAlert) -> Option<Transition> {
+        let fingerprint = Fingerprint::new(&said.name, &said.labels);
+        if !said.firing {
+            let heard = self.firing.remove(&fingerprint)?;
+            return Some(resolved(&heard.alert, said.ts.max(heard.alert.started_at)));
+        }
+        match self.firing.get_mut(&fingerprint) {
+            Some(heard) => {
+                heard.last_at = heard.last_at.max(said.ts);
+                if said.severity <= heard.alert.severity {
+                    return None;
+                }
+                heard.alert = Arc::new(Alert { severity: said.severity, texts: texts_of(said), ..heard.alert.as_ref().clone() });
+                Some(Transition { change: Change::Escalated, alert: Arc::clone(&heard.alert) })
+            }
+            None => {
+                let alert = Arc::new(Alert {
+                    fingerprint,
+                    rule: said.name.as_str().into(),
+                    severity: said.severity,
+                    env: env_of(&said.labels),
+                    entity: entity_of(&said.labels, None),
+                    labels: said.labels.clone(),
+                    value: 1.0,
+                    started_at: said.ts,
+                    fired_at: said.ts,
+                    ended_at: None,
+                    texts: texts_of(said),
+                });
+                self.firing.insert(fingerprint, Heard { alert: Arc::clone(&alert), last_at: said.ts });
+                Some(Transition { change: Change::Fired, alert })
+            }
+        }
+    }
+
+    /// When the next alert expires if nothing is heard of it.
+    pub fn next_expiry(&self) -> Option<TimestampMs> {
+        self.firing.values().map(|heard| heard.last_at + self.expiry_ms).min()
+    }
+
+    /// Resolves the alerts that expire at or before `at`.
+    pub fn expire(&mut self, at: TimestampMs) -> Vec<Transition> {
+        let expiry_ms = self.expiry_ms;
+        let over: Vec<Fingerprint> = self
+            .firing
+            .iter()
+            .filter(|(_, heard)| heard.last_at + expiry_ms <= at)
+            .map(|(fingerprint, _)| *fingerprint)
+            .collect();
+        over.iter()
+            .filter_map(|fingerprint| self.firing.remove(fingerprint))
+            .map(|heard| resolved(&heard.alert, heard.last_at + expiry_ms))
+            .collect()
+    }
+}
+
+fn resolved(alert: &Alert, at: TimestampMs) -> Transition {
+    Transition { change: Change::Resolved, alert: Arc::new(Alert { ended_at: Some(at), ..alert.clone() }) }
+}
+
+fn texts_of(said: &ExternalAlert) -> Texts {
+    let summary = said.summary.clone().unwrap_or_else(|| said.name.clone());
+    Texts { summary: Some(summary), description: None, runbook: said.runbook.clone() }
+}

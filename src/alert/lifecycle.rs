@@ -1,0 +1,184 @@
+//! The life of one rule's alerts: pending, firing, resolved.
+//!
+//! Prometheus's semantics of `for` and `keep_firing_for` (rules/alerting.go): an alert fires at the first evaluation at least
+//! `for` after its first breach; a pending alert that misses one evaluation is forgotten; a firing one that misses goes on for
+//! `keep_firing_for`, counted from the first evaluation that missed. Unlike there, a rule that breaches more than its limit
+//! keeps the first alerts and counts the rest, and a severity never falls while the alert fires.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::alert::{Alert, Change, Texts, Transition, entity_of, env_of};
+use crate::rule::output::Breach;
+use crate::words::fingerprint::Fingerprint;
+use crate::words::limits::ALERTS_PER_RULE_MAX;
+use crate::words::severity::Severity;
+use crate::words::time::TimestampMs;
+
+/// What a rule's author set for its alerts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertPolicy {
+    /// The rule's name.
+    pub rule: Arc<str>,
+    /// Of breaches that bring none of their own.
+    pub severity: Severity,
+    /// The label that names the entity, where the author named one.
+    pub entity: Option<String>,
+    /// How long a breach must last.
+    pub for_ms: i64,
+    /// How long an alert fires on after its last breach.
+    pub keep_firing_for_ms: i64,
+    /// Alerts held at once.
+    pub alerts_max: usize,
+}
+
+impl AlertPolicy {
+    /// A policy with the usual limit.
+    pub fn new(rule: &str, severity: Severity) -> Self {
+        Self { rule: rule.into(), severity, entity: None, for_ms: 0, keep_firing_for_ms: 0, alerts_max: ALERTS_PER_RULE_MAX }
+    }
+}
+
+/// The alerts of one rule.
+#[derive(Clone, Debug)]
+pub struct RuleAlerts {
+    policy: AlertPolicy,
+    alerts: BTreeMap<Fingerprint, State>,
+    counts: AlertCounts,
+}
+
+/// What could not become an alert, and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AlertCounts {
+    /// Breaches over the rule's limit of alerts.
+    pub over_limit: u64,
+    /// Breaches whose label set an earlier row of the same evaluation had.
+    pub same_labels: u64,
+    /// Rows whose `severity` is no severity; the rule's own was taken.
+    pub bad_severity: u64,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Pending { since: TimestampMs },
+    Firing { alert: Arc<Alert>, missing_since: Option<TimestampMs> },
+}
+
+impl RuleAlerts {
+    /// A rule without alerts.
+    pub fn new(policy: AlertPolicy) -> Self {
+        Self { policy, alerts: BTreeMap::new(), counts: AlertCounts::default() }
+    }
+
+    /// How many alerts are pending and how many are firing.
+    pub fn census(&self) -> (usize, usize) {
+        let firing = self.alerts.values().filter(|state| matches!(state, State::Firing { .. })).count();
+        (self.alerts.len() - firing, firing)
+    }
+
+    /// What could not become an alert so far.
+    pub fn counts(&self) -> AlertCounts {
+        self.counts
+    }
+
+    /// One evaluation: the breaches at `at`, in the order of the result. `texts` writes what an alert says to people. Returns
+    /// what changed, by fingerprint.
+    pub fn evaluate(
+        &mut self,
+        at: TimestampMs,
+        breaches: Vec<Breach>,
+        texts: &dyn Fn(&Breach, Severity) -> Texts,
+    ) -> Vec<Transition> {
+        let mut present: BTreeMap<Fingerprint, Breach> = BTreeMap::new();
+        for breach in breaches {
+            let fingerprint = Fingerprint::new(&self.policy.rule, &breach.labels);
+            if present.contains_key(&fingerprint) {
+                self.counts.same_labels += 1;
+            } else if !self.alerts.contains_key(&fingerprint) && self.alerts.len() >= self.policy.alerts_max {
+                self.counts.over_limit += 1;
+            } else {
+                self.alerts.entry(fingerprint).or_insert(State::Pending { since: at });
+                present.insert(fingerprint, breach);
+            }
+        }
+        let mut transitions = Vec::new();
+        let fingerprints: Vec<Fingerprint> = self.alerts.keys().copied().collect();
+        for fingerprint in fingerprints {
+            let transition = match present.get(&fingerprint) {
+                Some(breach) => self.breached(fingerprint, at, breach, texts),
+                None => self.missed(fingerprint, at),
+            };
+            transitions.extend(transition);
+        }
+        transitions
+    }
+
+    fn breached(
+        &mut self,
+        fingerprint: Fingerprint,
+        at: TimestampMs,
+        breach: &Breach,
+        texts: &dyn Fn(&Breach, Severity) -> Texts,
+    ) -> Option<Transition> {
+        let severity = self.severity_of(breach);
+        let state = self.alerts.get_mut(&fingerprint)?;
+        match state {
+            State::Pending { since } if at - *since < self.policy.for_ms => None,
+            State::Pending { since } => {
+                let alert = Arc::new(Alert {
+                    fingerprint,
+                    rule: Arc::clone(&self.policy.rule),
+                    severity,
+                    env: env_of(&breach.labels),
+                    entity: entity_of(&breach.labels, self.policy.entity.as_deref()),
+                    labels: breach.labels.clone(),
+                    value: breach.value,
+                    started_at: *since,
+                    fired_at: at,
+                    ended_at: None,
+                    texts: texts(breach, severity),
+                });
+                *state = State::Firing { alert: Arc::clone(&alert), missing_since: None };
+                Some(Transition { change: Change::Fired, alert })
+            }
+            State::Firing { alert, missing_since } => {
+                *missing_since = None;
+                let escalated = severity > alert.severity;
+                let mut now = Alert { value: breach.value, severity: severity.max(alert.severity), ..alert.as_ref().clone() };
+                if escalated {
+                    now.texts = texts(breach, severity);
+                }
+                *alert = Arc::new(now);
+                escalated.then(|| Transition { change: Change::Escalated, alert: Arc::clone(alert) })
+            }
+        }
+    }
+
+    fn missed(&mut self, fingerprint: Fingerprint, at: TimestampMs) -> Option<Transition> {
+        match self.alerts.get_mut(&fingerprint)? {
+            State::Pending { .. } => {
+                self.alerts.remove(&fingerprint);
+                None
+            }
+            State::Firing { alert, missing_since } => {
+                if at - *missing_since.get_or_insert(at) < self.policy.keep_firing_for_ms {
+                    return None;
+                }
+                let ended = Arc::new(Alert { ended_at: Some(at), ..alert.as_ref().clone() });
+                self.alerts.remove(&fingerprint);
+                Some(Transition { change: Change::Resolved, alert: ended })
+            }
+        }
+    }
+
+    fn severity_of(&mut self, breach: &Breach) -> Severity {
+        match breach.severity.as_deref().map(str::parse) {
+            Some(Ok(severity)) => severity,
+            Some(Err(_)) => {
+                self.counts.bad_severity += 1;
+                self.policy.severity
+            }
+            None => self.policy.severity,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Floor 2: alerts. The life cycle from breach to pending to firing to resolved ([`lifecycle`]) and the alerts of other systems
+//! ([`external`]), which enter the same life. Pure: no clock, no I/O.
+
+pub mod external;
+pub mod lifecycle;
+
+use std::sync::Arc;
+
+use crate::words::fingerprint::Fingerprint;
+use crate::words::labels::Labels;
+use crate::words::severity::Severity;
+use crate::words::time::TimestampMs;
+
+/// The environment of alerts that name none.
+pub const DEFAULT_ENV: &str = "default";
+
+/// A rule and a label set that once fired.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alert {
+    /// The identity: rule and labels.
+    pub fingerprint: Fingerprint,
+    /// The rule, or what another system calls the alert.
+    pub rule: Arc<str>,
+    /// Never falls while the alert fires.
+    pub severity: Severity,
+    /// The environment, from the `env` label.
+    pub env: Arc<str>,
+    /// The topology node that the alert is about, where the labels name one.
+    pub entity: Option<Arc<str>>,
+    /// The labels.
+    pub labels: Labels,
+    /// The value of the last breach.
+    pub value: f64,
+    /// The tick of the first breach: when it began, not when `for` had passed.
+    pub started_at: TimestampMs,
+    /// When it began to fire.
+    pub fired_at: TimestampMs,
+    /// When it was resolved.
+    pub ended_at: Option<TimestampMs>,
+    /// For a person.
+    pub texts: Texts,
+}
+
+impl Alert {
+    /// Whether it fires now.
+    pub fn is_firing(&self) -> bool {
+        self.ended_at.is_none()
+    }
+
+    /// What the alert is about, for people: the entity, else the rule.
+    pub fn subject(&self) -> &str {
+        self.entity.as_deref().unwrap_or(&self.rule)
+    }
+}
+
+/// What an alert says to people.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Texts {
+    /// One line.
+    pub summary: Option<String>,
+    /// More.
+    pub description: Option<String>,
+    /// Where to read on.
+    pub runbook: Option<String>,
+}
+
+/// What happened to an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// It is over.
+    Resolved,
+    /// It fires at a higher severity than before.
+    Escalated,
+    /// It began to fire.
+    Fired,
+}
+
+/// An alert as it is after a change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transition {
+    /// What happened.
+    pub change: Change,
+    /// The alert now.
+    pub alert: Arc<Alert>,
+}
+
+/// The environment that labels name.
+pub fn env_of(labels: &Labels) -> Arc<str> {
+    labels.get("env").unwrap_or(DEFAULT_ENV).into()
+}
+
+/// The topology node that labels name: the asked-for label, else `service`, else `host`.
+pub fn entity_of(labels: &Labels, asked: Option<&str>) -> Option<Arc<str>> {
+    let value = match asked {
+        Some(label) => labels.get(label),
+        None => labels.get("service").or_else(|| labels.get("host")),
+    };
+    value.map(Arc::from)
+}

@@ -1,0 +1,123 @@
+//! What always rustles: a log disk that flaps around its limit, finished deploys, stray errors in logs, mistyped passwords.
+//!
+//! Owns: everything that nobody should be woken for, and the emission of log lines, scripted ones too.
+
+use super::cue::{Announcement, Signal};
+use super::moment::Moment;
+use super::rng::Rng;
+use super::script::{CHATTER, REMARKS};
+use super::tape::Source;
+use super::topology::{DEVELOPMENT, PRODUCTION, hosts_of};
+
+pub(super) const FLAPPING_HOST: &str = "prod-node-7";
+const MISTYPED_PASSWORDS: f64 = 0.35;
+
+/// Used space of the flapping disk on either side of 90 %; it follows the line of the rule that watches it.
+const BELOW_PERCENT: (f64, f64) = (88.9, 89.5);
+const ABOVE_PERCENT: (f64, f64) = (90.6, 91.5);
+
+/// Log rotation deletes and logs fill: used space changes sides every one to three minutes.
+pub(super) struct FlappingDisk {
+    is_high: bool,
+    flips_at_s: i64,
+}
+
+impl FlappingDisk {
+    pub(super) fn new() -> Self {
+        Self { is_high: false, flips_at_s: 40 }
+    }
+
+    fn used_percent(&mut self, at_s: i64, rng: &mut Rng) -> f64 {
+        if at_s >= self.flips_at_s {
+            self.is_high = !self.is_high;
+            self.flips_at_s = at_s + rng.between_whole(60, 180);
+        }
+        let (low, high) = if self.is_high { ABOVE_PERCENT } else { BELOW_PERCENT };
+        rng.between(low, high)
+    }
+}
+
+/// A service, what it says all day, and what it complains of now and then.
+const VOICES: &[(&str, &str, &str)] = &[
+    ("gateway", "routed request", "client closed connection before the response was sent"),
+    ("auth", "session refreshed", "could not parse user agent"),
+    ("chat", "message stored", "message was longer than the limit and has been refused"),
+    ("payment", "payment recorded", "invoice address is incomplete"),
+    ("agent-orchestrator", "agent turn finished", "tool call returned malformed JSON, asked again"),
+    ("postgres", "checkpoint complete", "duplicate key value violates a unique constraint"),
+    ("ledger-db", "checkpoint complete", "could not serialize access, transaction was rolled back"),
+    ("vector-store", "segment merged", "segment is empty, skipped"),
+    ("log-collector", "file rotated", "line is not UTF-8, skipped"),
+];
+
+pub(super) fn sample(moment: &mut Moment<'_>, disk: &mut FlappingDisk) {
+    if moment.env.name == PRODUCTION {
+        let used = disk.used_percent(moment.at_s, moment.rng);
+        let source = Source { service: None, host: Some(FLAPPING_HOST) };
+        moment.metric("disk_used_percent", used, source, &[("mount", "/var/log")]);
+        mistype_passwords(moment);
+    }
+    for &(service, usual, complaint) in VOICES {
+        let lines = moment.env.logs_per_sample * moment.level(service, Signal::TrafficFactor, 1.0);
+        say(moment, service, "INFO", usual, lines);
+        say(moment, service, "ERROR", complaint, moment.env.stray_errors_per_sample);
+    }
+    for chatter in CHATTER.iter().filter(|chatter| chatter.env == moment.env.name) {
+        let lines = chatter.lines_per_10_s * chatter.span.strength(moment.at_s);
+        say(moment, chatter.service, chatter.severity, chatter.body, lines);
+    }
+    let now = moment.at_s..moment.at_s + moment.env.sampled_every_s;
+    for remark in REMARKS.iter().filter(|remark| remark.env == moment.env.name && now.contains(&remark.at_s)) {
+        say(moment, remark.service, remark.severity, remark.body, 1.0);
+    }
+}
+
+fn say(moment: &mut Moment<'_>, service: &'static str, severity: &str, body: &str, lines: f64) {
+    let replicas = hosts_of(moment.env.name, service);
+    for _ in 0..moment.rng.whole(lines) as usize {
+        let host = moment.rng.pick(&replicas).copied();
+        moment.log(severity, body, Source { service: Some(service), host });
+    }
+}
+
+fn mistype_passwords(moment: &mut Moment<'_>) {
+    if moment.rng.chance(MISTYPED_PASSWORDS) {
+        let address = super::usage::address(moment.rng);
+        let source = Source { service: Some("auth"), host: None };
+        moment.metric("login_attempts", 1.0, source, &[("outcome", "failed"), ("source", &address)]);
+    }
+}
+
+/// Other systems' news that has nothing to do with any outage.
+pub(super) const ANNOUNCEMENTS: &[Announcement] = &[
+    Announcement {
+        env: DEVELOPMENT,
+        service: "gateway",
+        name: "DeployFinished",
+        severity: "info",
+        origin: "ci",
+        summary: "gateway 2026.3.14-dev is out on development",
+        firing_at_s: 3 * 60,
+        resolved_at_s: Some(8 * 60),
+    },
+    Announcement {
+        env: PRODUCTION,
+        service: "log-collector",
+        name: "DeployFinished",
+        severity: "info",
+        origin: "ci",
+        summary: "log-collector 2026.3.13-2 is out on production",
+        firing_at_s: 5 * 60,
+        resolved_at_s: Some(10 * 60),
+    },
+    Announcement {
+        env: PRODUCTION,
+        service: "gateway",
+        name: "CertificateExpiresSoon",
+        severity: "info",
+        origin: "cert-manager",
+        summary: "the certificate of api.talkstudio.example expires in 20 days",
+        firing_at_s: 8 * 60,
+        resolved_at_s: None,
+    },
+];

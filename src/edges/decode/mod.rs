@@ -1,0 +1,164 @@
+//! Messages in, Arrow columns out. Good lines of a bad message still count; a bad line is handed back with its bytes and the
+//! reason, and stops nothing.
+
+pub mod inflate;
+pub mod json;
+pub mod tables;
+
+use std::fmt;
+
+use crate::edges::decode::inflate::{Encoding, inflate};
+use crate::edges::decode::tables::Tables;
+use crate::words::event::{EventBatch, Kind, LabelKeys};
+use crate::words::limits::{EVENT_BYTES_MAX, ROWS_PER_BATCH_MAX};
+use crate::words::time::{EARLIEST_MS, LATEST_MS, TimestampMs, format_rfc3339};
+
+/// Why an event or a message was rejected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The message could not be inflated, or inflates to too much.
+    Inflate(String),
+    /// The line is longer than [`EVENT_BYTES_MAX`].
+    Size(usize),
+    /// The line is no JSON object of the expected shape.
+    Json(String),
+    /// Neither the subject nor a `kind` field says what the event is.
+    Kind(String),
+    /// `ts` is missing, unreadable or out of range.
+    Time(String),
+    /// `ts` lies further ahead of the broker's clock than is allowed.
+    Future(String),
+    /// A field that the kind needs is missing or unusable.
+    Field(String),
+}
+
+impl Reason {
+    /// The name under which it is counted.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Reason::Inflate(_) => "inflate",
+            Reason::Size(_) => "size",
+            Reason::Json(_) => "json",
+            Reason::Kind(_) => "kind",
+            Reason::Time(_) => "time",
+            Reason::Future(_) => "future",
+            Reason::Field(_) => "field",
+        }
+    }
+
+    /// All names.
+    pub const CODES: [&'static str; 7] = ["inflate", "size", "json", "kind", "time", "future", "field"];
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Inflate(why) => write!(f, "cannot be inflated: {why}"),
+            Reason::Size(bytes) => write!(f, "{bytes} bytes in one line, the limit is {EVENT_BYTES_MAX}"),
+            Reason::Json(why) | Reason::Kind(why) | Reason::Time(why) | Reason::Future(why) | Reason::Field(why) => {
+                f.write_str(why)
+            }
+        }
+    }
+}
+
+/// What was not taken in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// The line within the message, from 1; 0 where the whole message is meant.
+    pub line: usize,
+    /// The bytes, untouched.
+    pub bytes: Vec<u8>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What a message says besides its bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MessageInfo {
+    /// The kind of its events, where the subject tells; a `kind` field in an event goes before it.
+    pub kind: Option<Kind>,
+    /// How its bytes are compressed.
+    pub encoding: Encoding,
+    /// When the broker took it, for judging times that lie in the future.
+    pub received_at: Option<TimestampMs>,
+}
+
+/// Decodes messages into batches.
+#[derive(Debug)]
+pub struct Decoder {
+    tables: Tables,
+    future_ms: i64,
+}
+
+impl Decoder {
+    /// A decoder that keeps these labels, and rejects events later than the broker's clock by more than `future_ms`.
+    pub fn new(label_keys: &LabelKeys, future_ms: i64) -> Self {
+        Self { tables: Tables::new(label_keys), future_ms }
+    }
+
+    /// Takes one message in. What is bad goes to `reject`.
+    pub fn message(&mut self, bytes: &[u8], info: MessageInfo, reject: &mut dyn FnMut(Rejected)) {
+        match inflate(bytes, info.encoding) {
+            Ok(inflated) => self.lines(&inflated, info, reject),
+            Err(why) => reject(Rejected { line: 0, bytes: bytes.to_vec(), reason: Reason::Inflate(why) }),
+        }
+        self.tables.end_message();
+    }
+
+    fn lines(&mut self, text: &[u8], info: MessageInfo, reject: &mut dyn FnMut(Rejected)) {
+        for (i, line) in text.split(|byte| *byte == b'\n').enumerate() {
+            let line = line.trim_ascii();
+            if line.is_empty() {
+                continue;
+            }
+            if let Err(reason) = self.event(line, info) {
+                reject(Rejected { line: i + 1, bytes: line.to_vec(), reason });
+            }
+        }
+    }
+
+    fn event(&mut self, line: &[u8], info: MessageInfo) -> Result<(), Reason> {
+        if line.len() > EVENT_BYTES_MAX {
+            return Err(Reason::Size(line.len()));
+        }
+        let mut event = json::parse(line).map_err(|error| Reason::Json(error.to_string()))?;
+        let kind = match (&event.kind, info.kind) {
+            (Some(kind), _) => kind.parse::<Kind>().map_err(|error| Reason::Kind(error.to_string()))?,
+            (None, Some(kind)) => kind,
+            (None, None) => return Err(Reason::Kind("no `kind` field, and the subject names none".into())),
+        };
+        let ts = event.ts.take().ok_or_else(|| Reason::Time("no `ts` field".into()))?.map_err(Reason::Time)?;
+        if ts < EARLIEST_MS {
+            return Err(Reason::Time(format!(
+                "`ts` {ts} lies before 1973: it must be Unix milliseconds, this looks like seconds"
+            )));
+        }
+        if ts > LATEST_MS {
+            return Err(Reason::Time(format!("`ts` {ts} lies after the year 9999: it must be Unix milliseconds")));
+        }
+        if let Some(received_at) = info.received_at.filter(|received_at| ts > received_at + self.future_ms) {
+            return Err(Reason::Future(format!(
+                "`ts` {} lies ahead of the broker's clock, {}",
+                format_rfc3339(ts),
+                format_rfc3339(received_at)
+            )));
+        }
+        self.tables.push(kind, ts, &event)
+    }
+
+    /// Whether enough has been decoded for a batch.
+    pub fn is_full(&self) -> bool {
+        self.tables.rows() >= ROWS_PER_BATCH_MAX
+    }
+
+    /// Whether nothing has been decoded since the last batch.
+    pub fn is_empty(&self) -> bool {
+        self.tables.messages() == 0
+    }
+
+    /// The messages decoded since the last call.
+    pub fn take(&mut self) -> EventBatch {
+        self.tables.take()
+    }
+}

@@ -1,0 +1,4 @@
+//! Files in: recorded events and the topology.
+
+pub mod events;
+pub mod topology;

@@ -1,0 +1,286 @@
+//! Floor 3: the engine, a function of its input. It owns all state, reads no clock and does no I/O: the same messages in the
+//! same order give the same revisions, live, replayed or batched anew.
+//!
+//! Within one step, time moves from message to message. Whenever the watermark passes instants at which something is due (a
+//! rule's tick, another system's alert, a decision), they are handled in order of time, and at one instant: rules by name, then
+//! alerts of others, then the book of incidents once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::common::DataFusionError;
+
+use crate::alert::external::ExternalAlerts;
+use crate::alert::lifecycle::{AlertCounts, AlertPolicy, RuleAlerts};
+use crate::alert::{Texts, Transition};
+use crate::incident::book::{BookCounts, IncidentBook};
+use crate::incident::notify::NotifyParams;
+use crate::incident::{CorrelationParams, Revision};
+use crate::rule::Rule;
+use crate::rule::output::Breach;
+use crate::topology::Topology;
+use crate::window::evaluator::{Evaluator, RuleStats};
+use crate::window::watermark::Watermark;
+use crate::words::event::{EventBatch, ExternalAlert};
+use crate::words::severity::Severity;
+use crate::words::time::TimestampMs;
+
+/// What the engine is set to. Times in milliseconds of event time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EngineParams {
+    /// How much later than the latest event an event may come.
+    pub lateness_ms: i64,
+    /// After how long another system's alert counts as resolved if nothing is heard of it.
+    pub external_expiry_ms: i64,
+    /// How alerts are tied.
+    pub correlation: CorrelationParams,
+    /// When people are told.
+    pub notify: NotifyParams,
+}
+
+impl Default for EngineParams {
+    fn default() -> Self {
+        Self {
+            lateness_ms: 10_000,
+            external_expiry_ms: 4 * 3_600_000,
+            correlation: CorrelationParams::default(),
+            notify: NotifyParams::default(),
+        }
+    }
+}
+
+/// What the engine takes in.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// Messages, decoded.
+    Events(&'a EventBatch),
+    /// Nothing has arrived for this long, and nothing waits to be read.
+    Idle {
+        /// Since the last message.
+        silence_ms: i64,
+    },
+    /// There will be no more messages.
+    End,
+}
+
+/// What the engine has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineStats {
+    /// Events taken in.
+    pub events: u64,
+    /// Messages taken in.
+    pub messages: u64,
+    /// Alerts of other systems that came later than the allowed lateness; they count from when they came.
+    pub late_alerts: u64,
+    /// What became of incidents.
+    pub book: BookCounts,
+}
+
+/// The engine.
+pub struct Engine {
+    watermark: Watermark,
+    evaluator: Evaluator,
+    alerts: Vec<RuleAlerts>,
+    external: ExternalAlerts,
+    /// Alerts of other systems that the watermark has not reached, in order of time, then of what they say.
+    awaited: BTreeMap<(TimestampMs, String), ExternalAlert>,
+    book: IncidentBook,
+    /// The last instant handled.
+    handled: TimestampMs,
+    stats: EngineStats,
+}
+
+impl Engine {
+    /// An engine that has seen nothing.
+    pub fn new(rules: Vec<Rule>, topology: Topology, params: &EngineParams) -> Result<Self, DataFusionError> {
+        let rules: Vec<Arc<Rule>> = rules.into_iter().map(Arc::new).collect();
+        let alerts = rules.iter().map(|rule| RuleAlerts::new(policy_of(rule))).collect();
+        Ok(Self {
+            watermark: Watermark::new(params.lateness_ms),
+            evaluator: Evaluator::new(rules)?,
+            alerts,
+            external: ExternalAlerts::new(params.external_expiry_ms),
+            awaited: BTreeMap::new(),
+            book: IncidentBook::new(params.correlation.clone(), params.notify.clone(), Arc::new(topology)),
+            handled: TimestampMs::MIN,
+            stats: EngineStats::default(),
+        })
+    }
+
+    /// Takes input in and returns what follows from it, in order.
+    pub fn step(&mut self, input: Input<'_>) -> Vec<Revision> {
+        let mut revisions = Vec::new();
+        match input {
+            Input::Events(batch) => self.take_in(batch, &mut revisions),
+            Input::Idle { silence_ms } => {
+                self.watermark.idle(silence_ms);
+                self.advance(&mut revisions);
+            }
+            Input::End => {
+                self.watermark.end();
+                self.advance(&mut revisions);
+            }
+        }
+        revisions
+    }
+
+    fn take_in(&mut self, batch: &EventBatch, revisions: &mut Vec<Revision>) {
+        let mut rows_done = [0; 4];
+        let mut alerts_done = 0;
+        for mark in &batch.messages {
+            for alert in &batch.alerts[alerts_done..mark.alerts_end] {
+                self.await_alert(alert.clone());
+            }
+            alerts_done = mark.alerts_end;
+            self.watermark.message(mark);
+            self.stats.messages += 1;
+            // Rows wait for their batch until time passes something that is due: only then does it matter what was counted in.
+            if self.is_due() {
+                self.evaluator.ingest(batch, rows_done, mark.rows_end);
+                rows_done = mark.rows_end;
+                self.advance(revisions);
+            }
+        }
+        let all = std::array::from_fn(|kind| batch.tables[kind].num_rows());
+        self.evaluator.ingest(batch, rows_done, all);
+        self.stats.events += batch.events() as u64;
+    }
+
+    fn await_alert(&mut self, mut alert: ExternalAlert) {
+        if alert.ts <= self.handled {
+            self.stats.late_alerts += 1;
+            alert.ts = self.handled + 1;
+        }
+        let what = format!("{}{}{}", alert.name, alert.labels, alert.firing);
+        self.awaited.insert((alert.ts, what), alert);
+    }
+
+    fn is_due(&self) -> bool {
+        let Some(now) = self.watermark.now() else { return false };
+        !self.evaluator.started() || self.next_due().is_some_and(|at| at <= now)
+    }
+
+    /// The next instant at which something happens by itself.
+    fn next_due(&self) -> Option<TimestampMs> {
+        self.evaluator.next_tick().into_iter().chain(self.next_due_but_ticks()).min()
+    }
+
+    fn next_due_but_ticks(&self) -> Option<TimestampMs> {
+        let awaited = self.awaited.first_key_value().map(|((at, _), _)| *at);
+        [awaited, self.external.next_expiry(), self.book.wake_at()]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| at.max(self.handled.saturating_add(1)))
+    }
+
+    /// Handles every instant up to the watermark.
+    fn advance(&mut self, revisions: &mut Vec<Revision>) {
+        let Some(now) = self.watermark.now() else { return };
+        if !self.evaluator.started() {
+            self.evaluator.start(now);
+        }
+        while let Some(at) = self.next_due().filter(|at| *at <= now) {
+            if self.is_quiet() {
+                let until = self.next_due_but_ticks().map_or(now, |other| other.min(now));
+                if until > at {
+                    self.evaluator.skip_to(until);
+                    continue;
+                }
+            }
+            self.handle(at, revisions);
+        }
+    }
+
+    /// Whether ticks can change nothing until another event comes: every window is empty and no rule's alert is alive.
+    fn is_quiet(&self) -> bool {
+        let alive = |index: usize, alerts: &RuleAlerts| {
+            let (pending, firing) = alerts.census();
+            pending > 0 || (firing > 0 && self.evaluator.rule(index).plan.is_grouped())
+        };
+        self.evaluator.is_blank() && !self.alerts.iter().enumerate().any(|(index, alerts)| alive(index, alerts))
+    }
+
+    fn handle(&mut self, at: TimestampMs, revisions: &mut Vec<Revision>) {
+        let mut transitions = Vec::new();
+        for index in self.evaluator.due(at) {
+            // A window that ends before the first event has no answer, not even that nothing happened.
+            if self.watermark.min_ts().is_some_and(|first| at > first) {
+                let breaches = self.evaluator.tick(index, at);
+                let rule = self.evaluator.rule(index);
+                transitions
+                    .extend(self.alerts[index].evaluate(at, breaches, &|breach, severity| texts_of(rule, breach, severity)));
+            }
+        }
+        transitions.extend(self.hear(at));
+        transitions.extend(self.external.expire(at));
+        self.handled = at;
+        if !transitions.is_empty() || self.book.wake_at().is_some_and(|wake| wake <= at) {
+            revisions.extend(self.book.apply(at, transitions));
+        }
+    }
+
+    fn hear(&mut self, at: TimestampMs) -> Vec<Transition> {
+        let mut transitions = Vec::new();
+        while let Some(entry) = self.awaited.first_entry().filter(|entry| entry.key().0 <= at) {
+            transitions.extend(self.external.hear(&entry.remove()));
+        }
+        transitions
+    }
+
+    /// How far event time has come.
+    pub fn watermark(&self) -> Option<TimestampMs> {
+        self.watermark.now()
+    }
+
+    /// What it has done so far.
+    pub fn stats(&self) -> EngineStats {
+        EngineStats { book: self.book.counts(), ..self.stats }
+    }
+
+    /// Incidents open now.
+    pub fn open_incidents(&self) -> usize {
+        self.book.open()
+    }
+
+    /// Alerts pending and firing now, other systems' among the latter.
+    pub fn alert_census(&self) -> (usize, usize) {
+        let mine = self.alerts.iter().map(RuleAlerts::census).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        (mine.0, mine.1 + self.external.firing())
+    }
+
+    /// Groups, panes and bytes in all windows now.
+    pub fn window_size(&self) -> (usize, usize, usize) {
+        self.evaluator.size()
+    }
+
+    /// Each rule with what it has done and what could not become an alert.
+    pub fn rules(&self) -> impl Iterator<Item = (&Rule, RuleStats, AlertCounts)> {
+        (0..self.evaluator.len())
+            .map(|index| (self.evaluator.rule(index).as_ref(), self.evaluator.stats(index), self.alerts[index].counts()))
+    }
+
+    /// The evaluator, for `explain`.
+    pub fn evaluator(&self) -> &Evaluator {
+        &self.evaluator
+    }
+}
+
+fn policy_of(rule: &Rule) -> AlertPolicy {
+    let front = &rule.front;
+    AlertPolicy {
+        entity: front.entity.clone(),
+        for_ms: front.for_ms,
+        keep_firing_for_ms: front.keep_firing_for_ms,
+        ..AlertPolicy::new(&front.rule, front.severity)
+    }
+}
+
+fn texts_of(rule: &Rule, breach: &Breach, severity: Severity) -> Texts {
+    let row = rule.templates.row(breach, severity.as_str());
+    Texts {
+        summary: rule.templates.summary(&row),
+        description: rule.templates.description(&row),
+        runbook: rule.front.runbook.clone(),
+    }
+}

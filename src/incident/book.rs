@@ -1,0 +1,444 @@
+//! The book of incidents: takes what happened to alerts, keeps which incident each belongs to, and yields revisions.
+//!
+//! One owner, one thread, no clock: `apply` at an instant, in the order of instants.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::alert::{Alert, Change, Transition};
+use crate::incident::notify::{Facts, NotifyParams, NotifyState};
+use crate::incident::relate::{Context, Direction, Surroundings, Tie, tie};
+use crate::incident::{Candidate, CorrelationParams, IncidentId, Link, Revision, RevisionChange, Status, rank};
+use crate::topology::Topology;
+use crate::words::fingerprint::Fingerprint;
+use crate::words::limits::{ALERTS_PER_INCIDENT_MAX, LINKS_PER_INCIDENT_MAX};
+use crate::words::severity::Severity;
+use crate::words::time::TimestampMs;
+
+/// All incidents that are open or may still reopen.
+pub struct IncidentBook {
+    params: CorrelationParams,
+    notify: NotifyParams,
+    topology: Arc<Topology>,
+    incidents: BTreeMap<IncidentId, Incident>,
+    /// The incident that each alert, firing or ended, belongs to.
+    home: BTreeMap<Fingerprint, IncidentId>,
+    /// What surrounds each entity that alerts, by environment.
+    around: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Surroundings>>,
+    counts: BookCounts,
+}
+
+/// What the book could not keep, and how often it spoke.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BookCounts {
+    /// Incidents opened.
+    pub opened: u64,
+    /// Revisions made.
+    pub revisions: u64,
+    /// Revisions of which a person is told.
+    pub notifications: u64,
+    /// Alerts that fired.
+    pub alerts: u64,
+    /// Alerts left out because their incident was full.
+    pub over_limit: u64,
+}
+
+struct Incident {
+    env: Arc<str>,
+    opened_at: TimestampMs,
+    started_at: TimestampMs,
+    resolved_at: Option<TimestampMs>,
+    severity: Severity,
+    revision: u32,
+    alerts: BTreeMap<Fingerprint, Arc<Alert>>,
+    links: Vec<Link>,
+    notify: NotifyState,
+    cause: Option<Arc<str>>,
+}
+
+impl Incident {
+    fn is_firing(&self) -> bool {
+        self.alerts.values().any(|alert| alert.is_firing())
+    }
+
+    fn last_end(&self) -> Option<TimestampMs> {
+        self.alerts.values().filter_map(|alert| alert.ended_at).max()
+    }
+
+    fn status(&self) -> Status {
+        if self.resolved_at.is_some() { Status::Resolved } else { Status::Open }
+    }
+
+    fn entities(&self) -> usize {
+        self.alerts.values().map(|alert| alert.subject()).collect::<BTreeSet<_>>().len()
+    }
+
+    fn facts(&self, at: TimestampMs) -> Facts<'_> {
+        Facts {
+            at,
+            status: self.status(),
+            severity: self.severity,
+            cause: self.cause.as_ref(),
+            entities: self.entities(),
+            merged_into: None,
+        }
+    }
+}
+
+impl IncidentBook {
+    /// An empty book.
+    pub fn new(params: CorrelationParams, notify: NotifyParams, topology: Arc<Topology>) -> Self {
+        Self {
+            params,
+            notify,
+            topology,
+            incidents: BTreeMap::new(),
+            home: BTreeMap::new(),
+            around: BTreeMap::new(),
+            counts: BookCounts::default(),
+        }
+    }
+
+    /// What happened so far.
+    pub fn counts(&self) -> BookCounts {
+        self.counts
+    }
+
+    /// How many incidents are open.
+    pub fn open(&self) -> usize {
+        self.incidents.values().filter(|incident| incident.status() == Status::Open).count()
+    }
+
+    /// When [`Self::apply`] must be called next even if nothing happens.
+    pub fn wake_at(&self) -> Option<TimestampMs> {
+        self.incidents.values().filter_map(|incident| self.wake_of(incident)).min()
+    }
+
+    fn wake_of(&self, incident: &Incident) -> Option<TimestampMs> {
+        if let Some(resolved_at) = incident.resolved_at {
+            return Some(resolved_at + self.params.reopen_ms);
+        }
+        let over = if incident.is_firing() { None } else { incident.last_end().map(|end| end + self.params.resolve_wait_ms) };
+        let due = incident.notify.wake_at(&self.notify, &incident.facts(incident.opened_at));
+        [over, due].into_iter().flatten().min()
+    }
+
+    /// What happened at `at`: every transition of that instant in one call. Yields one revision for each incident that changed
+    /// or owes a decision.
+    pub fn apply(&mut self, at: TimestampMs, mut transitions: Vec<Transition>) -> Vec<Revision> {
+        transitions.sort_by_key(|transition| (transition.change, transition.alert.started_at, transition.alert.fingerprint));
+        let mut touched: BTreeMap<IncidentId, RevisionChange> = BTreeMap::new();
+        let mut revisions = Vec::new();
+        for Transition { change, alert } in transitions {
+            match change {
+                Change::Resolved | Change::Escalated => self.update(alert, &mut touched),
+                Change::Fired => self.fire(at, alert, &mut touched, &mut revisions),
+            }
+        }
+        self.wake(at, &mut touched);
+        for (id, change) in touched {
+            revisions.extend(self.revise(at, &id, change));
+        }
+        self.counts.revisions += revisions.len() as u64;
+        self.counts.notifications += revisions.iter().filter(|revision| revision.decision.send).count() as u64;
+        revisions
+    }
+
+    fn update(&mut self, alert: Arc<Alert>, touched: &mut BTreeMap<IncidentId, RevisionChange>) {
+        let Some(id) = self.home.get(&alert.fingerprint) else { return };
+        let Some(incident) = self.incidents.get_mut(id) else { return };
+        touch(touched, id, RevisionChange::Updated);
+        if alert.severity > incident.severity {
+            incident.severity = alert.severity;
+            touch(touched, id, RevisionChange::Escalated);
+        }
+        incident.alerts.insert(alert.fingerprint, alert);
+    }
+
+    fn fire(
+        &mut self,
+        at: TimestampMs,
+        alert: Arc<Alert>,
+        touched: &mut BTreeMap<IncidentId, RevisionChange>,
+        revisions: &mut Vec<Revision>,
+    ) {
+        self.counts.alerts += 1;
+        self.look_around(&alert);
+        if let Some(id) = self.home.get(&alert.fingerprint).cloned()
+            && let Some(incident) = self.incidents.get_mut(&id)
+            && (incident.status() == Status::Open || at - incident.resolved_at.unwrap_or(at) <= self.params.reopen_ms)
+        {
+            if incident.resolved_at.take().is_some() {
+                incident.notify.reopened(&self.notify, at);
+                touch(touched, &id, RevisionChange::Reopened);
+            }
+            self.join(at, &id, alert, Vec::new(), touched);
+            return;
+        }
+        let ties = self.ties(&alert);
+        let Some((best, _)) = ties.first().cloned() else {
+            self.open_incident(at, alert, touched);
+            return;
+        };
+        // What explains two incidents makes them one. A symptom of two causes does not: it stays with the likelier one.
+        let joins = |tie: &Tie| matches!(tie.direction, Direction::Cause | Direction::Same | Direction::Siblings);
+        let others: Vec<IncidentId> =
+            ties[1..].iter().filter(|(id, tie)| *id != best && joins(tie)).map(|(id, _)| id.clone()).collect();
+        let merging = joins(&ties[0].1) && !others.is_empty();
+        let links: Vec<Link> = ties
+            .iter()
+            .filter(|(id, _)| *id == best || (merging && others.contains(id)))
+            .map(|(_, tie)| tie.link.clone())
+            .collect();
+        let mut survivor = best;
+        if merging {
+            for other in others {
+                survivor = self.merge(at, survivor, other, touched, revisions);
+            }
+        }
+        self.join(at, &survivor, alert, links, touched);
+    }
+
+    /// The best tie to each incident that would take the alert, best first; older incidents win a draw.
+    fn ties(&self, alert: &Arc<Alert>) -> Vec<(IncidentId, Tie)> {
+        let nothing = Surroundings::default();
+        let Some(around) = self.around.get(&alert.env) else { return Vec::new() };
+        let surroundings = |alert: &Alert| alert.entity.as_ref().and_then(|entity| around.get(entity)).unwrap_or(&nothing);
+        let alerting = self.alerting(&alert.env, alert);
+        let share = |name: &str| self.share_alerting(name, &alert.env, &alerting);
+        let mut found = Vec::new();
+        for (id, incident) in &self.incidents {
+            let takes = incident.env == alert.env
+                && incident.status() == Status::Open
+                && alert.fired_at - incident.opened_at < self.params.lifetime_ms;
+            if !takes {
+                continue;
+            }
+            let ties = incident.alerts.values().filter_map(|known| {
+                let context = Context {
+                    params: &self.params,
+                    around_new: surroundings(alert),
+                    around_known: surroundings(known),
+                    share_alerting: &share,
+                };
+                tie(alert, known, &context)
+            });
+            let best = ties.max_by(|a, b| a.link.score.total_cmp(&b.link.score).then_with(|| b.link.to.cmp(&a.link.to)));
+            found.extend(best.map(|tie| (incident.started_at, id.clone(), tie)));
+        }
+        found.sort_by(|a, b| b.2.link.score.total_cmp(&a.2.link.score).then_with(|| (a.0, &a.1).cmp(&(b.0, &b.1))));
+        found.into_iter().map(|(_, id, tie)| (id, tie)).collect()
+    }
+
+    /// The entities that alert in an environment now, the new alert's among them.
+    fn alerting(&self, env: &str, new: &Alert) -> BTreeSet<Arc<str>> {
+        let open = self.incidents.values().filter(|incident| incident.env.as_ref() == env && incident.status() == Status::Open);
+        let firing = open.flat_map(|incident| incident.alerts.values()).filter(|alert| alert.is_firing());
+        firing.filter_map(|alert| alert.entity.clone()).chain(new.entity.clone()).collect()
+    }
+
+    fn share_alerting(&self, name: &str, env: &str, alerting: &BTreeSet<Arc<str>>) -> f64 {
+        let dependents = self.topology.dependents(name, env, 1);
+        let failing = dependents.keys().filter(|dependent| alerting.contains(*dependent)).count();
+        if dependents.is_empty() { 0.0 } else { failing as f64 / dependents.len() as f64 }
+    }
+
+    fn look_around(&mut self, alert: &Alert) {
+        let Some(entity) = &alert.entity else { return };
+        let known = self.around.entry(Arc::clone(&alert.env)).or_default();
+        if !known.contains_key(entity) {
+            known.insert(Arc::clone(entity), Surroundings::new(&self.topology, entity, &alert.env, self.params.hops));
+        }
+    }
+
+    fn open_incident(&mut self, at: TimestampMs, alert: Arc<Alert>, touched: &mut BTreeMap<IncidentId, RevisionChange>) {
+        let id = IncidentId::of_first(&alert);
+        self.counts.opened += 1;
+        self.home.insert(alert.fingerprint, id.clone());
+        touch(touched, &id, RevisionChange::Opened);
+        let incident = Incident {
+            env: Arc::clone(&alert.env),
+            opened_at: at,
+            started_at: alert.started_at,
+            resolved_at: None,
+            severity: alert.severity,
+            revision: 0,
+            cause: None,
+            alerts: BTreeMap::from([(alert.fingerprint, alert)]),
+            links: Vec::new(),
+            notify: NotifyState::new(&self.notify, at),
+        };
+        self.incidents.insert(id, incident);
+    }
+
+    fn join(
+        &mut self,
+        _at: TimestampMs,
+        id: &IncidentId,
+        alert: Arc<Alert>,
+        links: Vec<Link>,
+        touched: &mut BTreeMap<IncidentId, RevisionChange>,
+    ) {
+        let Some(incident) = self.incidents.get_mut(id) else { return };
+        touch(touched, id, RevisionChange::Updated);
+        if alert.severity > incident.severity {
+            incident.severity = alert.severity;
+            touch(touched, id, RevisionChange::Escalated);
+        }
+        incident.started_at = incident.started_at.min(alert.started_at);
+        self.home.insert(alert.fingerprint, id.clone());
+        if incident.alerts.len() >= ALERTS_PER_INCIDENT_MAX && !incident.alerts.contains_key(&alert.fingerprint) {
+            self.counts.over_limit += 1;
+            return;
+        }
+        incident.alerts.insert(alert.fingerprint, alert);
+        incident.links.extend(links);
+        tidy(&mut incident.links);
+    }
+
+    /// Makes two incidents one: the older id survives, the other's last revision says where it went.
+    fn merge(
+        &mut self,
+        at: TimestampMs,
+        a: IncidentId,
+        b: IncidentId,
+        touched: &mut BTreeMap<IncidentId, RevisionChange>,
+        revisions: &mut Vec<Revision>,
+    ) -> IncidentId {
+        let age = |id: &IncidentId| (self.incidents.get(id).map_or(TimestampMs::MAX, |incident| incident.started_at), id.clone());
+        let (survivor, gone) = if age(&a) <= age(&b) { (a, b) } else { (b, a) };
+        let Some(mut other) = self.incidents.remove(&gone) else { return survivor };
+        let was = touched.remove(&gone);
+        if was != Some(RevisionChange::Opened) {
+            other.revision += 1;
+            let facts = Facts { merged_into: Some(survivor.as_str()), ..other.facts(at) };
+            let decision = other.notify.clone().decide(&self.notify, &facts);
+            let candidates = self.candidates(&other);
+            let last = Revision {
+                status: Status::Merged,
+                merged_into: Some(survivor.clone()),
+                ..revision_of(&gone, &other, at, RevisionChange::Merged, candidates, decision)
+            };
+            revisions.push(last);
+        } else {
+            // Opened and merged at the same instant: nobody ever saw it.
+            self.counts.opened -= 1;
+        }
+        if let Some(incident) = self.incidents.get_mut(&survivor) {
+            other.alerts.keys().for_each(|fingerprint| {
+                self.home.insert(*fingerprint, survivor.clone());
+            });
+            incident.alerts.extend(other.alerts);
+            incident.links.extend(other.links);
+            tidy(&mut incident.links);
+            incident.severity = incident.severity.max(other.severity);
+            incident.started_at = incident.started_at.min(other.started_at);
+            incident.notify.absorb(&other.notify);
+            touch(
+                touched,
+                &survivor,
+                if was == Some(RevisionChange::Opened) { RevisionChange::Updated } else { RevisionChange::Merged },
+            );
+        }
+        survivor
+    }
+
+    /// Incidents whose time has come: to be resolved, told again, or forgotten.
+    fn wake(&mut self, at: TimestampMs, touched: &mut BTreeMap<IncidentId, RevisionChange>) {
+        let due: Vec<IncidentId> = self
+            .incidents
+            .iter()
+            .filter(|(_, incident)| self.wake_of(incident).is_some_and(|wake| wake <= at))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in due {
+            let Some(incident) = self.incidents.get_mut(&id) else { continue };
+            if incident.status() == Status::Resolved {
+                if let Some(incident) = self.incidents.remove(&id) {
+                    incident.alerts.keys().for_each(|fingerprint| {
+                        self.home.remove(fingerprint);
+                    });
+                }
+                touched.remove(&id);
+            } else if !incident.is_firing() && incident.last_end().is_some_and(|end| end + self.params.resolve_wait_ms <= at) {
+                incident.resolved_at = incident.last_end();
+                touch(touched, &id, RevisionChange::Resolved);
+            } else {
+                touch(touched, &id, RevisionChange::Updated);
+            }
+        }
+    }
+
+    fn revise(&mut self, at: TimestampMs, id: &IncidentId, change: RevisionChange) -> Option<Revision> {
+        let candidates = self.candidates(self.incidents.get(id)?);
+        let incident = self.incidents.get_mut(id)?;
+        incident.revision += 1;
+        incident.cause = candidates.first().map(|candidate| Arc::clone(&candidate.entity));
+        let mut state = incident.notify.clone();
+        let decision = state.decide(&self.notify, &incident.facts(at));
+        incident.notify = state;
+        Some(revision_of(id, incident, at, change, candidates, decision))
+    }
+
+    fn candidates(&self, incident: &Incident) -> Vec<Candidate> {
+        let nothing = BTreeMap::new();
+        let around = self.around.get(&incident.env).unwrap_or(&nothing);
+        rank::rank(incident.alerts.values().map(Arc::as_ref), around)
+    }
+}
+
+fn touch(touched: &mut BTreeMap<IncidentId, RevisionChange>, id: &IncidentId, change: RevisionChange) {
+    let known = touched.entry(id.clone()).or_insert(change);
+    *known = change.max(*known);
+}
+
+/// Keeps the strongest link of each pair, strongest first.
+fn tidy(links: &mut Vec<Link>) {
+    links.sort_by(|a, b| (&a.from, &a.to).cmp(&(&b.from, &b.to)).then_with(|| b.score.total_cmp(&a.score)));
+    links.dedup_by(|a, b| a.from == b.from && a.to == b.to);
+    links.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| (&a.from, &a.to).cmp(&(&b.from, &b.to))));
+    links.truncate(LINKS_PER_INCIDENT_MAX);
+}
+
+fn revision_of(
+    id: &IncidentId,
+    incident: &Incident,
+    at: TimestampMs,
+    change: RevisionChange,
+    candidates: Vec<Candidate>,
+    decision: crate::incident::Decision,
+) -> Revision {
+    let mut alerts: Vec<Arc<Alert>> = incident.alerts.values().cloned().collect();
+    alerts.sort_by_key(|alert| (alert.started_at, alert.fingerprint));
+    Revision {
+        id: id.clone(),
+        revision: incident.revision,
+        change,
+        status: incident.status(),
+        severity: incident.severity,
+        env: Arc::clone(&incident.env),
+        title: title(&alerts, candidates.first()),
+        started_at: incident.started_at,
+        updated_at: at,
+        resolved_at: incident.resolved_at,
+        candidates,
+        alerts,
+        links: incident.links.clone(),
+        merged_into: None,
+        decision,
+    }
+}
+
+/// The worst thing that is said of the cause; of a cause that says nothing, who suffers.
+fn title(alerts: &[Arc<Alert>], cause: Option<&Candidate>) -> String {
+    let of_cause = alerts.iter().filter(|alert| cause.is_none_or(|cause| alert.entity.as_ref() == Some(&cause.entity)));
+    let worst = of_cause.min_by_key(|alert| (std::cmp::Reverse(alert.severity), alert.started_at, alert.fingerprint));
+    match (worst, cause) {
+        (Some(alert), _) => alert.texts.summary.clone().unwrap_or_else(|| format!("{} on {}", alert.rule, alert.subject())),
+        (None, Some(cause)) => {
+            let failing: BTreeSet<&str> = alerts.iter().map(|alert| alert.subject()).collect();
+            format!("{} suspected: {} depend on it and fail", cause.entity, failing.into_iter().collect::<Vec<_>>().join(", "))
+        }
+        (None, None) => "an incident without alerts".into(),
+    }
+}

@@ -1,0 +1,192 @@
+//! Whether a person is told of a revision: always an answer, always with its reason, for silence as much as for a page.
+
+use std::sync::Arc;
+
+use crate::incident::{Decision, Status};
+use crate::words::duration::format_ms;
+use crate::words::severity::Severity;
+use crate::words::time::{TimestampMs, format_clock};
+
+/// When people are told. Times in milliseconds of event time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NotifyParams {
+    /// How long the first page waits for related alerts, so that it can name the cause.
+    pub wait_ms: i64,
+    /// How long after a page a changed cause waits: rankings settle.
+    pub settle_ms: i64,
+    /// How long after a page newly failing entities wait.
+    pub interval_ms: i64,
+    /// After this much silence an incident that is still open is told again.
+    pub repeat_ms: i64,
+    /// Reopened this often within an hour, an incident flaps.
+    pub flaps: usize,
+}
+
+impl Default for NotifyParams {
+    fn default() -> Self {
+        let minute_ms = 60_000;
+        Self { wait_ms: minute_ms / 2, settle_ms: minute_ms, interval_ms: 5 * minute_ms, repeat_ms: 240 * minute_ms, flaps: 3 }
+    }
+}
+
+/// Reopenings are counted over this long.
+const FLAP_OVER_MS: i64 = 3_600_000;
+
+/// What people know of an incident.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NotifyState {
+    wait_until: TimestampMs,
+    told: Option<Told>,
+    reopened_at: Vec<TimestampMs>,
+    /// Flapping: silent until it gets worse.
+    muted: bool,
+    /// The incident went on to a state that has not been told yet.
+    reopened_untold: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Told {
+    at: TimestampMs,
+    severity: Severity,
+    cause: Option<Arc<str>>,
+    entities: usize,
+    status: Status,
+}
+
+/// What there is to tell.
+#[derive(Clone, Debug)]
+pub struct Facts<'a> {
+    /// Now.
+    pub at: TimestampMs,
+    /// Where the incident is in its life.
+    pub status: Status,
+    /// Its severity.
+    pub severity: Severity,
+    /// Its likeliest cause.
+    pub cause: Option<&'a Arc<str>>,
+    /// How many entities alert.
+    pub entities: usize,
+    /// The incident that carries on, where this one was merged.
+    pub merged_into: Option<&'a str>,
+}
+
+impl NotifyState {
+    /// Nobody knows of the incident that opens at `at`.
+    pub fn new(params: &NotifyParams, at: TimestampMs) -> Self {
+        Self { wait_until: at + params.wait_ms, told: None, reopened_at: Vec::new(), muted: false, reopened_untold: false }
+    }
+
+    /// The incident was resolved and fires again.
+    pub fn reopened(&mut self, params: &NotifyParams, at: TimestampMs) {
+        self.reopened_at.retain(|then| at - then < FLAP_OVER_MS);
+        self.reopened_at.push(at);
+        self.muted = self.reopened_at.len() >= params.flaps;
+        self.reopened_untold = true;
+        if self.told.is_none() {
+            self.wait_until = at + params.wait_ms;
+        }
+    }
+
+    /// What another incident's readers know is known here too: after a merge.
+    pub fn absorb(&mut self, other: &NotifyState) {
+        self.wait_until = self.wait_until.min(other.wait_until);
+        if self.told.is_none() {
+            self.told = other.told.clone();
+        }
+    }
+
+    /// Whether anybody was ever told.
+    pub fn was_told(&self) -> bool {
+        self.told.is_some()
+    }
+
+    /// When a decision is due though nothing happens.
+    pub fn wake_at(&self, params: &NotifyParams, facts: &Facts<'_>) -> Option<TimestampMs> {
+        if facts.status != Status::Open {
+            return None;
+        }
+        let Some(told) = &self.told else { return Some(self.wait_until) };
+        if self.muted {
+            return None;
+        }
+        let cause = (facts.cause.is_some() && told.cause.as_ref() != facts.cause).then_some(told.at + params.settle_ms);
+        let joined = (facts.entities > told.entities).then_some(told.at + params.interval_ms);
+        [cause, joined, Some(told.at + params.repeat_ms)].into_iter().flatten().min()
+    }
+
+    /// Decides, and remembers what was told.
+    pub fn decide(&mut self, params: &NotifyParams, facts: &Facts<'_>) -> Decision {
+        let decision = self.judge(params, facts);
+        if decision.send {
+            self.reopened_untold = false;
+            self.told = Some(Told {
+                at: facts.at,
+                severity: facts.severity,
+                cause: facts.cause.cloned(),
+                entities: facts.entities,
+                status: facts.status,
+            });
+        }
+        decision
+    }
+
+    fn judge(&self, params: &NotifyParams, facts: &Facts<'_>) -> Decision {
+        if let Some(other) = facts.merged_into {
+            return silent(format!("part of {other}, which carries on"));
+        }
+        let Some(told) = &self.told else {
+            return match facts.status {
+                Status::Open if facts.at >= self.wait_until => send("first page".into()),
+                Status::Open => silent(format!("waiting until {} for related alerts", format_clock(self.wait_until))),
+                _ => silent("over before anybody was told".into()),
+            };
+        };
+        if facts.severity > told.severity {
+            return send(format!("severity rose from {} to {}", told.severity, facts.severity));
+        }
+        if self.muted {
+            return silent(format!("flapping: reopened {} times within an hour", self.reopened_at.len()));
+        }
+        if facts.status == Status::Resolved && facts.severity == Severity::Info {
+            return silent("an announcement needs no end".into());
+        }
+        if facts.status == Status::Resolved {
+            return if told.status == Status::Resolved { silent("its end is known".into()) } else { send("resolved".into()) };
+        }
+        if self.reopened_untold && told.status == Status::Resolved {
+            return send("it is back".into());
+        }
+        if told.cause.as_ref() != facts.cause
+            && let Some(cause) = facts.cause
+        {
+            let ready_at = told.at + params.settle_ms;
+            return if facts.at >= ready_at {
+                send(format!("the cause is now {cause}"))
+            } else {
+                silent(format!("the cause may be {cause}: waiting until {} for it to settle", format_clock(ready_at)))
+            };
+        }
+        if facts.entities > told.entities {
+            let more = facts.entities - told.entities;
+            let ready_at = told.at + params.interval_ms;
+            let noun = if more == 1 { "entity" } else { "entities" };
+            return if facts.at >= ready_at {
+                send(format!("{more} more {noun} failing"))
+            } else {
+                silent(format!("{more} more {noun} failing: told at {} if still so", format_clock(ready_at)))
+            };
+        }
+        if facts.at >= told.at + params.repeat_ms {
+            return send(format!("still open {} after the last message", format_ms(facts.at - told.at)));
+        }
+        silent("nothing new for a person".into())
+    }
+}
+
+fn send(reason: String) -> Decision {
+    Decision { send: true, reason }
+}
+
+fn silent(reason: String) -> Decision {
+    Decision { send: false, reason }
+}

@@ -1,0 +1,284 @@
+//! The command line: a contract that scripts rely on. Exit codes: 0 good; 1 the answer is no; 2 it could not run.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::edges::decode::Decoder;
+use crate::edges::files::topology;
+use crate::edges::wire;
+use crate::engine::Engine;
+use crate::process::check::{count, load_or_explain};
+use crate::process::config::Config;
+use crate::process::logging::{self, LogFormat};
+use crate::process::replay::{Feed, replay, stopwatch, summary};
+use crate::process::story::{self, Style};
+use crate::process::{demo, explain, run};
+use crate::topology::Topology;
+
+/// Streaming alert correlation: windowed SQL rules over NATS, one explained incident per problem.
+///
+/// Collectors publish metrics, logs, spans and other systems' alerts to NATS; rules are plain SQL files; related alerts become
+/// one incident with a ranked cause; each incident becomes the few messages that a person needs.
+#[derive(Parser, Debug)]
+#[command(
+    name = "squelch",
+    version,
+    max_term_width = 100,
+    after_help = "Start with `squelch demo`. Exit codes: 0 good, 1 the answer is no (errors found), 2 it could not run."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// Form of the log lines on stderr; RUST_LOG sets their level
+    #[arg(long, global = true, value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// NATS in, incidents out, until stopped
+    ///
+    /// Reads events from a JetStream stream, evaluates the rules and publishes incidents. Makes the streams that are missing.
+    /// Stops cleanly on SIGTERM or Ctrl-C: what was read is finished, published and acknowledged.
+    #[command(
+        after_help = "Example:\n  nats-server -js &\n  squelch run --config squelch.yaml\n  nats sub 'incidents.production.critical.>'"
+    )]
+    Run {
+        /// The configuration; every key has a default
+        #[arg(long, value_name = "FILE", default_value = "squelch.yaml")]
+        config: PathBuf,
+    },
+    /// A recorded outage, embedded, no server: what it found and what it spared you
+    Demo {
+        /// Another night: other noise, the same story
+        #[arg(long, value_name = "NUMBER", default_value_t = crate::demo::SEED)]
+        seed: u64,
+        /// Write the recorded events as JSON lines to this file instead of telling the story
+        #[arg(long, value_name = "FILE")]
+        events: Option<PathBuf>,
+        /// Write the demo's topology to this file as well
+        #[arg(long, value_name = "FILE", requires = "events")]
+        topology: Option<PathBuf>,
+    },
+    /// The same engine over files, at full speed
+    ///
+    /// Prints one JSON line for each incident revision, then a summary on stderr. Several files are merged by time; the end of
+    /// the last event ends the replay.
+    #[command(
+        after_help = "Example:\n  squelch replay --rules rules --topology topology.yaml --events monday.jsonl.zst --format text"
+    )]
+    Replay(ReplayArgs),
+    /// Every error in every rule file, with file:line:column
+    #[command(after_help = "Example:\n  squelch check rules")]
+    Check {
+        /// Folders or files of rules
+        #[arg(required = true, value_name = "DIR")]
+        paths: Vec<PathBuf>,
+    },
+    /// How a rule is evaluated, or why an incident is what it is
+    ///
+    /// RULE is a rule's name or file. INCIDENT is the id of an incident in the output of a replay, named with --from.
+    #[command(
+        after_help = "Examples:\n  squelch explain http_server_error_rate\n  squelch replay … --output out.jsonl; squelch explain inc-0123456789abcdef --from out.jsonl"
+    )]
+    Explain {
+        /// A rule's name or file, or an incident's id
+        #[arg(value_name = "RULE | INCIDENT")]
+        what: String,
+        /// Folders or files of rules
+        #[arg(long, value_name = "DIR", default_value = "rules")]
+        rules: Vec<PathBuf>,
+        /// The output of a replay, for incidents
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+    },
+    /// The JSON Schema of what squelch publishes
+    Schema {
+        /// Which message
+        #[arg(value_enum)]
+        what: SchemaOf,
+    },
+    /// A completion script for a shell
+    #[command(after_help = "Example:\n  squelch completions bash > /etc/bash_completion.d/squelch")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Args, Debug)]
+struct ReplayArgs {
+    /// A folder or file of rules
+    #[arg(long, value_name = "DIR", required = true)]
+    rules: Vec<PathBuf>,
+    /// The dependency graph, YAML or JSON
+    #[arg(long, value_name = "FILE")]
+    topology: Option<PathBuf>,
+    /// Recorded events, one JSON object a line; .gz and .zst are inflated
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    events: Vec<PathBuf>,
+    /// Settings for time, correlation and notification
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Write the revisions here instead of to stdout
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Form of the revisions
+    #[arg(long, value_enum, default_value_t)]
+    format: OutputFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum OutputFormat {
+    /// One JSON object a line
+    #[default]
+    Json,
+    /// As a person would be told
+    Text,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SchemaOf {
+    /// A revision of an incident
+    Incident,
+}
+
+/// What a command answers.
+enum Answer {
+    Yes,
+    No,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let server = matches!(cli.command, Command::Run { .. });
+    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    logging::start(cli.log_format, if server { "info,async_nats=warn" } else { "warn" }, color);
+    match dispatch(cli.command) {
+        Ok(Answer::Yes) => ExitCode::SUCCESS,
+        Ok(Answer::No) => ExitCode::from(1),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut stderr = std::io::stderr().lock();
+            // Nothing is left to be done where even this cannot be written.
+            drop(writeln!(stderr, "squelch: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<Answer> {
+    let mut stdout = std::io::stdout().lock();
+    let style = Style { color: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() };
+    match command {
+        Command::Run { config } => {
+            drop(stdout);
+            let config = if config.exists() || config != std::path::Path::new("squelch.yaml") {
+                Config::read(&config)?
+            } else {
+                Config::default()
+            };
+            run::main(config)?;
+        }
+        Command::Demo { seed, events: None, .. } => demo::run(seed, &mut stdout, style)?,
+        Command::Demo { seed, events: Some(events), topology } => {
+            let recording = crate::demo::record(seed);
+            std::fs::write(&events, &recording.events).with_context(|| format!("cannot write {}", events.display()))?;
+            if let Some(path) = topology {
+                std::fs::write(&path, recording.topology_yaml).with_context(|| format!("cannot write {}", path.display()))?;
+            }
+        }
+        Command::Replay(args) => replay_files(args, &mut stdout, style)?,
+        Command::Check { paths } => return check(&paths, &mut stdout, style),
+        Command::Explain { what, rules, from } => return explain_one(&what, &rules, from.as_deref(), &mut stdout, style),
+        Command::Schema { what: SchemaOf::Incident } => writeln!(stdout, "{:#}", wire::schema())?,
+        Command::Completions { shell } => clap_complete::generate(shell, &mut Cli::command(), "squelch", &mut stdout),
+    }
+    Ok(Answer::Yes)
+}
+
+fn check(paths: &[PathBuf], stdout: &mut dyn Write, style: Style) -> Result<Answer> {
+    let mut printed = String::new();
+    match load_or_explain(paths, style.color, &mut |text| printed.push_str(text)) {
+        Ok(book) => {
+            writeln!(stdout, "{}: good", count(book.rules.len(), "rule"))?;
+            Ok(Answer::Yes)
+        }
+        Err(error) => {
+            writeln!(stdout, "{printed}{error}")?;
+            Ok(Answer::No)
+        }
+    }
+}
+
+fn explain_one(
+    what: &str,
+    rules: &[PathBuf],
+    from: Option<&std::path::Path>,
+    stdout: &mut dyn Write,
+    style: Style,
+) -> Result<Answer> {
+    let text = match from {
+        Some(file) => explain::incident(what, file)?,
+        None => {
+            let book = load_or_explain(rules, style.color, &mut |text| drop(std::io::stderr().write_all(text.as_bytes())))?;
+            explain::rule(what, book)?
+        }
+    };
+    match text {
+        Some(text) => {
+            write!(stdout, "{text}")?;
+            Ok(Answer::Yes)
+        }
+        None => {
+            writeln!(stdout, "there is no {what} {}", if from.is_some() { "in that file" } else { "among these rules" })?;
+            Ok(Answer::No)
+        }
+    }
+}
+
+fn replay_files(args: ReplayArgs, stdout: &mut dyn Write, style: Style) -> Result<()> {
+    let config = args.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+    let book = load_or_explain(&args.rules, style.color, &mut |text| drop(std::io::stderr().write_all(text.as_bytes())))?;
+    let graph = match &args.topology {
+        Some(path) => Topology::new(topology::read(path)?),
+        None => Topology::default(),
+    };
+    let mut file = match &args.output {
+        Some(path) => Some(std::io::BufWriter::new(
+            std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?,
+        )),
+        None => None,
+    };
+    let decoder = Decoder::new(&book.label_keys, i64::MAX);
+    let feed = Feed::new(Engine::new(book.rules, graph, &config.engine())?, decoder);
+    let took = stopwatch();
+    let (engine, rejected) = replay(feed, &args.events, &mut |revision| {
+        let text = match args.format {
+            OutputFormat::Json => wire::to_json(&revision),
+            OutputFormat::Text => story::revision(&revision, style),
+        };
+        match &mut file {
+            Some(file) => writeln!(file, "{text}")?,
+            None => writeln!(stdout, "{text}")?,
+        }
+        Ok(())
+    })?;
+    if let Some(file) = &mut file {
+        file.flush()?;
+    }
+    stdout.flush()?;
+    summary(&mut std::io::stderr().lock(), &engine, &rejected, took())?;
+    Ok(())
+}
+
+/// `squelch replay … | head` is no failure.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

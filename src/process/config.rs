@@ -1,0 +1,386 @@
+//! `squelch.yaml`: what an operator may set. Every key has a default; an unknown key is an error with its place.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Deserializer};
+
+use crate::engine::EngineParams;
+use crate::incident::CorrelationParams;
+use crate::incident::notify::NotifyParams;
+use crate::words::duration;
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The NATS server and how to sign in.
+    pub nats: NatsConfig,
+    /// Where events come from.
+    pub input: InputConfig,
+    /// Where incidents go.
+    pub output: OutputConfig,
+    /// Where undecodable input goes.
+    pub rejected: RejectedConfig,
+    /// Folders or files of rules.
+    pub rules: OneOrMany,
+    /// The topology file.
+    pub topology: Option<PathBuf>,
+    /// Event time.
+    pub time: TimeConfig,
+    /// How alerts become incidents.
+    pub correlation: CorrelationConfig,
+    /// When people are told.
+    pub notify: NotifyConfig,
+    /// The operator's HTTP endpoint.
+    pub http: HttpConfig,
+}
+
+/// The NATS server and how to sign in.
+#[derive(Clone, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct NatsConfig {
+    /// `nats://host:port`, or `tls://…`.
+    pub servers: Vec<String>,
+    /// The connection's name, as the server lists it.
+    pub name: String,
+    /// With `password`.
+    pub user: Option<String>,
+    /// With `user`.
+    pub password: Option<String>,
+    /// Instead of user and password.
+    pub token: Option<String>,
+    /// A `.creds` file with JWT and seed.
+    pub creds_file: Option<PathBuf>,
+    /// TLS.
+    pub tls: TlsConfig,
+}
+
+/// TLS towards NATS.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsConfig {
+    /// Refuse a server that offers none.
+    pub required: bool,
+    /// Certificates of authorities besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The client's own certificate, with `key_file`.
+    pub cert_file: Option<PathBuf>,
+    /// The client's own key.
+    pub key_file: Option<PathBuf>,
+}
+
+/// Where events come from.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct InputConfig {
+    /// The stream.
+    pub stream: String,
+    /// Its subjects. The token after the first one tells the kind: `events.metrics.…`.
+    pub subjects: Vec<String>,
+    /// The durable consumer's name: one for each squelch that reads the stream.
+    pub consumer: String,
+    /// Make the stream where it is missing.
+    pub create: bool,
+    /// Messages asked for at once.
+    pub batch_messages: usize,
+    /// Bytes asked for at once.
+    pub batch_bytes: usize,
+}
+
+/// Where incidents go.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct OutputConfig {
+    /// The stream.
+    pub stream: String,
+    /// The first token of the subjects.
+    pub subject: String,
+    /// The key-value bucket of open incidents.
+    pub bucket: String,
+}
+
+/// Where undecodable input goes.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct RejectedConfig {
+    /// The stream.
+    pub stream: String,
+    /// The first token of the subjects.
+    pub subject: String,
+}
+
+/// Event time.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct TimeConfig {
+    /// How much later than the latest event an event may come.
+    pub lateness: Millis,
+    /// After this much silence, with nothing left to read, time goes on without events.
+    pub idle: Millis,
+    /// How far ahead of the broker's clock an event may be.
+    pub future: Millis,
+    /// After how long another system's alert counts as resolved if nothing is heard of it.
+    pub external_expiry: Millis,
+}
+
+/// How alerts become incidents. See [`CorrelationParams`].
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of CorrelationParams")]
+pub struct CorrelationConfig {
+    pub gap: Millis,
+    pub cause_gap: Millis,
+    pub lifetime: Millis,
+    pub hops: usize,
+    pub threshold: f64,
+    pub resolve_wait: Millis,
+    pub reopen: Millis,
+}
+
+/// When people are told. See [`NotifyParams`].
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of NotifyParams")]
+pub struct NotifyConfig {
+    pub wait: Millis,
+    pub settle: Millis,
+    pub interval: Millis,
+    pub repeat: Millis,
+    pub flaps: usize,
+}
+
+/// The operator's HTTP endpoint.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Address and port; loopback unless told otherwise. `off` for none.
+    #[serde(deserialize_with = "listen")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// A duration in milliseconds, written `30s` or `5m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Millis(pub i64);
+
+/// One path or a list of them.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(untagged)]
+pub enum OneOrMany {
+    /// One.
+    One(PathBuf),
+    /// A list.
+    Many(Vec<PathBuf>),
+}
+
+impl OneOrMany {
+    /// As a list.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        match self {
+            OneOrMany::One(path) => vec![path.clone()],
+            OneOrMany::Many(paths) => paths.clone(),
+        }
+    }
+}
+
+impl Default for OneOrMany {
+    fn default() -> Self {
+        OneOrMany::One("rules".into())
+    }
+}
+
+impl<'de> Deserialize<'de> for Millis {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        duration::parse_ms(&text).map(Millis).map_err(serde::de::Error::custom)
+    }
+}
+
+fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text == "off" {
+        return Ok(None);
+    }
+    text.parse()
+        .map(Some)
+        .map_err(|_| serde::de::Error::custom(format!("{text:?} is no address: write for example 127.0.0.1:9464, or off")))
+}
+
+impl Default for NatsConfig {
+    fn default() -> Self {
+        Self {
+            servers: vec!["nats://127.0.0.1:4222".into()],
+            name: "squelch".into(),
+            user: None,
+            password: None,
+            token: None,
+            creds_file: None,
+            tls: TlsConfig::default(),
+        }
+    }
+}
+
+/// Secrets stay out of logs.
+impl std::fmt::Debug for NatsConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NatsConfig")
+            .field("servers", &self.servers)
+            .field("user", &self.user)
+            .field("creds_file", &self.creds_file)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for InputConfig {
+    fn default() -> Self {
+        Self {
+            stream: "EVENTS".into(),
+            subjects: vec!["events.>".into()],
+            consumer: "squelch".into(),
+            create: true,
+            batch_messages: 500,
+            batch_bytes: 4 << 20,
+        }
+    }
+}
+
+impl Default for OutputConfig {
+    fn default() -> Self {
+        Self { stream: "INCIDENTS".into(), subject: "incidents".into(), bucket: "squelch_incidents".into() }
+    }
+}
+
+impl Default for RejectedConfig {
+    fn default() -> Self {
+        Self { stream: "REJECTED".into(), subject: "rejected".into() }
+    }
+}
+
+impl Default for TimeConfig {
+    fn default() -> Self {
+        let engine = EngineParams::default();
+        Self {
+            lateness: Millis(engine.lateness_ms),
+            idle: Millis(30_000),
+            future: Millis(300_000),
+            external_expiry: Millis(engine.external_expiry_ms),
+        }
+    }
+}
+
+impl Default for CorrelationConfig {
+    fn default() -> Self {
+        let it = CorrelationParams::default();
+        Self {
+            gap: Millis(it.gap_ms),
+            cause_gap: Millis(it.cause_gap_ms),
+            lifetime: Millis(it.lifetime_ms),
+            hops: it.hops,
+            threshold: it.threshold,
+            resolve_wait: Millis(it.resolve_wait_ms),
+            reopen: Millis(it.reopen_ms),
+        }
+    }
+}
+
+impl Default for NotifyConfig {
+    fn default() -> Self {
+        let it = NotifyParams::default();
+        Self {
+            wait: Millis(it.wait_ms),
+            settle: Millis(it.settle_ms),
+            interval: Millis(it.interval_ms),
+            repeat: Millis(it.repeat_ms),
+            flaps: it.flaps,
+        }
+    }
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self { listen: Some(SocketAddr::from(([127, 0, 0, 1], 9464))) }
+    }
+}
+
+impl Config {
+    /// Reads a file. Relative paths in it start from its folder.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut config = Self::parse(&text, &path.display().to_string())?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        let rebase = |path: &mut PathBuf| *path = base.join(&*path);
+        config.rules = OneOrMany::Many(config.rules.paths().into_iter().map(|path| base.join(path)).collect());
+        let tls = &mut config.nats.tls;
+        [&mut config.topology, &mut config.nats.creds_file, &mut tls.ca_file, &mut tls.cert_file, &mut tls.key_file]
+            .into_iter()
+            .flatten()
+            .for_each(rebase);
+        Ok(config)
+    }
+
+    /// Reads a text; `name` stands in messages.
+    pub fn parse(text: &str, name: &str) -> Result<Self> {
+        let options = serde_saphyr::options! { with_snippet: false };
+        match serde_saphyr::from_str_with_options::<Option<Config>>(text, options) {
+            Ok(config) => {
+                let config = config.unwrap_or_default();
+                config.validate().with_context(|| name.to_string())?;
+                Ok(config)
+            }
+            Err(error) => {
+                let place = error.location().map_or(String::new(), |at| format!("{}:{}:", at.line(), at.column()));
+                bail!("{name}:{place} {error}")
+            }
+        }
+    }
+
+    fn validate(&self) -> Result<()> {
+        if self.nats.servers.is_empty() {
+            bail!("nats.servers is empty: name at least one, for example nats://127.0.0.1:4222");
+        }
+        if self.nats.user.is_some() != self.nats.password.is_some() {
+            bail!("nats.user and nats.password belong together: set both or none");
+        }
+        if self.nats.tls.cert_file.is_some() != self.nats.tls.key_file.is_some() {
+            bail!("nats.tls.cert_file and nats.tls.key_file belong together: set both or none");
+        }
+        if self.input.subjects.is_empty() {
+            bail!("input.subjects is empty: name at least one, for example events.>");
+        }
+        if self.input.batch_messages == 0 || self.input.batch_bytes < (1 << 20) {
+            bail!(
+                "input.batch_messages must be at least 1 and input.batch_bytes at least 1048576, one message of the server's usual limit"
+            );
+        }
+        if !(0.0..=1.0).contains(&self.correlation.threshold) {
+            bail!("correlation.threshold is {}, it must be between 0 and 1", self.correlation.threshold);
+        }
+        Ok(())
+    }
+
+    /// What the engine is set to.
+    pub fn engine(&self) -> EngineParams {
+        let (correlation, notify) = (&self.correlation, &self.notify);
+        EngineParams {
+            lateness_ms: self.time.lateness.0,
+            external_expiry_ms: self.time.external_expiry.0,
+            correlation: CorrelationParams {
+                gap_ms: correlation.gap.0,
+                cause_gap_ms: correlation.cause_gap.0,
+                lifetime_ms: correlation.lifetime.0,
+                hops: correlation.hops,
+                threshold: correlation.threshold,
+                resolve_wait_ms: correlation.resolve_wait.0,
+                reopen_ms: correlation.reopen.0,
+            },
+            notify: NotifyParams {
+                wait_ms: notify.wait.0,
+                settle_ms: notify.settle.0,
+                interval_ms: notify.interval.0,
+                repeat_ms: notify.repeat.0,
+                flaps: notify.flaps,
+            },
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! `squelch demo`: a night of a chat product, embedded: what was found, and what a person was spared.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use anyhow::{Result, anyhow};
+
+use crate::demo;
+use crate::edges::decode::Decoder;
+use crate::edges::files::topology;
+use crate::engine::{Engine, EngineParams};
+use crate::incident::{IncidentId, Revision};
+use crate::process::check::count;
+use crate::process::replay::{Feed, stopwatch, summary};
+use crate::process::story::{self, Style};
+use crate::process::{pack, report};
+use crate::topology::Topology;
+use crate::words::time::format_clock;
+
+/// Runs the demo and prints its story.
+pub fn run(seed: u64, out: &mut dyn Write, style: Style) -> Result<()> {
+    let recording = demo::record(seed);
+    let book = pack::load().map_err(|complaints| anyhow!(report::lines(&complaints).join("\n")))?;
+    let rules = book.rules.len();
+    let graph = Topology::new(topology::parse(recording.topology_yaml, "demo topology")?);
+    let (nodes, edges) = graph.size();
+    writeln!(
+        out,
+        "A night of a chat product, {} to {} UTC: {} events of three environments, {rules} rules, {nodes} nodes and {edges} edges.\n",
+        format_clock(recording.started_at_ms),
+        format_clock(recording.ended_at_ms),
+        recording.events.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count(),
+    )?;
+    writeln!(out, "{}", heading("What a person was told", style))?;
+    let took = stopwatch();
+    let (engine, revisions) = replay(&recording, book, graph.clone(), out, style)?;
+    let took = took();
+    let last = last_revisions(&revisions);
+    writeln!(out, "\n{}", heading("What broke", style))?;
+    for revision in last.values().filter(|revision| revision.entities().len() > 1) {
+        writeln!(
+            out,
+            "{} {}, {} to {}",
+            revision.severity,
+            revision.env,
+            format_clock(revision.started_at),
+            revision.resolved_at.map_or("now".into(), format_clock)
+        )?;
+        write!(out, "{}", story::tree(revision, &graph, style))?;
+        writeln!(out, "  tied because")?;
+        writeln!(out, "{}", story::ties(revision))?;
+    }
+    writeln!(out, "{}", heading("What was not sent, and why", style))?;
+    write!(out, "{}", silences(&revisions))?;
+    writeln!(out, "\n{}", heading("In numbers", style))?;
+    summary(out, &engine, &BTreeMap::new(), took)?;
+    Ok(())
+}
+
+/// Replays a recording, printing each message as it would go out.
+fn replay(
+    recording: &demo::Recording,
+    book: crate::rule::check::RuleBook,
+    graph: Topology,
+    out: &mut dyn Write,
+    style: Style,
+) -> Result<(Engine, Vec<Revision>)> {
+    let decoder = Decoder::new(&book.label_keys, i64::MAX);
+    let mut feed = Feed::new(Engine::new(book.rules, graph, &EngineParams::default())?, decoder);
+    let mut revisions = Vec::new();
+    let mut emit = |revision: Revision| {
+        if revision.decision.send {
+            writeln!(out, "{}", story::revision(&revision, style))?;
+        }
+        revisions.push(revision);
+        Ok(())
+    };
+    for line in recording.events.split(|byte| *byte == b'\n') {
+        feed.message(line, &mut |bad| tracing::warn!("{}", bad.reason), &mut emit)?;
+    }
+    let engine = feed.end(&mut emit)?;
+    Ok((engine, revisions))
+}
+
+fn last_revisions(revisions: &[Revision]) -> BTreeMap<(i64, &IncidentId), &Revision> {
+    let by_id: BTreeMap<&IncidentId, &Revision> = revisions.iter().map(|revision| (&revision.id, revision)).collect();
+    by_id
+        .into_iter()
+        .filter(|(_, revision)| revision.merged_into.is_none())
+        .map(|(id, revision)| ((revision.started_at, id), revision))
+        .collect()
+}
+
+/// Reasons for silence with how often each was given; what differs from case to case is cut off.
+fn silences(revisions: &[Revision]) -> String {
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    for revision in revisions.iter().filter(|revision| !revision.decision.send) {
+        let reason =
+            revision.decision.reason.split(" until ").next().unwrap_or_default().split(": told at").next().unwrap_or_default();
+        *reasons.entry(reason.to_string()).or_default() += 1;
+    }
+    let mut by_number: Vec<(usize, String)> = reasons.into_iter().map(|(reason, number)| (number, reason)).collect();
+    by_number.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    by_number.into_iter().map(|(number, reason)| format!("  {:<13} {reason}\n", count(number, "revision"))).collect()
+}
+
+fn heading(text: &str, style: Style) -> String {
+    if style.color { format!("\u{1b}[1m{text}\u{1b}[0m") } else { format!("{text}\n{}", "-".repeat(text.len())) }
+}

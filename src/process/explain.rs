@@ -1,0 +1,136 @@
+//! `squelch explain`: how a rule is evaluated, and why an incident is what it is.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use crate::rule::Rule;
+use crate::rule::check::RuleBook;
+use crate::window::evaluator::Evaluator;
+use crate::words::duration::format_ms;
+
+/// How the rule called `name`, or in the file `name`, is evaluated. `None` where there is no such rule.
+pub fn rule(name: &str, book: RuleBook) -> Result<Option<String>> {
+    let evaluator = Evaluator::new(book.rules.into_iter().map(Arc::new).collect())?;
+    let wanted = |rule: &Rule| rule.name() == name || rule.file.path == Path::new(name);
+    let Some(index) = (0..evaluator.len()).find(|index| wanted(evaluator.rule(*index))) else { return Ok(None) };
+    Ok(Some(describe(evaluator.rule(index), &evaluator.shared_with(index))))
+}
+
+fn describe(rule: &Rule, shared_with: &[&str]) -> String {
+    let front = &rule.front;
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| writeln!(text, "{name:<12} {value}").is_ok();
+    line("rule", format!("{} ({})", front.rule, rule.file.path.display()));
+    line("severity", front.severity.to_string());
+    let window = format_ms(front.window_ms);
+    if front.every_ms == front.window_ms {
+        line("window", format!("tumbling, {window}: one evaluation when it ends"));
+    } else {
+        let panes = front.window_ms / front.every_ms;
+        line(
+            "window",
+            format!("hopping, the last {window} every {}: {panes} panes, merged at each evaluation", format_ms(front.every_ms)),
+        );
+    }
+    let firing = if front.for_ms == 0 {
+        "at the first breach".into()
+    } else {
+        format!("when the breach has lasted {}", format_ms(front.for_ms))
+    };
+    line("fires", firing);
+    let over = if front.keep_firing_for_ms == 0 {
+        "at the first evaluation without it".into()
+    } else {
+        format!("{} after the last breach", format_ms(front.keep_firing_for_ms))
+    };
+    line("resolves", over);
+    let labels: Vec<&str> = rule.output.label_names().collect();
+    line("labels", labels.join(", "));
+    let entity =
+        front.entity.clone().unwrap_or_else(|| if labels.contains(&"service") { "service".into() } else { "host".into() });
+    line("entity", entity);
+    for (i, source) in rule.plan.aggregates.iter().enumerate() {
+        writeln!(text, "\naggregate {} over {}: incremental, state per group and pane, no rows kept", i + 1, source.kind.table())
+            .ok();
+        let mut line = |name: &str, value: String| writeln!(text, "  {name:<12} {value}").is_ok();
+        match &source.names {
+            Some(names) => line("routed by", format!("name: {}", names.iter().cloned().collect::<Vec<_>>().join(", "))),
+            None => line("routed by", format!("nothing: every row of {} is looked at", source.kind.table())),
+        };
+        line("groups", if source.text.is_empty() { "none: one group".into() } else { source.text.clone() });
+        for column in &source.columns {
+            line("computes", column.function.human_display().unwrap_or(column.function.name()).to_string());
+        }
+    }
+    let shared = if shared_with.is_empty() { "no other rule".into() } else { shared_with.join(", ") };
+    writeln!(text, "\nstate shared with {shared}").ok();
+    writeln!(text, "\nat each evaluation, over the aggregates' rows:\n{}", indent(&rule.plan.rest_text)).ok();
+    text
+}
+
+fn indent(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
+}
+
+/// The story of an incident in the output of a replay. `None` where the file has no such incident.
+pub fn incident(id: &str, file: &Path) -> Result<Option<String>> {
+    let opened = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut revisions: Vec<serde_json::Value> = Vec::new();
+    for (i, line) in BufReader::new(opened).lines().enumerate() {
+        let line = line.with_context(|| format!("cannot read {}", file.display()))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let revision: serde_json::Value =
+            serde_json::from_str(&line).with_context(|| format!("{}:{}: no incident revision", file.display(), i + 1))?;
+        if revision["id"] == id {
+            revisions.push(revision);
+        }
+    }
+    Ok(revisions.last().map(|last| tell(last, &revisions)))
+}
+
+fn tell(last: &serde_json::Value, revisions: &[serde_json::Value]) -> String {
+    let word = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), String::from);
+    let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
+    let mut text = format!(
+        "{}: {}\n{} {}, {}\n",
+        word(&last["id"]),
+        word(&last["title"]),
+        word(&last["severity"]),
+        word(&last["env"]),
+        word(&last["status"])
+    );
+    text.push_str("\nwhat came first\n");
+    for alert in list(&last["alerts"]) {
+        let summary = if alert["summary"].is_null() { &alert["rule"] } else { &alert["summary"] };
+        text.push_str(&format!("  {}  {:<20} {}\n", word(&alert["started_at"]), word(&alert["entity"]), word(summary)));
+    }
+    text.push_str("\nwhy they are one\n");
+    for link in list(&last["links"]) {
+        text.push_str(&format!("  {}  {}\n", link["score"], word(&link["reason"])));
+    }
+    text.push_str("\nwhy this cause\n");
+    for reason in list(&last["root_cause"]["reasons"]) {
+        text.push_str(&format!("  {}: {}\n", word(&last["root_cause"]["entity"]), word(&reason)));
+    }
+    for candidate in list(&last["candidates"]) {
+        text.push_str(&format!("  {}  {}\n", candidate["score"], word(&candidate["entity"])));
+    }
+    text.push_str("\nwhat was told, and what was not\n");
+    for revision in revisions {
+        let told = if revision["notify"]["send"] == true { "told  " } else { "silent" };
+        text.push_str(&format!(
+            "  {}  r{:<3} {told} {:<10} {}\n",
+            word(&revision["updated_at"]),
+            revision["revision"],
+            word(&revision["change"]),
+            word(&revision["notify"]["reason"])
+        ));
+    }
+    text
+}

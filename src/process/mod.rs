@@ -1,0 +1,14 @@
+//! Floor 5: the process. Configuration, wiring, draining, the command line. The only place with `anyhow`.
+
+pub mod check;
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod explain;
+pub mod logging;
+pub mod metrics;
+pub mod pack;
+pub mod replay;
+pub mod report;
+pub mod run;
+pub mod story;

@@ -1,0 +1,277 @@
+//! The YAML head of a rule file: every key, its meaning and its limits. Reports all that is wrong, not the first thing.
+
+use std::fmt;
+use std::ops::Range;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_saphyr::Spanned;
+
+use crate::rule::file::RuleFile;
+use crate::words::diagnostic::{Diagnostic, nearest, offset_of};
+use crate::words::duration;
+use crate::words::limits::PANES_PER_WINDOW_MAX;
+use crate::words::severity::Severity;
+
+/// What an author set for a rule. Durations are event time in milliseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FrontMatter {
+    /// The rule's name: letters, digits, `_`, `-` and `.`.
+    pub rule: String,
+    /// The severity of a breach whose row has no `severity` of its own.
+    pub severity: Severity,
+    /// How far one evaluation looks back.
+    pub window_ms: i64,
+    /// How often the rule is evaluated; the window is a multiple of it. Equal to the window where the author is silent.
+    pub every_ms: i64,
+    /// How long a breach must last before the alert fires.
+    pub for_ms: i64,
+    /// How long an alert goes on firing after its last breach.
+    pub keep_firing_for_ms: i64,
+    /// The output column that names the topology node; `service`, else `host`, where silent.
+    pub entity: Option<String>,
+    /// A template: one line for a person.
+    pub summary: Option<String>,
+    /// A template: more for a person.
+    pub description: Option<String>,
+    /// Where to read on.
+    pub runbook: Option<String>,
+    /// Where each key's value stands in the file, for errors that only show later.
+    pub places: Vec<(&'static str, Range<usize>)>,
+}
+
+impl FrontMatter {
+    /// Where `key`'s value stands in the file; the file's start where it was not given.
+    pub fn place(&self, key: &str) -> Range<usize> {
+        self.places.iter().find(|(known, _)| *known == key).map_or(0..0, |(_, place)| place.clone())
+    }
+}
+
+/// All keys, in the order in which the docs explain them.
+pub const KEYS: [&str; 10] =
+    ["rule", "severity", "window", "every", "for", "keep_firing_for", "entity", "summary", "description", "runbook"];
+
+/// Reads the head of a file. On errors: all of them.
+pub fn parse(file: &RuleFile) -> Result<FrontMatter, Vec<Diagnostic>> {
+    let yaml = file.front_matter();
+    let mut read = Reader { file, entries: Vec::new(), errors: Vec::new() };
+    let options = serde_saphyr::options! { with_snippet: false };
+    match serde_saphyr::from_str_with_options::<Option<Entries>>(&yaml, options) {
+        Ok(entries) => read.entries = entries.unwrap_or_default().0,
+        Err(error) => {
+            let at =
+                error.location().map_or(file.front.start, |at| offset_of(&file.text, at.line() as usize, at.column() as usize));
+            let text = error.to_string();
+            let message = text.split_once(": ").filter(|(head, _)| head.contains("line")).map_or(text.as_str(), |(_, tail)| tail);
+            read.error(
+                at..at + 1,
+                format!("the front matter is no YAML map: {message}"),
+                Some("write `key: value` lines; quote values that hold `: ` or `{{`"),
+            );
+            return Err(read.errors);
+        }
+    }
+    read.unknown_keys();
+    read.finish()
+}
+
+struct Reader<'a> {
+    file: &'a RuleFile,
+    entries: Vec<(String, Spanned<serde_json::Value>)>,
+    errors: Vec<Diagnostic>,
+}
+
+impl Reader<'_> {
+    fn finish(mut self) -> Result<FrontMatter, Vec<Diagnostic>> {
+        let rule = self.rule_name();
+        let severity = self.severity();
+        let window_ms = self.duration("window");
+        if window_ms.is_none() && self.entry("window").is_none() {
+            self.error(
+                self.file.front.clone(),
+                "`window` is missing".into(),
+                Some("say how far the rule looks back: `window: 5m`"),
+            );
+        }
+        let every_ms = self.duration("every").or(window_ms);
+        let for_ms = self.duration("for").unwrap_or(0);
+        let keep_firing_for_ms = self.duration("keep_firing_for").unwrap_or(0);
+        self.window_fits(window_ms, every_ms);
+        let front = FrontMatter {
+            rule: rule.unwrap_or_default(),
+            severity: severity.unwrap_or(Severity::Warning),
+            window_ms: window_ms.unwrap_or(1),
+            every_ms: every_ms.unwrap_or(1),
+            for_ms,
+            keep_firing_for_ms,
+            entity: self.text("entity"),
+            summary: self.text("summary"),
+            description: self.text("description"),
+            runbook: self.text("runbook"),
+            places: KEYS.iter().filter_map(|key| Some((*key, self.entry(key)?.1))).collect(),
+        };
+        if self.errors.is_empty() { Ok(front) } else { Err(self.errors) }
+    }
+
+    fn unknown_keys(&mut self) {
+        let unknown: Vec<String> =
+            self.entries.iter().map(|(key, _)| key.clone()).filter(|key| !KEYS.contains(&key.as_str())).collect();
+        for key in unknown {
+            let head = &self.file.text[self.file.front.clone()];
+            let at = head.find(&key).unwrap_or(0) + self.file.front.start;
+            let hint = match nearest(&key, KEYS) {
+                Some(known) => format!("did you mean `{known}`?"),
+                None => format!("known keys are {}", KEYS.join(", ")),
+            };
+            self.error(at..at + key.len(), format!("unknown key `{key}`"), Some(&hint));
+        }
+    }
+
+    fn rule_name(&mut self) -> Option<String> {
+        let Some(name) = self.text("rule") else {
+            if self.entry("rule").is_none() {
+                self.error(
+                    self.file.front.clone(),
+                    "`rule` is missing".into(),
+                    Some("give the rule a name: `rule: checkout_error_rate`"),
+                );
+            }
+            return None;
+        };
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c)) {
+            let place = self.place("rule");
+            self.error(place, format!("{name:?} is no rule name"), Some("use letters, digits, `_`, `-` and `.`"));
+        }
+        Some(name)
+    }
+
+    fn severity(&mut self) -> Option<Severity> {
+        let Some(text) = self.text("severity") else {
+            if self.entry("severity").is_none() {
+                self.error(self.file.front.clone(), "`severity` is missing".into(), Some("use info, warning or critical"));
+            }
+            return None;
+        };
+        // Rules are written here, so the words are ours; synonyms are for alerts that other systems send.
+        let known = Severity::ALL.into_iter().find(|severity| severity.as_str() == text);
+        if known.is_none() {
+            let place = self.place("severity");
+            let hint = nearest(&text, Severity::ALL.map(Severity::as_str)).map(|name| format!("did you mean `{name}`?"));
+            self.error(
+                place,
+                format!("unknown severity {text:?}"),
+                Some(&hint.unwrap_or("use info, warning or critical".into())),
+            );
+        }
+        known
+    }
+
+    fn window_fits(&mut self, window_ms: Option<i64>, every_ms: Option<i64>) {
+        let (Some(window_ms), Some(every_ms)) = (window_ms, every_ms) else { return };
+        for (key, value_ms) in [("window", window_ms), ("every", every_ms)] {
+            if value_ms < 1000 && self.entry(key).is_some() {
+                let place = self.place(key);
+                self.error(
+                    place,
+                    format!("`{key}` is {}, under a second", duration::format_ms(value_ms)),
+                    Some("use 1s or more"),
+                );
+                return;
+            }
+        }
+        let place = self.place("every");
+        if window_ms % every_ms != 0 {
+            let (w, e) = (duration::format_ms(window_ms), duration::format_ms(every_ms));
+            let down = window_ms / every_ms * every_ms;
+            let near = if down == 0 { window_ms } else { down };
+            let hint = if down == 0 {
+                format!("`every` may be at most the window, {}", duration::format_ms(near))
+            } else {
+                format!(
+                    "with `every: {e}` a window of {} or {} would do",
+                    duration::format_ms(down),
+                    duration::format_ms(down + every_ms)
+                )
+            };
+            self.error(place, format!("the window of {w} is no multiple of `every`, {e}"), Some(&hint));
+        } else if window_ms / every_ms > PANES_PER_WINDOW_MAX {
+            let message = format!("{} panes in one window, the limit is {PANES_PER_WINDOW_MAX}", window_ms / every_ms);
+            let hint = format!("use `every: {}` or more", duration::format_ms(window_ms / PANES_PER_WINDOW_MAX + 1000));
+            self.error(place, message, Some(&hint));
+        }
+    }
+
+    fn duration(&mut self, key: &'static str) -> Option<i64> {
+        let (value, place) = self.entry(key)?;
+        let text = match &value {
+            serde_json::Value::String(text) => text.clone(),
+            serde_json::Value::Number(number) if number.as_i64() == Some(0) => "0s".into(),
+            other => {
+                self.error(place, format!("`{key}` is {other}, no duration"), Some("write for example 30s, 5m or 1h"));
+                return None;
+            }
+        };
+        match duration::parse_ms(&text) {
+            Ok(duration_ms) => Some(duration_ms),
+            Err(error) => {
+                self.error(place, format!("`{key}`: {text:?} is no duration"), Some("write for example 30s, 5m or 1h"));
+                tracing::debug!(%error, key, "bad duration in front matter");
+                None
+            }
+        }
+    }
+
+    fn text(&mut self, key: &'static str) -> Option<String> {
+        let (value, place) = self.entry(key)?;
+        match value {
+            serde_json::Value::String(text) => Some(text.trim().to_string()),
+            serde_json::Value::Number(number) => Some(number.to_string()),
+            serde_json::Value::Null => None,
+            other => {
+                self.error(place, format!("`{key}` is {other}, no text"), Some("quote the value"));
+                None
+            }
+        }
+    }
+
+    fn entry(&self, key: &str) -> Option<(serde_json::Value, Range<usize>)> {
+        let (_, spanned) = self.entries.iter().find(|(known, _)| known == key)?;
+        let start = offset_of(&self.file.text, spanned.defined.line() as usize, spanned.defined.column() as usize);
+        let line_end = self.file.text[start..].find('\n').map_or(self.file.text.len(), |at| start + at);
+        let written = self.file.text[start..line_end].split(" #").next().unwrap_or_default().trim_end();
+        Some((spanned.value.clone(), start..start + written.len().max(1)))
+    }
+
+    fn place(&self, key: &str) -> Range<usize> {
+        self.entry(key).map_or(self.file.front.clone(), |(_, place)| place)
+    }
+
+    fn error(&mut self, span: Range<usize>, message: String, hint: Option<&str>) {
+        self.errors.push(Diagnostic { file: self.file.path.clone(), span, message, hint: hint.map(String::from) });
+    }
+}
+
+/// The map's entries in order, each value with its place.
+#[derive(Default)]
+struct Entries(Vec<(String, Spanned<serde_json::Value>)>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EntriesVisitor;
+        impl<'de> Visitor<'de> for EntriesVisitor {
+            type Value = Entries;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a map of keys to values")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(EntriesVisitor)
+    }
+}

@@ -1,0 +1,44 @@
+//! Floor 1: rules. What an author wrote ([`file`], [`front_matter`]), what it means ([`sql`], [`catalog`], [`plan`]), and
+//! everything that is wrong with it, all at once ([`check`]).
+//!
+//! Together with [`crate::window`] the only place that knows DataFusion.
+
+pub mod catalog;
+pub mod check;
+pub mod file;
+pub mod front_matter;
+pub mod output;
+pub mod percentile;
+pub mod pipeline;
+pub mod plan;
+pub mod rest;
+pub mod sql;
+pub mod template;
+
+use crate::rule::file::RuleFile;
+use crate::rule::front_matter::FrontMatter;
+use crate::rule::output::OutputColumns;
+use crate::rule::plan::RulePlan;
+use crate::rule::template::Templates;
+
+/// A rule that passed every check, ready to be evaluated.
+#[derive(Debug)]
+pub struct Rule {
+    /// The file it came from.
+    pub file: RuleFile,
+    /// What the author set.
+    pub front: FrontMatter,
+    /// How its SQL is evaluated.
+    pub plan: RulePlan,
+    /// What the columns of its result mean.
+    pub output: OutputColumns,
+    /// What it says to people.
+    pub templates: Templates,
+}
+
+impl Rule {
+    /// The name, unique among the loaded rules.
+    pub fn name(&self) -> &str {
+        &self.front.rule
+    }
+}

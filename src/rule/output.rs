@@ -1,0 +1,128 @@
+//! What the columns of a rule's result mean: texts are labels, `value` is the value, `severity` overrides, numbers feed the
+//! templates.
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, Schema};
+
+use crate::words::event::label_of_column;
+use crate::words::labels::Labels;
+
+/// One breach: a row of a rule's result at one tick.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Breach {
+    /// The text columns.
+    pub labels: Labels,
+    /// The `value` column.
+    pub value: f64,
+    /// The `severity` column, where the rule has one and the row says something.
+    pub severity: Option<String>,
+    /// The other numeric columns by name, for templates.
+    pub numbers: Vec<(String, f64)>,
+}
+
+/// Which column of the result is what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutputColumns {
+    labels: Vec<(usize, String)>,
+    value: usize,
+    severity: Option<usize>,
+    numbers: Vec<(usize, String)>,
+}
+
+/// Why a result cannot become alerts.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum OutputError {
+    /// No column is called `value`.
+    #[error("the result has no `value` column")]
+    NoValue,
+    /// `value` is a text or a time.
+    #[error("`value` is {0}, no number")]
+    ValueNoNumber(DataType),
+    /// `severity` is no text.
+    #[error("`severity` is {0}, no text")]
+    SeverityNoText(DataType),
+    /// Two columns would be the same label.
+    #[error("two columns are called `{0}`")]
+    Twice(String),
+}
+
+impl OutputColumns {
+    /// Sorts the columns of a result's schema into their roles.
+    pub fn new(schema: &Schema) -> Result<Self, OutputError> {
+        let mut columns = Self { labels: Vec::new(), value: usize::MAX, severity: None, numbers: Vec::new() };
+        let mut seen = std::collections::BTreeSet::new();
+        for (at, field) in schema.fields().iter().enumerate() {
+            let name = label_of_column(field.name()).unwrap_or(field.name()).to_string();
+            if !seen.insert(name.clone()) {
+                return Err(OutputError::Twice(name));
+            }
+            let kind = field.data_type();
+            match name.as_str() {
+                "value" if kind.is_numeric() => columns.value = at,
+                "value" => return Err(OutputError::ValueNoNumber(kind.clone())),
+                "severity" if is_text(kind) => columns.severity = Some(at),
+                "severity" => return Err(OutputError::SeverityNoText(kind.clone())),
+                _ if is_text(kind) => columns.labels.push((at, name)),
+                _ if kind.is_numeric() => columns.numbers.push((at, name)),
+                _ => {}
+            }
+        }
+        if columns.value == usize::MAX { Err(OutputError::NoValue) } else { Ok(columns) }
+    }
+
+    /// The names of the label columns.
+    pub fn label_names(&self) -> impl Iterator<Item = &str> {
+        self.labels.iter().map(|(_, name)| name.as_str())
+    }
+
+    /// The names that a template may use.
+    pub fn template_names(&self) -> Vec<&str> {
+        let numbers = self.numbers.iter().map(|(_, name)| name.as_str());
+        self.label_names().chain(numbers).chain(["value", "severity"]).collect()
+    }
+
+    /// Reads the rows. A row whose value is null or NaN is no breach: SQL could not say that the condition held.
+    pub fn breaches(&self, batch: &RecordBatch) -> Result<Vec<Breach>, arrow::error::ArrowError> {
+        let text = |at: usize| cast(batch.column(at), &DataType::Utf8);
+        let number = |at: usize| cast(batch.column(at), &DataType::Float64);
+        let labels =
+            self.labels.iter().map(|(at, name)| Ok((name, text(*at)?))).collect::<Result<Vec<_>, arrow::error::ArrowError>>()?;
+        let numbers = self
+            .numbers
+            .iter()
+            .map(|(at, name)| Ok((name, number(*at)?)))
+            .collect::<Result<Vec<_>, arrow::error::ArrowError>>()?;
+        let severity = self.severity.map(text).transpose()?;
+        let value = number(self.value)?;
+        let mut breaches = Vec::with_capacity(batch.num_rows());
+        for row in 0..batch.num_rows() {
+            let Some(value) = number_at(&value, row).filter(|value| !value.is_nan()) else { continue };
+            breaches.push(Breach {
+                labels: Labels::new(labels.iter().filter_map(|(name, column)| Some(((*name).clone(), text_at(column, row)?)))),
+                value,
+                severity: severity.as_ref().and_then(|column| text_at(column, row)),
+                numbers: numbers.iter().filter_map(|(name, column)| Some(((*name).clone(), number_at(column, row)?))).collect(),
+            });
+        }
+        Ok(breaches)
+    }
+}
+
+fn is_text(kind: &DataType) -> bool {
+    match kind {
+        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => true,
+        DataType::Dictionary(_, value) => is_text(value),
+        _ => false,
+    }
+}
+
+fn text_at(column: &ArrayRef, row: usize) -> Option<String> {
+    let column = column.as_string::<i32>();
+    column.is_valid(row).then(|| column.value(row).to_string())
+}
+
+fn number_at(column: &ArrayRef, row: usize) -> Option<f64> {
+    let column = column.as_primitive::<Float64Type>();
+    column.is_valid(row).then(|| column.value(row))
+}

@@ -1,0 +1,290 @@
+//! A rule's SQL as text and syntax tree: parses it, refuses all that is no single query, and finds the labels it reads.
+//!
+//! `labels['key']` is rewritten to a plain column of that very name (see [`crate::words::event`]), so that the planner, its
+//! error messages and its optimizer treat a label as what it is here: a column.
+
+use std::collections::HashMap;
+use std::ops::{ControlFlow, Range};
+
+use datafusion::sql::parser::{DFParserBuilder, Statement as DfStatement};
+use datafusion::sql::sqlparser::ast::{
+    AccessExpr, Expr, Ident, Query, SelectItem, SetExpr, Spanned, Statement, Subscript, TableFactor, Value, VisitMut, VisitorMut,
+};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::tokenizer::Span;
+
+use crate::rule::catalog;
+use crate::words::diagnostic::offset_of;
+use crate::words::event::{Kind, LabelKeys, label_column};
+use crate::words::limits::SQL_DEPTH_MAX;
+
+/// A rule's query, labels rewritten to columns.
+#[derive(Clone, Debug)]
+pub struct Sql {
+    /// The syntax tree.
+    pub statement: Statement,
+    /// The label keys it reads, of every stream it names.
+    pub label_keys: LabelKeys,
+}
+
+/// What is wrong with a text, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqlError {
+    /// Bytes of the text.
+    pub span: Range<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// How to mend it.
+    pub hint: Option<String>,
+}
+
+/// Parses the text of one rule (see [`crate::rule::file::RuleFile::sql`]).
+pub fn parse(text: &str) -> Result<Sql, Vec<SqlError>> {
+    let statements = DFParserBuilder::new(text)
+        .with_dialect(&PostgreSqlDialect {})
+        .with_recursion_limit(SQL_DEPTH_MAX)
+        .build()
+        .and_then(|mut parser| parser.parse_statements())
+        .map_err(|error| vec![syntax_error(text, &error)])?;
+    let end = text.trim_end().len();
+    let mut statements = statements.into_iter();
+    let Some(first) = statements.next() else {
+        return Err(vec![SqlError {
+            span: end..end,
+            message: "there is no SQL below the front matter".into(),
+            hint: Some("write one SELECT".into()),
+        }]);
+    };
+    if let Some(second) = statements.next() {
+        let span = statement_span(text, &second);
+        return Err(vec![SqlError {
+            span,
+            message: "a second statement".into(),
+            hint: Some("a rule is one SELECT; put the other in a file of its own".into()),
+        }]);
+    }
+    let span = statement_span(text, &first);
+    let DfStatement::Statement(statement) = first else {
+        return Err(vec![forbidden(span, "this statement")]);
+    };
+    let mut statement = *statement;
+    let Statement::Query(query) = &statement else {
+        let word = statement.to_string().split_whitespace().next().unwrap_or_default().to_uppercase();
+        return Err(vec![forbidden(span, &word)]);
+    };
+    only_selects(text, query)?;
+    if let ControlFlow::Break(()) = VisitMut::visit(&mut statement, &mut HavingAliases) {
+        tracing::debug!("the alias visitor never breaks");
+    }
+    let mut labels = Labels { text, keys: Vec::new(), tables: Vec::new(), errors: Vec::new() };
+    if let ControlFlow::Break(()) = VisitMut::visit(&mut statement, &mut labels) {
+        tracing::debug!("the label visitor never breaks");
+    }
+    if !labels.errors.is_empty() {
+        return Err(labels.errors);
+    }
+    let mut label_keys = LabelKeys::default();
+    for kind in &labels.tables {
+        labels.keys.iter().for_each(|key| label_keys.insert(*kind, key));
+    }
+    Ok(Sql { statement, label_keys })
+}
+
+/// Bytes of `text` that a parser's span covers.
+pub fn span_bytes(text: &str, span: Span) -> Range<usize> {
+    let start = offset_of(text, span.start.line as usize, span.start.column as usize);
+    let end = offset_of(text, span.end.line as usize, span.end.column as usize);
+    start..end.max(start)
+}
+
+fn statement_span(text: &str, statement: &DfStatement) -> Range<usize> {
+    let known = match statement {
+        DfStatement::Statement(statement) => span_bytes(text, statement.span()),
+        _ => 0..0,
+    };
+    if known.end > known.start {
+        return known;
+    }
+    // Statements without a span of their own: the first word of SQL.
+    let start = text.len() - text.trim_start().len();
+    let end = text[start..].find(char::is_whitespace).map_or(text.len(), |at| start + at);
+    start..end
+}
+
+fn forbidden(span: Range<usize>, what: &str) -> SqlError {
+    SqlError {
+        span,
+        message: format!("{what} is not allowed in a rule"),
+        hint: Some("a rule is one SELECT over metrics, logs, spans or alerts".into()),
+    }
+}
+
+/// A query's body may also hold INSERT, VALUES or TABLE: none of them belongs in a rule.
+fn only_selects(text: &str, query: &Query) -> Result<(), Vec<SqlError>> {
+    fn walk(text: &str, body: &SetExpr) -> Result<(), Vec<SqlError>> {
+        match body {
+            SetExpr::Select(select) if select.into.is_some() => {
+                Err(vec![forbidden(span_bytes(text, select.span()), "SELECT INTO")])
+            }
+            SetExpr::Select(_) => Ok(()),
+            SetExpr::Query(query) => walk(text, &query.body),
+            SetExpr::SetOperation { left, right, .. } => walk(text, left).and_then(|()| walk(text, right)),
+            other => {
+                let word = other.to_string().split_whitespace().next().unwrap_or_default().to_uppercase();
+                Err(vec![forbidden(span_bytes(text, other.span()), &word)])
+            }
+        }
+    }
+    walk(text, &query.body)
+}
+
+/// Parser errors carry their place only in their text: `… at Line: 3, Column: 14`.
+fn syntax_error(text: &str, error: &datafusion::error::DataFusionError) -> SqlError {
+    let whole = error.strip_backtrace();
+    let whole = whole.trim_start_matches("SQL error: ").trim_start_matches("ParserError(\"").trim_end_matches("\")");
+    let whole = whole.trim_start_matches("TokenizerError(\"").replace("\\\"", "\"");
+    let number_after = |key: &str| -> Option<usize> {
+        let (_, tail) = whole.rsplit_once(key)?;
+        tail.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
+    };
+    let message = whole.split(" at Line:").next().unwrap_or(&whole).trim_start_matches("sql parser error: ").to_string();
+    match (number_after("Line: "), number_after("Column: ")) {
+        (Some(line), Some(column)) => {
+            let start = offset_of(text, line, column);
+            let end = text[start..].find(char::is_whitespace).map_or(text.len(), |at| start + at);
+            SqlError { span: start..end.max(start), message, hint: None }
+        }
+        _ => {
+            let end = text.trim_end().len();
+            SqlError { span: end..end, message, hint: None }
+        }
+    }
+}
+
+/// Lets HAVING name an output column even where the stream has a column of the same name: `sum(value) AS value … HAVING value > 9`.
+///
+/// Outside an aggregate function a bare stream column means nothing in HAVING unless it is grouped by, so the alias is what the
+/// author meant; inside one (`HAVING sum(value) > 9`) the stream's column is.
+struct HavingAliases;
+
+impl VisitorMut for HavingAliases {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        fn walk(body: &mut SetExpr) {
+            match body {
+                SetExpr::Select(select) => {
+                    let aliases = select.projection.iter().filter_map(|item| match item {
+                        SelectItem::ExprWithAlias { expr, alias } => Some((alias.value.to_lowercase(), expr.clone())),
+                        _ => None,
+                    });
+                    let mut replace = ReplaceIdentifiers { aliases: aliases.collect(), inside_aggregates: 0 };
+                    if let Some(having) = &mut select.having
+                        && let ControlFlow::Break(()) = VisitMut::visit(having, &mut replace)
+                    {
+                        tracing::debug!("the identifier visitor never breaks");
+                    }
+                }
+                SetExpr::SetOperation { left, right, .. } => {
+                    walk(left);
+                    walk(right);
+                }
+                _ => {}
+            }
+        }
+        walk(&mut query.body);
+        ControlFlow::Continue(())
+    }
+}
+
+struct ReplaceIdentifiers {
+    aliases: HashMap<String, Expr>,
+    inside_aggregates: usize,
+}
+
+impl VisitorMut for ReplaceIdentifiers {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        self.inside_aggregates += usize::from(is_aggregate(expr));
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        self.inside_aggregates -= usize::from(is_aggregate(expr));
+        if let Expr::Identifier(ident) = expr
+            && self.inside_aggregates == 0
+            && let Some(aliased) = self.aliases.get(&ident.value.to_lowercase())
+        {
+            *expr = Expr::Nested(Box::new(aliased.clone()));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn is_aggregate(expr: &Expr) -> bool {
+    matches!(expr, Expr::Function(function) if catalog::is_aggregate(&function.name.to_string().to_lowercase()))
+}
+
+/// Rewrites `labels['key']` and notes which keys of which streams are read.
+struct Labels<'a> {
+    text: &'a str,
+    keys: Vec<String>,
+    tables: Vec<Kind>,
+    errors: Vec<SqlError>,
+}
+
+impl VisitorMut for Labels<'_> {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table { name, .. } = table
+            && let Some(kind) = Kind::of_table(&name.to_string())
+            && !self.tables.contains(&kind)
+        {
+            self.tables.push(kind);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let span = expr.span();
+        let Expr::CompoundFieldAccess { root, access_chain } = expr else { return ControlFlow::Continue(()) };
+        let path: Vec<Ident> = match root.as_ref() {
+            Expr::Identifier(ident) => vec![ident.clone()],
+            Expr::CompoundIdentifier(path) => path.clone(),
+            _ => return ControlFlow::Continue(()),
+        };
+        if path.last().is_none_or(|last| !last.value.eq_ignore_ascii_case("labels")) {
+            return ControlFlow::Continue(());
+        }
+        let [AccessExpr::Subscript(Subscript::Index { index: Expr::Value(key) })] = access_chain.as_slice() else {
+            self.bad_key(span);
+            return ControlFlow::Continue(());
+        };
+        let Value::SingleQuotedString(key) = &key.value else {
+            self.bad_key(span);
+            return ControlFlow::Continue(());
+        };
+        let column = Ident::with_quote_and_span('"', span, label_column(key));
+        if !self.keys.contains(key) {
+            self.keys.push(key.clone());
+        }
+        let mut full = path;
+        full.pop();
+        full.push(column.clone());
+        *expr = if full.len() == 1 { Expr::Identifier(column) } else { Expr::CompoundIdentifier(full) };
+        ControlFlow::Continue(())
+    }
+}
+
+impl Labels<'_> {
+    fn bad_key(&mut self, span: Span) {
+        let span = span_bytes(self.text, span);
+        self.errors.push(SqlError {
+            span,
+            message: "a label's key must be a text in single quotes".into(),
+            hint: Some("write labels['region']: only the labels that rules name are kept".into()),
+        });
+    }
+}

@@ -1,0 +1,229 @@
+//! Events as Arrow columns: one table a kind, the four tables that rules read.
+//!
+//! `labels` is no column of its own. Only the label keys that some rule asks for become columns, named `labels['key']` as in
+//! the rule's SQL: a map column costs a scan of all keys at each access, a plain column costs nothing.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+use super::labels::Labels;
+use super::severity::Severity;
+use super::time::TimestampMs;
+
+/// What an event is, and so which table it lands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A sample of a metric: table `metrics`.
+    Metric,
+    /// A log record: table `logs`.
+    Log,
+    /// A span of a trace: table `spans`.
+    Span,
+    /// An alert of another system: table `alerts`, and the alert life cycle.
+    Alert,
+}
+
+impl Kind {
+    /// All kinds, in the order of their tables.
+    pub const ALL: [Kind; 4] = [Kind::Metric, Kind::Log, Kind::Span, Kind::Alert];
+
+    /// The SQL table that holds events of this kind.
+    pub fn table(self) -> &'static str {
+        match self {
+            Kind::Metric => "metrics",
+            Kind::Log => "logs",
+            Kind::Span => "spans",
+            Kind::Alert => "alerts",
+        }
+    }
+
+    /// The kind whose table has this name.
+    pub fn of_table(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.table() == name)
+    }
+
+    /// The columns of this kind's table besides the label columns, in order. `ts` always comes first.
+    pub fn columns(self) -> &'static [(&'static str, Column)] {
+        use Column::{Number, Text, Time};
+        match self {
+            Kind::Metric => &[("ts", Time), ("name", Text), ("value", Number), ("service", Text), ("host", Text), ("env", Text)],
+            Kind::Log => &[
+                ("ts", Time),
+                ("severity", Text),
+                ("body", Text),
+                ("service", Text),
+                ("host", Text),
+                ("env", Text),
+                ("trace_id", Text),
+            ],
+            Kind::Span => &[
+                ("ts", Time),
+                ("name", Text),
+                ("duration_ms", Number),
+                ("status", Text),
+                ("service", Text),
+                ("host", Text),
+                ("env", Text),
+                ("trace_id", Text),
+                ("span_id", Text),
+                ("parent_id", Text),
+            ],
+            Kind::Alert => &[
+                ("ts", Time),
+                ("name", Text),
+                ("status", Text),
+                ("severity", Text),
+                ("service", Text),
+                ("host", Text),
+                ("env", Text),
+            ],
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Metric => "metric",
+            Kind::Log => "log",
+            Kind::Span => "span",
+            Kind::Alert => "alert",
+        })
+    }
+}
+
+/// The text names no kind of event.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("unknown kind {0:?}: use metric, log, span or alert")]
+pub struct UnknownKind(pub String);
+
+impl FromStr for Kind {
+    type Err = UnknownKind;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKind> {
+        match text {
+            "metric" | "metrics" => Ok(Kind::Metric),
+            "log" | "logs" => Ok(Kind::Log),
+            "span" | "spans" | "trace" | "traces" => Ok(Kind::Span),
+            "alert" | "alerts" => Ok(Kind::Alert),
+            _ => Err(UnknownKind(text.to_string())),
+        }
+    }
+}
+
+/// The type of a column of an event table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// `Timestamp(Millisecond)`, never null.
+    Time,
+    /// `Utf8View`, null where the event lacks it.
+    Text,
+    /// `Float64`, null where the event lacks it.
+    Number,
+}
+
+impl Column {
+    /// The Arrow type.
+    pub fn data_type(self) -> DataType {
+        match self {
+            Column::Time => DataType::Timestamp(TimeUnit::Millisecond, None),
+            Column::Text => DataType::Utf8View,
+            Column::Number => DataType::Float64,
+        }
+    }
+}
+
+/// The name of the column that holds the label `key`: `labels['key']`.
+pub fn label_column(key: &str) -> String {
+    format!("labels['{key}']")
+}
+
+/// The label that a column named as by [`label_column`] holds.
+pub fn label_of_column(column: &str) -> Option<&str> {
+    column.strip_prefix("labels['")?.strip_suffix("']")
+}
+
+/// The label keys that some rule reads, by kind: what the decoder must keep.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabelKeys([BTreeSet<String>; 4]);
+
+impl LabelKeys {
+    /// Adds `key` to those kept of `kind`.
+    pub fn insert(&mut self, kind: Kind, key: &str) {
+        self.0[kind as usize].insert(key.to_string());
+    }
+
+    /// Adds all of `other`.
+    pub fn extend(&mut self, other: &LabelKeys) {
+        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+            mine.extend(theirs.iter().cloned());
+        }
+    }
+
+    /// The keys of `kind`, in order.
+    pub fn of(&self, kind: Kind) -> impl ExactSizeIterator<Item = &str> {
+        self.0[kind as usize].iter().map(String::as_str)
+    }
+
+    /// The Arrow schema of `kind`'s table with these label columns at its end.
+    pub fn schema(&self, kind: Kind) -> SchemaRef {
+        let plain = kind.columns().iter().map(|(name, column)| Field::new(*name, column.data_type(), *column != Column::Time));
+        let labels = self.of(kind).map(|key| Field::new(label_column(key), DataType::Utf8View, true));
+        Arc::new(Schema::new(plain.chain(labels).collect::<Vec<_>>()))
+    }
+}
+
+/// An alert of another system, as it enters the alert life cycle.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExternalAlert {
+    /// When the other system said so.
+    pub ts: TimestampMs,
+    /// What the other system calls the alert; stands for the rule.
+    pub name: String,
+    /// Firing, or resolved.
+    pub firing: bool,
+    /// As the other system ranks it.
+    pub severity: Severity,
+    /// All labels, with `service`, `host` and `env` among them.
+    pub labels: Labels,
+    /// For people, where given.
+    pub summary: Option<String>,
+    /// Where to read on, where given.
+    pub runbook: Option<String>,
+}
+
+/// Where a message ends within an [`EventBatch`], and what it says about time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageMark {
+    /// Rows of each table (in the order of [`Kind::ALL`]) that belong to this message or to one before it.
+    pub rows_end: [usize; 4],
+    /// External alerts that belong to this message or to one before it.
+    pub alerts_end: usize,
+    /// The latest event time in the message; `None` where no event of it was good.
+    pub max_ts: Option<TimestampMs>,
+    /// The earliest event time in the message.
+    pub min_ts: Option<TimestampMs>,
+}
+
+/// Decoded messages, in the order in which they arrived: the engine's input.
+#[derive(Clone, Debug)]
+pub struct EventBatch {
+    /// The rows of each table, in the order of [`Kind::ALL`], columns as in [`LabelKeys::schema`].
+    pub tables: [RecordBatch; 4],
+    /// The alerts of other systems, in order.
+    pub alerts: Vec<ExternalAlert>,
+    /// One mark a message.
+    pub messages: Vec<MessageMark>,
+}
+
+impl EventBatch {
+    /// The events in the batch, of all kinds.
+    pub fn events(&self) -> usize {
+        self.tables.iter().map(RecordBatch::num_rows).sum()
+    }
+}

@@ -1,0 +1,29 @@
+//! A limit on everything, with its name and its reason. Relations between limits are checked when the crate compiles.
+
+/// Bytes of one event's line. A longer line is rejected: one log record of this size is already a mistake.
+pub const EVENT_BYTES_MAX: usize = 1 << 20;
+/// Bytes of one message after inflation: a zip bomb ends here.
+pub const MESSAGE_INFLATED_BYTES_MAX: usize = 64 << 20;
+/// Labels kept of one external alert; the rest are left out.
+pub const EXTERNAL_LABELS_MAX: usize = 128;
+/// Groups that one key space interns before it sheds dead ones, and refuses new ones when all are alive.
+pub const GROUPS_PER_TABLE_MAX: usize = 1_000_000;
+/// Panes in one window of one rule: a day by 10 seconds is 8,640.
+pub const PANES_PER_WINDOW_MAX: i64 = 10_000;
+/// Alerts that one rule holds at once. Over it the first stay and the rest are counted.
+pub const ALERTS_PER_RULE_MAX: usize = 10_000;
+/// Alerts in one incident. Beyond this a person reads no further; more are counted in the incident.
+pub const ALERTS_PER_INCIDENT_MAX: usize = 1_000;
+/// Links kept in one incident.
+pub const LINKS_PER_INCIDENT_MAX: usize = 2_000;
+/// Bytes of one rule file.
+pub const RULE_FILE_BYTES_MAX: u64 = 256 << 10;
+/// Bytes of one topology file.
+pub const TOPOLOGY_FILE_BYTES_MAX: u64 = 64 << 20;
+/// Rows that the engine takes in before it looks at the time again.
+pub const ROWS_PER_BATCH_MAX: usize = 65_536;
+/// Bytes of SQL nesting are bounded by this many levels.
+pub const SQL_DEPTH_MAX: usize = 50;
+
+const _: () = assert!(EVENT_BYTES_MAX <= MESSAGE_INFLATED_BYTES_MAX, "a message must hold at least one event");
+const _: () = assert!(ALERTS_PER_INCIDENT_MAX <= ALERTS_PER_RULE_MAX, "one rule alone may fill an incident");
