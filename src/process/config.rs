@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Deserializer};
 
+use crate::edges::nats::settings::{InputConfig, NatsConfig, OutputConfig, RejectedConfig};
 use crate::engine::EngineParams;
 use crate::incident::CorrelationParams;
 use crate::incident::notify::NotifyParams;
@@ -35,80 +36,6 @@ pub struct Config {
     pub notify: NotifyConfig,
     /// The operator's HTTP endpoint.
     pub http: HttpConfig,
-}
-
-/// The NATS server and how to sign in.
-#[derive(Clone, Deserialize, PartialEq)]
-#[serde(default, deny_unknown_fields)]
-pub struct NatsConfig {
-    /// `nats://host:port`, or `tls://…`.
-    pub servers: Vec<String>,
-    /// The connection's name, as the server lists it.
-    pub name: String,
-    /// With `password`.
-    pub user: Option<String>,
-    /// With `user`.
-    pub password: Option<String>,
-    /// Instead of user and password.
-    pub token: Option<String>,
-    /// A `.creds` file with JWT and seed.
-    pub creds_file: Option<PathBuf>,
-    /// TLS.
-    pub tls: TlsConfig,
-}
-
-/// TLS towards NATS.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
-#[serde(default, deny_unknown_fields)]
-pub struct TlsConfig {
-    /// Refuse a server that offers none.
-    pub required: bool,
-    /// Certificates of authorities besides the system's.
-    pub ca_file: Option<PathBuf>,
-    /// The client's own certificate, with `key_file`.
-    pub cert_file: Option<PathBuf>,
-    /// The client's own key.
-    pub key_file: Option<PathBuf>,
-}
-
-/// Where events come from.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(default, deny_unknown_fields)]
-pub struct InputConfig {
-    /// The stream.
-    pub stream: String,
-    /// Its subjects. The token after the first one tells the kind: `events.metrics.…`.
-    pub subjects: Vec<String>,
-    /// The durable consumer's name: one for each squelch that reads the stream.
-    pub consumer: String,
-    /// Make the stream where it is missing.
-    pub create: bool,
-    /// Messages asked for at once.
-    pub batch_messages: usize,
-    /// Bytes asked for at once.
-    pub batch_bytes: usize,
-}
-
-/// Where incidents go.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(default, deny_unknown_fields)]
-pub struct OutputConfig {
-    /// The stream.
-    pub stream: String,
-    /// The first token of the subjects.
-    pub subject: String,
-    /// The key-value bucket of open incidents.
-    pub bucket: String,
-}
-
-/// Where undecodable input goes.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(default, deny_unknown_fields)]
-pub struct RejectedConfig {
-    /// The stream.
-    pub stream: String,
-    /// The first token of the subjects.
-    pub subject: String,
 }
 
 /// Event time.
@@ -205,56 +132,6 @@ fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAdd
     text.parse()
         .map(Some)
         .map_err(|_| serde::de::Error::custom(format!("{text:?} is no address: write for example 127.0.0.1:9464, or off")))
-}
-
-impl Default for NatsConfig {
-    fn default() -> Self {
-        Self {
-            servers: vec!["nats://127.0.0.1:4222".into()],
-            name: "squelch".into(),
-            user: None,
-            password: None,
-            token: None,
-            creds_file: None,
-            tls: TlsConfig::default(),
-        }
-    }
-}
-
-/// Secrets stay out of logs.
-impl std::fmt::Debug for NatsConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NatsConfig")
-            .field("servers", &self.servers)
-            .field("user", &self.user)
-            .field("creds_file", &self.creds_file)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Default for InputConfig {
-    fn default() -> Self {
-        Self {
-            stream: "EVENTS".into(),
-            subjects: vec!["events.>".into()],
-            consumer: "squelch".into(),
-            create: true,
-            batch_messages: 500,
-            batch_bytes: 4 << 20,
-        }
-    }
-}
-
-impl Default for OutputConfig {
-    fn default() -> Self {
-        Self { stream: "INCIDENTS".into(), subject: "incidents".into(), bucket: "squelch_incidents".into() }
-    }
-}
-
-impl Default for RejectedConfig {
-    fn default() -> Self {
-        Self { stream: "REJECTED".into(), subject: "rejected".into() }
-    }
 }
 
 impl Default for TimeConfig {

@@ -1,1 +1,219 @@
-//! x
+//! What an operator sees of a running squelch: counters and gauges, rendered by prometheus-client from the latest snapshot.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::edges::http::Status;
+use crate::edges::nats::consume::ConsumeCounts;
+use crate::engine::{Engine, EngineStats};
+
+/// The state of the process as of the last batch.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    engine: EngineStats,
+    rules: Vec<RuleSnapshot>,
+    alerts: (usize, usize),
+    incidents_open: usize,
+    windows: (usize, usize, usize),
+    watermark_ms: Option<i64>,
+    /// Of the consumer.
+    pub consume: ConsumeCounts,
+    /// Messages that wait in the stream.
+    pub pending: u64,
+    /// The last message taken in.
+    pub sequence: u64,
+    /// By reason.
+    pub rejected: BTreeMap<&'static str, u64>,
+    /// Time spent in each stage.
+    pub stages: BTreeMap<&'static str, Duration>,
+}
+
+#[derive(Clone, Debug)]
+struct RuleSnapshot {
+    name: String,
+    rows: u64,
+    ticks: u64,
+    breaches: u64,
+    dropped: [(&'static str, u64); 5],
+    errors: u64,
+}
+
+impl Snapshot {
+    /// Takes over what the engine says of itself.
+    pub fn of_engine(&mut self, engine: &Engine) {
+        self.engine = engine.stats();
+        self.alerts = engine.alert_census();
+        self.incidents_open = engine.open_incidents();
+        self.windows = engine.window_size();
+        self.watermark_ms = engine.watermark();
+        let rules = engine.rules().map(|(rule, stats, alerts)| RuleSnapshot {
+            name: rule.name().to_string(),
+            rows: stats.rows,
+            ticks: stats.ticks,
+            breaches: stats.breaches,
+            dropped: [
+                ("late", stats.late),
+                ("group_limit", stats.overflow),
+                ("alert_limit", alerts.over_limit),
+                ("same_labels", alerts.same_labels),
+                ("bad_severity", alerts.bad_severity),
+            ],
+            errors: stats.errors,
+        });
+        self.rules = rules.collect();
+    }
+}
+
+/// The latest snapshot, shared between the engine's thread and the HTTP endpoint.
+#[derive(Debug, Default)]
+pub struct Telemetry {
+    snapshot: Mutex<Snapshot>,
+    /// Publishes tried again.
+    pub retries: Arc<AtomicU64>,
+    /// Whether the connection to NATS stands.
+    pub connected: AtomicBool,
+    /// Whether the process is stopping.
+    pub stopping: AtomicBool,
+}
+
+impl Telemetry {
+    /// Replaces the snapshot.
+    pub fn publish(&self, snapshot: Snapshot) {
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The endpoint's view of the telemetry.
+#[derive(Clone, Debug)]
+pub struct Endpoint(pub Arc<Telemetry>);
+
+impl Status for Endpoint {
+    fn metrics(&self) -> String {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(self.clone()));
+        let mut text = String::new();
+        match prometheus_client::encoding::text::encode(&mut text, &registry) {
+            Ok(()) => text,
+            Err(error) => format!("# {error}\n"),
+        }
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        if self.0.stopping.load(Ordering::Relaxed) {
+            return Err("stopping".into());
+        }
+        if !self.0.connected.load(Ordering::Relaxed) {
+            return Err("no connection to NATS".into());
+        }
+        Ok(())
+    }
+}
+
+/// Writes metrics one family at a time.
+struct Writer<'a, 'b>(&'a mut DescriptorEncoder<'b>);
+
+impl Writer<'_, '_> {
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> std::fmt::Result {
+        let counter = ConstCounter::new(value);
+        counter.encode(self.0.encode_descriptor(name, help, None, MetricType::Counter)?)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: i64) -> std::fmt::Result {
+        let gauge = ConstGauge::new(value);
+        gauge.encode(self.0.encode_descriptor(name, help, None, MetricType::Gauge)?)
+    }
+
+    /// A family of counters, told apart by one label or two.
+    fn counters<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        rows: impl Iterator<Item = (Vec<(&'l str, &'l str)>, u64)>,
+    ) -> std::fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (labels, value) in rows {
+            ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Collector for Endpoint {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> std::fmt::Result {
+        let now = self.0.snapshot();
+        let mut write = Writer(&mut encoder);
+        write.counter("squelch_messages", "Messages taken in", now.engine.messages)?;
+        write.counter("squelch_events", "Events taken in", now.engine.events)?;
+        let rejected = crate::edges::decode::Reason::CODES
+            .iter()
+            .map(|code| (vec![("reason", *code)], now.rejected.get(code).copied().unwrap_or(0)));
+        write.counters("squelch_rejected", "Events rejected, by reason", rejected)?;
+        write.counter("squelch_late_alerts", "Alerts of other systems that came late", now.engine.late_alerts)?;
+        write.gauge("squelch_input_pending", "Messages that wait in the stream", now.pending as i64)?;
+        write.gauge("squelch_input_sequence", "The last message taken in", now.sequence as i64)?;
+        write.counter("squelch_input_redelivered", "Messages that the server sent again", now.consume.redelivered)?;
+        write.counter(
+            "squelch_input_gap_messages",
+            "Messages that the stream dropped before they were read",
+            now.consume.gaps,
+        )?;
+        write.counter("squelch_input_failures", "Pulls that failed or stalled", now.consume.failures)?;
+        write.counter("squelch_output_retries", "Publishes tried again", self.0.retries.load(Ordering::Relaxed))?;
+        write.gauge("squelch_watermark_ms", "How far event time has come, Unix milliseconds", now.watermark_ms.unwrap_or(0))?;
+        write.gauge("squelch_alerts_pending", "Alerts pending", now.alerts.0 as i64)?;
+        write.gauge("squelch_alerts_firing", "Alerts firing", now.alerts.1 as i64)?;
+        write.counter("squelch_alerts_fired", "Alerts that fired", now.engine.book.alerts)?;
+        write.counter(
+            "squelch_alerts_over_limit",
+            "Alerts left out because their incident was full",
+            now.engine.book.over_limit,
+        )?;
+        write.gauge("squelch_incidents_open", "Incidents open", now.incidents_open as i64)?;
+        write.counter("squelch_incidents_opened", "Incidents opened", now.engine.book.opened)?;
+        write.counter("squelch_revisions", "Incident revisions made", now.engine.book.revisions)?;
+        write.counter("squelch_notifications", "Revisions of which a person is told", now.engine.book.notifications)?;
+        write.gauge("squelch_window_groups", "Groups known to all windows", now.windows.0 as i64)?;
+        write.gauge("squelch_window_panes", "Panes held by all windows", now.windows.1 as i64)?;
+        write.gauge("squelch_window_bytes", "Bytes held by all windows", now.windows.2 as i64)?;
+        let stages = now.stages.iter().map(|(stage, spent)| (vec![("stage", *stage)], spent.as_micros() as u64));
+        write.counters("squelch_stage_microseconds", "Time spent in each stage", stages)?;
+        let rules = || now.rules.iter();
+        write.counters(
+            "squelch_rule_rows",
+            "Rows that passed a rule's filters",
+            rules().map(|rule| (vec![("rule", rule.name.as_str())], rule.rows)),
+        )?;
+        write.counters(
+            "squelch_rule_ticks",
+            "Evaluations of a rule",
+            rules().map(|rule| (vec![("rule", rule.name.as_str())], rule.ticks)),
+        )?;
+        write.counters(
+            "squelch_rule_breaches",
+            "Result rows of a rule",
+            rules().map(|rule| (vec![("rule", rule.name.as_str())], rule.breaches)),
+        )?;
+        write.counters(
+            "squelch_rule_errors",
+            "Failures of a rule",
+            rules().map(|rule| (vec![("rule", rule.name.as_str())], rule.errors)),
+        )?;
+        let dropped = rules().flat_map(|rule| {
+            rule.dropped.iter().map(|(reason, number)| (vec![("rule", rule.name.as_str()), ("reason", *reason)], *number))
+        });
+        write.counters("squelch_rule_dropped", "What a rule could not use, by reason", dropped)
+    }
+}

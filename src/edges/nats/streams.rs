@@ -1,0 +1,180 @@
+//! The streams and the bucket: makes those that are missing, and refuses those that cannot work.
+
+use std::time::Duration;
+
+use async_nats::client::RequestErrorKind;
+use async_nats::jetstream::consumer::pull::Config as PullConfig;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer};
+use async_nats::jetstream::context::{Context, GetStreamErrorKind};
+use async_nats::jetstream::stream::{Config as StreamConfig, DiscardPolicy, RetentionPolicy, Stream};
+use async_nats::jetstream::{ErrorCode, kv};
+
+use crate::edges::nats::NatsError;
+use crate::edges::nats::settings::{InputConfig, OutputConfig, RejectedConfig};
+
+/// How long the server remembers the ids of published revisions: a repeat after a restart is dropped.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(3600);
+/// How long rejected input is kept for a look.
+const REJECTED_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long the server waits for acknowledgements before it delivers again: longer than any batch takes.
+const ACK_WAIT: Duration = Duration::from_secs(120);
+/// Messages that may wait for their acknowledgement; the default of 1,000 stalls a consumer that acknowledges whole batches.
+const ACK_PENDING_MAX: i64 = 500_000;
+
+/// The stream of events, made where it is missing.
+pub async fn input(context: &Context, config: &InputConfig) -> Result<Stream, NatsError> {
+    let wanted = StreamConfig { name: config.stream.clone(), subjects: config.subjects.clone(), ..StreamConfig::default() };
+    let stream = match existing(context, &config.stream).await? {
+        Some(stream) => stream,
+        None if config.create => make(context, wanted).await?,
+        None => return Err(NatsError::NoStream { stream: config.stream.clone(), subjects: config.subjects.join(", ") }),
+    };
+    let found = &stream.cached_info().config;
+    let missing = config.subjects.iter().any(|subject| !found.subjects.iter().any(|known| covers(known, subject)));
+    if missing {
+        return Err(other_subjects(found, &config.subjects, "input.subjects or input.stream"));
+    }
+    match found.retention {
+        RetentionPolicy::Limits => Ok(stream),
+        RetentionPolicy::WorkQueue => Err(NatsError::Retention { stream: config.stream.clone(), retention: "WorkQueue" }),
+        RetentionPolicy::Interest => Err(NatsError::Retention { stream: config.stream.clone(), retention: "Interest" }),
+    }
+}
+
+/// The consumer of the events: durable, so that a restart goes on where it was; one acknowledgement covers all before it.
+pub async fn consumer(stream: &Stream, config: &InputConfig) -> Result<PullConsumer, NatsError> {
+    let all = stream.cached_info().config.subjects == config.subjects;
+    let (filter_subject, filter_subjects) = match config.subjects.as_slice() {
+        _ if all => (String::new(), Vec::new()),
+        [one] => (one.clone(), Vec::new()),
+        many => (String::new(), many.to_vec()),
+    };
+    let wanted = PullConfig {
+        durable_name: Some(config.consumer.clone()),
+        deliver_policy: DeliverPolicy::All,
+        ack_policy: AckPolicy::All,
+        ack_wait: ACK_WAIT,
+        max_ack_pending: ACK_PENDING_MAX,
+        filter_subject,
+        filter_subjects,
+        ..PullConfig::default()
+    };
+    let what = format!("consumer {} of stream {}", config.consumer, config.stream);
+    stream.create_consumer(wanted).await.map_err(|error| NatsError::request(what, error))
+}
+
+/// The stream of incidents and the bucket of open ones.
+pub async fn output(context: &Context, config: &OutputConfig) -> Result<kv::Store, NatsError> {
+    let subjects = vec![format!("{}.>", config.subject)];
+    let wanted = StreamConfig {
+        name: config.stream.clone(),
+        subjects: subjects.clone(),
+        duplicate_window: DUPLICATE_WINDOW,
+        ..StreamConfig::default()
+    };
+    ensure(context, wanted, &subjects, "output.subject or output.stream").await?;
+    if let Ok(bucket) = context.get_key_value(&config.bucket).await {
+        return Ok(bucket);
+    }
+    // The client's own way to make a bucket asks for the account first, in words that a 2.9 server does not answer in.
+    let wanted = StreamConfig {
+        name: format!("KV_{}", config.bucket),
+        subjects: vec![format!("$KV.{}.>", config.bucket)],
+        max_messages_per_subject: 1,
+        discard: DiscardPolicy::New,
+        allow_rollup: true,
+        deny_delete: true,
+        allow_direct: true,
+        ..StreamConfig::default()
+    };
+    make(context, wanted).await?;
+    context.get_key_value(&config.bucket).await.map_err(|error| NatsError::request(format!("bucket {}", config.bucket), error))
+}
+
+/// The stream of rejected input.
+pub async fn rejected(context: &Context, config: &RejectedConfig) -> Result<(), NatsError> {
+    let subjects = vec![format!("{}.>", config.subject)];
+    let wanted = StreamConfig {
+        name: config.stream.clone(),
+        subjects: subjects.clone(),
+        max_age: REJECTED_MAX_AGE,
+        ..StreamConfig::default()
+    };
+    ensure(context, wanted, &subjects, "rejected.subject or rejected.stream").await
+}
+
+async fn ensure(context: &Context, wanted: StreamConfig, subjects: &[String], setting: &'static str) -> Result<(), NatsError> {
+    let stream = match existing(context, &wanted.name).await? {
+        Some(stream) => stream,
+        None => make(context, wanted).await?,
+    };
+    let found = &stream.cached_info().config;
+    let missing = subjects.iter().any(|subject| !found.subjects.iter().any(|known| covers(known, subject)));
+    if missing { Err(other_subjects(found, subjects, setting)) } else { Ok(()) }
+}
+
+async fn existing(context: &Context, name: &str) -> Result<Option<Stream>, NatsError> {
+    match context.get_stream(name).await {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) => match error.kind() {
+            GetStreamErrorKind::JetStream(code) if code.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
+            GetStreamErrorKind::JetStream(code) if code.error_code() == ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => {
+                Err(NatsError::NoJetStream)
+            }
+            _ if nobody_answers(context).await => Err(NatsError::NoJetStream),
+            _ => Err(NatsError::request(format!("stream {name}"), error)),
+        },
+    }
+}
+
+/// Without JetStream nobody answers on its subjects.
+async fn nobody_answers(context: &Context) -> bool {
+    let answer = context.client().request("$JS.API.INFO", Vec::new().into()).await;
+    answer.is_err_and(|error| error.kind() == RequestErrorKind::NoResponders)
+}
+
+async fn make(context: &Context, wanted: StreamConfig) -> Result<Stream, NatsError> {
+    let what = format!("making stream {} with subjects {}", wanted.name, wanted.subjects.join(", "));
+    tracing::info!("{what}");
+    context.create_stream(wanted).await.map_err(|error| NatsError::request(what, error))
+}
+
+fn other_subjects(found: &StreamConfig, wanted: &[String], setting: &'static str) -> NatsError {
+    NatsError::OtherSubjects { stream: found.name.clone(), found: found.subjects.join(", "), wanted: wanted.join(", "), setting }
+}
+
+/// Whether every subject that matches `narrow` matches `wide`.
+fn covers(wide: &str, narrow: &str) -> bool {
+    let (mut wide, mut narrow) = (wide.split('.'), narrow.split('.'));
+    loop {
+        match (wide.next(), narrow.next()) {
+            (None, None) => return true,
+            (Some(">"), Some(_)) => return true,
+            (Some("*"), Some(token)) if token != ">" => {}
+            (Some(a), Some(b)) if a == b => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+
+    #[test]
+    fn a_stream_covers_what_it_holds() {
+        for (wide, narrow, yes) in [
+            ("events.>", "events.>", true),
+            ("events.>", "events.metrics.>", true),
+            ("events.>", "events.*", true),
+            ("events.*", "events.a", true),
+            ("events.*", "events.>", false),
+            ("events.metrics.>", "events.>", false),
+            ("events.a", "events.a.b", false),
+            ("events.>", "events", false),
+            (">", "events.>", true),
+        ] {
+            assert_eq!(covers(wide, narrow), yes, "{wide} covers {narrow}");
+        }
+    }
+}
