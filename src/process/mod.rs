@@ -12,3 +12,9 @@ pub mod replay;
 pub mod report;
 pub mod run;
 pub mod story;
+
+/// The demo's events as JSON lines, and its topology as YAML.
+pub fn demo_files() -> (Vec<u8>, &'static str) {
+    let recording = crate::demo::record(crate::demo::SEED);
+    (recording.events, recording.topology_yaml)
+}

@@ -75,6 +75,8 @@ pub struct Source {
     /// Whether the consumer sees every message of the stream, so that a hole in the sequence is a loss.
     whole_stream: bool,
     pull: Option<async_nats::jetstream::consumer::pull::Batch>,
+    /// Messages that the current pull has brought.
+    pull_messages: usize,
     last_sequence: u64,
     pending: u64,
     last_message: Instant,
@@ -94,6 +96,7 @@ impl Source {
             config,
             whole_stream,
             pull: None,
+            pull_messages: 0,
             last_sequence,
             pending,
             last_message: Instant::now(),
@@ -113,25 +116,12 @@ impl Source {
             let Some(pull) = self.open_pull().await else { continue };
             match pull.next().await {
                 Some(Ok(first)) => {
-                    let mut taken = vec![first];
-                    let mut bytes = taken[0].payload.len();
-                    // What is here already comes along; nothing is waited for.
-                    while bytes < self.config.batch_bytes
-                        && let Some(Some(Ok(message))) = self.pull.as_mut().and_then(|pull| pull.next().now_or_never())
-                    {
-                        bytes += message.payload.len();
-                        taken.push(message);
-                    }
+                    let taken = self.drain(first).await;
                     if let Some(fetched) = self.accept(taken) {
                         return fetched;
                     }
                 }
-                Some(Err(error)) => {
-                    self.counts.failures += 1;
-                    tracing::warn!(%error, "a pull failed; asking again");
-                    self.pull = None;
-                    sleep(RETRY_AFTER).await;
-                }
+                Some(Err(error)) => self.pull_failed(&error.to_string()).await,
                 None => {
                     self.pull = None;
                     if let Some(idle) = self.empty_pull().await {
@@ -142,11 +132,52 @@ impl Source {
         }
     }
 
+    /// What is here already comes along with the first message; nothing is waited for.
+    async fn drain(&mut self, first: Message) -> Vec<Message> {
+        let mut bytes = first.payload.len();
+        let mut taken = vec![first];
+        self.pull_messages += 1;
+        while bytes < self.config.batch_bytes {
+            match self.pull.as_mut().and_then(|pull| pull.next().now_or_never()) {
+                Some(Some(Ok(message))) => {
+                    bytes += message.payload.len();
+                    self.pull_messages += 1;
+                    taken.push(message);
+                }
+                Some(Some(Err(error))) => {
+                    self.pull_failed(&error.to_string()).await;
+                    break;
+                }
+                Some(None) | None => break,
+            }
+        }
+        taken
+    }
+
+    /// A pull ended with an error. The commonest is none: the next message no longer fits into the pull's bytes.
+    async fn pull_failed(&mut self, error: &str) {
+        self.pull = None;
+        if !error.contains("Exceeds MaxBytes") {
+            self.counts.failures += 1;
+            tracing::warn!(error, "a pull failed; asking again");
+            sleep(RETRY_AFTER).await;
+        } else if self.pull_messages == 0 {
+            self.config.batch_bytes *= 2;
+            tracing::warn!(
+                batch_bytes = self.config.batch_bytes,
+                "a message is larger than a pull: asking for more. Raise input.batch_bytes"
+            );
+        }
+    }
+
     async fn open_pull(&mut self) -> Option<&mut async_nats::jetstream::consumer::pull::Batch> {
         if self.pull.is_none() {
             let request = self.consumer.batch().max_messages(self.config.batch_messages).max_bytes(self.config.batch_bytes);
             match request.expires(PULL_EXPIRES).messages().await {
-                Ok(pull) => self.pull = Some(pull),
+                Ok(pull) => {
+                    self.pull = Some(pull);
+                    self.pull_messages = 0;
+                }
                 Err(error) => {
                     self.counts.failures += 1;
                     tracing::warn!(%error, "cannot ask for messages; trying again");

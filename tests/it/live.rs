@@ -1,0 +1,346 @@
+//! The whole process against a real nats-server: what goes in, what comes out, and what it says when it cannot start.
+
+use std::io::Write;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::{self, Context};
+use futures::StreamExt;
+use squelch::process::demo_files;
+
+use crate::support::nats::{NatsServer, free_port};
+use crate::support::{binary, root};
+
+/// A running `squelch run`.
+struct Squelch {
+    child: Option<Child>,
+    dir: tempfile::TempDir,
+    http: u16,
+}
+
+impl Squelch {
+    /// Starts over the demo's rules and topology and waits until it is ready.
+    fn start(server: &NatsServer, more: &str) -> Self {
+        let (dir, http) = (tempfile::tempdir().unwrap(), free_port());
+        let squelch = Self { child: Some(spawn(&dir, &server.url(), http, more)), dir, http };
+        squelch.wait_for("readyz", "ready");
+        squelch
+    }
+
+    fn wait_for(&self, path: &str, wanted: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let got = get(self.http, path).unwrap_or_default();
+            if got.contains(wanted) {
+                return got;
+            }
+            assert!(Instant::now() < deadline, "/{path} never shows {wanted}: {got}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// SIGTERM; returns what it exits with.
+    fn stop(mut self) -> Option<i32> {
+        let mut child = self.child.take().unwrap();
+        let killed = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+        assert!(killed.success());
+        child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Squelch {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+fn configuration(dir: &tempfile::TempDir, url: &str, http: u16, more: &str) -> std::path::PathBuf {
+    std::fs::write(dir.path().join("topology.yaml"), demo_files().1).unwrap();
+    let nats = if more.contains("nats:") { String::new() } else { format!("nats: {{ servers: [\"{url}\"] }}\n") };
+    let rules = root().join("rules");
+    let text =
+        format!("{nats}rules: {}\ntopology: topology.yaml\nhttp: {{ listen: \"127.0.0.1:{http}\" }}\n{more}", rules.display());
+    let file = dir.path().join("squelch.yaml");
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+fn spawn(dir: &tempfile::TempDir, url: &str, http: u16, more: &str) -> Child {
+    let config = configuration(dir, url, http, more);
+    let log = std::fs::File::create(dir.path().join("log")).unwrap();
+    Command::new(binary()).args(["run", "--config"]).arg(config).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+}
+
+/// Runs a `squelch run` that must not start.
+fn refused(url: &str, more: &str) -> Output {
+    let dir = tempfile::tempdir().unwrap();
+    let config = configuration(&dir, url, free_port(), more);
+    Command::new(binary()).args(["run", "--config"]).arg(config).output().unwrap()
+}
+
+fn get(port: u16, path: &str) -> Option<String> {
+    use std::io::Read;
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+    write!(stream, "GET /{path} HTTP/1.0\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+async fn context(server: &NatsServer) -> Context {
+    jetstream::new(async_nats::connect(server.url()).await.unwrap())
+}
+
+async fn read_stream(context: &Context, stream: &str, wanted: usize) -> Vec<async_nats::jetstream::Message> {
+    let stream = context.get_stream(stream).await.unwrap();
+    let config = jetstream::consumer::pull::Config { ack_policy: jetstream::consumer::AckPolicy::None, ..Default::default() };
+    let consumer = stream.create_consumer(config).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(90);
+    let mut got = Vec::new();
+    while got.len() < wanted && Instant::now() < deadline {
+        let mut batch =
+            consumer.fetch().max_messages(wanted - got.len()).expires(Duration::from_secs(1)).messages().await.unwrap();
+        while let Some(Ok(message)) = batch.next().await {
+            got.push(message);
+        }
+    }
+    got
+}
+
+/// What `squelch replay` prints for the demo's events.
+fn replayed() -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let (events, topology) = demo_files();
+    std::fs::write(dir.path().join("events.jsonl"), events).unwrap();
+    std::fs::write(dir.path().join("topology.yaml"), topology).unwrap();
+    let done = Command::new(binary())
+        .current_dir(dir.path())
+        .args(["replay", "--topology", "topology.yaml", "--events", "events.jsonl", "--rules"])
+        .arg(root().join("rules"))
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap().lines().map(String::from).collect()
+}
+
+/// The demo through a real server: the same revisions as a replay, byte for byte, with ids by which a server drops repeats, the
+/// open ones in the bucket, and nothing lost in a restart of nobody's state: the stream's position is where it was.
+#[test]
+fn the_demo_comes_out_as_replayed() {
+    let server = NatsServer::start();
+    let squelch = Squelch::start(&server, "time: { idle: 1h }\n");
+    let want = replayed();
+    let runtime = runtime();
+    runtime.block_on(async {
+        let context = context(&server).await;
+        let events = demo_files().0;
+        let lines: Vec<&[u8]> = events.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+        let mut acks = Vec::new();
+        for (i, lines) in lines.chunks(100).enumerate() {
+            let (body, encoding) = match i % 3 {
+                0 => (lines.join(&b'\n'), ""),
+                1 => (gzip(&lines.join(&b'\n')), "gzip"),
+                _ => (zstd::encode_all(&lines.join(&b'\n')[..], 1).unwrap(), "zstd"),
+            };
+            let mut headers = HeaderMap::new();
+            headers.insert("Content-Encoding", encoding);
+            acks.push(context.publish_with_headers("events.mixed.demo", headers, body.into()).await.unwrap());
+        }
+        for ack in acks {
+            ack.await.unwrap();
+        }
+        let got = read_stream(&context, "INCIDENTS", want.len()).await;
+        // A replay ends with its last event; live, the watermark still waits for what may come late.
+        assert!(got.len() + 3 >= want.len(), "{} of {} revisions came: {}", got.len(), want.len(), squelch.log());
+        for (message, line) in got.iter().zip(&want) {
+            assert_eq!(std::str::from_utf8(&message.payload).unwrap(), line);
+            let revision: serde_json::Value = serde_json::from_str(line).unwrap();
+            let id = format!("{}-{}", revision["id"].as_str().unwrap(), revision["revision"]);
+            assert_eq!(message.headers.as_ref().unwrap().get("Nats-Msg-Id").unwrap().as_str(), id);
+            let head = format!("incidents.{}.{}.", revision["env"].as_str().unwrap(), revision["severity"].as_str().unwrap());
+            assert!(message.subject.starts_with(&head), "{}", message.subject);
+        }
+        let mut open: std::collections::BTreeMap<String, String> = Default::default();
+        for line in &want[..got.len()] {
+            let revision: serde_json::Value = serde_json::from_str(line).unwrap();
+            let id = revision["id"].as_str().unwrap().to_string();
+            if revision["status"] == "open" {
+                open.insert(id, line.clone())
+            } else {
+                open.remove(&id)
+            };
+        }
+        let bucket = context.get_key_value("squelch_incidents").await.unwrap();
+        let keys: Vec<String> = bucket.keys().await.unwrap().map(|key| key.unwrap()).collect().await;
+        assert_eq!(keys.len(), open.len(), "{keys:?}");
+        for (id, line) in open {
+            assert_eq!(bucket.get(&id).await.unwrap().unwrap(), line.as_bytes());
+        }
+    });
+    let metrics = squelch.wait_for(
+        "metrics",
+        &format!("squelch_events_total {}", demo_files().0.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count()),
+    );
+    for name in
+        ["squelch_incidents_open 3", "squelch_input_pending 0", "squelch_rule_rows_total{rule=\"http_server_error_rate\"}"]
+    {
+        assert!(metrics.contains(name), "{name}:\n{metrics}");
+    }
+    assert!(get(squelch.http, "healthz").unwrap().contains("alive"));
+    assert_eq!(squelch.stop(), Some(0));
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Bad lines go to REJECTED with their bytes and the reason; the good ones beside them count; a SIGTERM loses nothing.
+#[test]
+fn rejected_input_keeps_its_bytes_and_its_reason() {
+    let server = NatsServer::start();
+    let squelch = Squelch::start(&server, "");
+    let runtime = runtime();
+    runtime.block_on(async {
+        let context = context(&server).await;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+        let good = format!(r#"{{"ts":{now},"name":"m","value":1}}"#);
+        let future = format!(r#"{{"ts":{},"name":"m","value":1}}"#, now + 3_600_000);
+        let mixed = format!("{good}\nthis is no JSON\n{future}\n{good}\n");
+        context.publish("events.metrics.a", mixed.clone().into()).await.unwrap().await.unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert("Content-Encoding", "gzip");
+        context.publish_with_headers("events.logs.b", headers, "not gzip".into()).await.unwrap().await.unwrap();
+        context.publish("events.c", good.clone().into()).await.unwrap().await.unwrap();
+        let got = read_stream(&context, "REJECTED", 4).await;
+        let seen: Vec<(String, String, String)> = got
+            .iter()
+            .map(|message| {
+                let header = |name: &str| message.headers.as_ref().unwrap().get(name).unwrap().as_str().to_string();
+                (
+                    message.subject.to_string(),
+                    header("Squelch-Reason").split(':').next().unwrap().to_string(),
+                    String::from_utf8(message.payload.to_vec()).unwrap(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("rejected.events.metrics.a".into(), "json".into(), "this is no JSON".into()),
+                ("rejected.events.metrics.a".into(), "future".into(), future),
+                ("rejected.events.logs.b".into(), "inflate".into(), "not gzip".into()),
+                ("rejected.events.c".into(), "kind".into(), good),
+            ]
+        );
+    });
+    squelch.wait_for("metrics", "squelch_events_total 2");
+    squelch.wait_for("metrics", "squelch_rejected_total{reason=\"future\"} 1");
+    assert_eq!(squelch.stop(), Some(0));
+    runtime.block_on(async {
+        let stream = context(&server).await.get_stream("EVENTS").await.unwrap();
+        let mut consumer = stream.get_consumer::<jetstream::consumer::pull::Config>("squelch").await.unwrap();
+        let info = consumer.info().await.unwrap();
+        assert_eq!((info.ack_floor.stream_sequence, info.num_pending), (3, 0), "everything was acknowledged");
+    });
+}
+
+/// In silence, time goes on: an alert ends although no event says so.
+#[test]
+fn silence_lets_time_go_on() {
+    let server = NatsServer::start();
+    let squelch =
+        Squelch::start(&server, "time: { idle: 1s, lateness: 0s }\ncorrelation: { resolve_wait: 1s }\nnotify: { wait: 0s }\n");
+    let runtime = runtime();
+    runtime.block_on(async {
+        let context = context(&server).await;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+        let alert = format!(
+            r#"{{"ts":{now},"name":"Down","status":"firing","severity":"critical","service":"chat","env":"production"}}"#
+        );
+        context.publish("events.alerts.probe", alert.into()).await.unwrap().await.unwrap();
+        let opened = read_stream(&context, "INCIDENTS", 1).await;
+        assert_eq!(opened.len(), 1, "{}", squelch.log());
+        let revision: serde_json::Value = serde_json::from_slice(&opened[0].payload).unwrap();
+        assert_eq!(
+            (&revision["change"], &revision["notify"]["send"], &revision["root_cause"]["entity"]),
+            (&"opened".into(), &true.into(), &"chat".into())
+        );
+    });
+}
+
+#[test]
+fn a_start_that_fails_names_the_fix() {
+    let says = |output: Output| {
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let nobody = says(refused(&format!("nats://127.0.0.1:{}", free_port()), ""));
+    assert!(nobody.contains("no NATS server answers") && nobody.contains("nats-server -js"), "{nobody}");
+
+    let locked = NatsServer::with(&["-js"], "authorization { user: someone, password: secret }");
+    let wrong = says(refused(
+        &locked.url(),
+        &format!("nats: {{ servers: [\"{}\"], user: someone, password: wrong-word }}\n", locked.url()),
+    ));
+    assert!(wrong.contains("refuses the sign-in") && wrong.contains("nats.user"), "{wrong}");
+    assert!(!wrong.contains("wrong-word"), "a secret stays out of messages: {wrong}");
+
+    let bare = NatsServer::with(&[], "");
+    let without = says(refused(&bare.url(), ""));
+    assert!(without.contains("JetStream off") && without.contains("nats-server -js"), "{without}");
+
+    let server = NatsServer::start();
+    let runtime = runtime();
+    let make = |name: &str, subject: &str, retention| {
+        let config =
+            jetstream::stream::Config { name: name.into(), subjects: vec![subject.into()], retention, ..Default::default() };
+        runtime.block_on(async { context(&server).await.create_stream(config).await.unwrap() });
+    };
+    make("EVENTS", "other.>", jetstream::stream::RetentionPolicy::Limits);
+    let other = says(refused(&server.url(), ""));
+    assert!(other.contains("EVENTS holds the subjects other.>, not events.>") && other.contains("input.subjects"), "{other}");
+    make("QUEUE", "events.>", jetstream::stream::RetentionPolicy::WorkQueue);
+    let queue = says(refused(&server.url(), "input: { stream: QUEUE }\n"));
+    assert!(queue.contains("WorkQueue retention") && queue.contains("limits retention"), "{queue}");
+    let missing = says(refused(&server.url(), "input: { stream: NOWHERE, subjects: [nowhere.>], create: false }\n"));
+    assert!(missing.contains("stream NOWHERE does not exist"), "{missing}");
+}
+
+/// The client that others wrote: nats-py publishes the demo and reads the incidents. Skipped where it is not installed, loudly.
+#[test]
+fn nats_py_sees_the_same_incidents() {
+    let python = Command::new("python3").args(["-c", "import nats"]).output();
+    if !python.is_ok_and(|done| done.status.success()) {
+        eprintln!("SKIPPED: nats-py is not installed (pip install nats-py)");
+        return;
+    }
+    let server = NatsServer::start();
+    let squelch = Squelch::start(&server, "time: { idle: 1h }\n");
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("events.jsonl"), demo_files().0).unwrap();
+    std::fs::write(dir.path().join("replay.jsonl"), replayed().join("\n")).unwrap();
+    let script = root().join("tests/it/nats_py.py");
+    let done = Command::new("python3").arg(script).arg(server.url()).current_dir(dir.path()).output().unwrap();
+    assert!(
+        done.status.success(),
+        "{}{}\n{}",
+        String::from_utf8_lossy(&done.stdout),
+        String::from_utf8_lossy(&done.stderr),
+        squelch.log()
+    );
+    assert_eq!(squelch.stop(), Some(0));
+}

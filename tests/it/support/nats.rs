@@ -1,0 +1,70 @@
+//! A real nats-server for one test: its own port, its own store, ended with the test.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A running server.
+pub struct NatsServer {
+    child: Child,
+    pub port: u16,
+    pub dir: TempDir,
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl NatsServer {
+    /// A server with JetStream.
+    pub fn start() -> Self {
+        Self::with(&["-js"], "")
+    }
+
+    /// A server with these arguments and this configuration.
+    pub fn with(args: &[&str], config: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let file = dir.path().join("nats.conf");
+        std::fs::write(&file, config).unwrap();
+        let program = std::env::var("NATS_SERVER").unwrap_or_else(|_| "nats-server".into());
+        let mut command = Command::new(&program);
+        command
+            .args(["-a", "127.0.0.1", "-p", &port.to_string(), "-c"])
+            .arg(&file)
+            .arg("-sd")
+            .arg(dir.path().join("store"))
+            .args(args);
+        let log = std::fs::File::create(dir.path().join("nats.log")).unwrap();
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap_or_else(|error| {
+            panic!("{program}: {error}: install nats-server (apt-get install nats-server) or set NATS_SERVER=path")
+        });
+        let server = Self { child, port, dir };
+        server.wait();
+        server
+    }
+
+    fn wait(&self) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            let log = || std::fs::read_to_string(self.dir.path().join("nats.log")).unwrap_or_default();
+            assert!(Instant::now() < deadline, "nats-server does not listen: {}", log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for NatsServer {
+    fn drop(&mut self) {
+        // The test is over either way.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -1,0 +1,70 @@
+//! Runs a folder's scenario through the engine, batched as asked.
+
+use std::path::{Path, PathBuf};
+
+use squelch::edges::decode::{Decoder, MessageInfo};
+use squelch::edges::files::topology;
+use squelch::edges::wire;
+use squelch::engine::{Engine, Input};
+use squelch::process::config::Config;
+use squelch::process::report;
+use squelch::rule::check;
+use squelch::topology::Topology;
+
+/// A scenario's parts.
+pub struct Scenario {
+    pub path: PathBuf,
+    pub lines: Vec<Vec<u8>>,
+}
+
+impl Scenario {
+    pub fn read(path: &Path) -> Self {
+        let events = std::fs::read(path.join("events.jsonl")).expect("a scenario has events.jsonl");
+        let lines = events.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect();
+        Self { path: path.to_path_buf(), lines }
+    }
+
+    pub fn name(&self) -> String {
+        self.path.file_name().unwrap().to_string_lossy().into_owned()
+    }
+
+    fn config(&self) -> Config {
+        let file = self.path.join("squelch.yaml");
+        if file.exists() { Config::read(&file).expect("a good configuration") } else { Config::default() }
+    }
+
+    fn engine(&self) -> (Engine, Decoder) {
+        let book =
+            check::load(&[self.path.join("rules")]).unwrap_or_else(|complaints| panic!("{}", report::render(&complaints, false)));
+        let file = self.path.join("topology.yaml");
+        let parts = if file.exists() { topology::read(&file).expect("a good topology") } else { Default::default() };
+        let decoder = Decoder::new(&book.label_keys, i64::MAX);
+        (Engine::new(book.rules, Topology::new(parts), &self.config().engine()).expect("the engine starts"), decoder)
+    }
+
+    pub fn lateness_ms(&self) -> i64 {
+        self.config().engine().lateness_ms
+    }
+
+    /// Runs the lines, `batch_of` messages of `lines_of` lines each a step. Returns the output lines.
+    pub fn run(&self, lines: &[Vec<u8>], batch_of: usize, lines_of: usize) -> String {
+        let (mut engine, mut decoder) = self.engine();
+        let mut out = String::new();
+        let mut emit = |revisions: Vec<squelch::incident::Revision>| {
+            for revision in revisions {
+                out.push_str(&wire::to_json(&revision));
+                out.push('\n');
+            }
+        };
+        let messages: Vec<Vec<u8>> = lines.chunks(lines_of).map(|lines| lines.join(&b'\n')).collect();
+        for batch in messages.chunks(batch_of) {
+            for message in batch {
+                decoder.message(message, MessageInfo::default(), &mut |_| {});
+            }
+            let events = decoder.take();
+            emit(engine.step(Input::Events(&events)));
+        }
+        emit(engine.step(Input::End));
+        out
+    }
+}
