@@ -69,8 +69,9 @@ impl Incident {
         if self.resolved_at.is_some() { Status::Resolved } else { Status::Open }
     }
 
-    fn entities(&self) -> usize {
-        self.alerts.values().map(|alert| alert.subject()).collect::<BTreeSet<_>>().len()
+    /// Entities that fail now.
+    fn failing(&self) -> usize {
+        self.alerts.values().filter(|alert| alert.is_firing()).map(|alert| alert.subject()).collect::<BTreeSet<_>>().len()
     }
 
     fn facts(&self, at: TimestampMs) -> Facts<'_> {
@@ -79,7 +80,7 @@ impl Incident {
             status: self.status(),
             severity: self.severity,
             cause: self.cause.as_ref(),
-            entities: self.entities(),
+            entities: self.failing(),
             merged_into: None,
         }
     }

@@ -64,7 +64,7 @@ pub struct Facts<'a> {
     pub severity: Severity,
     /// Its likeliest cause.
     pub cause: Option<&'a Arc<str>>,
-    /// How many entities alert.
+    /// How many entities fail now.
     pub entities: usize,
     /// The incident that carries on, where this one was merged.
     pub merged_into: Option<&'a str>,
@@ -123,7 +123,8 @@ impl NotifyState {
                 at: facts.at,
                 severity: facts.severity,
                 cause: facts.cause.cloned(),
-                entities: facts.entities,
+                // An entity that recovers and fails again is no news.
+                entities: self.told.as_ref().map_or(0, |told| told.entities).max(facts.entities),
                 status: facts.status,
             });
         }

@@ -1,8 +1,8 @@
 //! Which entity is the cause: a ranking of the entities that alert, and of what they all depend on, with reasons in words.
 //!
 //! Four things speak for an entity, each from 0 to 1, in this order of weight: how much of the incident it would explain (the
-//! entities that depend on it), that nothing it depends on alerts (dependency direction), that it began first (time order, with
-//! the doubt that evaluation intervals leave), and how loud it is. None is enough alone: the deepest alerting dependency may be a
+//! entities that depend on it), that nothing it depends on alerts (dependency direction; it counts as far as the entity explains
+//! anything), that it began first (time order), and how loud it is. None is enough alone: the deepest alerting dependency may be a
 //! bystander, the first alert may come of the fastest rule.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,7 +102,7 @@ fn unwatched(all: &[Evidence], names: &BTreeSet<&str>, around: &BTreeMap<Arc<str
     suspects
         .map(|(entity, count)| {
             let (explains, _) = explains(&entity, all, around);
-            let score = UNWATCHED * (WEIGHT_EXPLAINS * explains + WEIGHT_DEEPEST + WEIGHT_FIRST * 0.5);
+            let score = UNWATCHED * (WEIGHT_EXPLAINS * explains + WEIGHT_DEEPEST * explains + WEIGHT_FIRST * 0.5);
             let reasons = vec![
                 format!("{count} of the {} failing entities depend on it", all.len()),
                 "no alert of its own: suspected, not seen".into(),

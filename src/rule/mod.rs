@@ -6,7 +6,9 @@
 pub mod catalog;
 pub mod check;
 pub mod file;
+pub mod forgiving;
 pub mod front_matter;
+pub mod in_order;
 pub mod output;
 pub mod percentile;
 pub mod pipeline;

@@ -82,7 +82,7 @@ impl OutputColumns {
         self.label_names().chain(numbers).chain(["value", "severity"]).collect()
     }
 
-    /// Reads the rows. A row whose value is null or NaN is no breach: SQL could not say that the condition held.
+    /// Reads the rows. A row whose value is null or no finite number (0 / 0, 1 / 0) is no breach.
     pub fn breaches(&self, batch: &RecordBatch) -> Result<Vec<Breach>, arrow::error::ArrowError> {
         let text = |at: usize| cast(batch.column(at), &DataType::Utf8);
         let number = |at: usize| cast(batch.column(at), &DataType::Float64);
@@ -97,7 +97,7 @@ impl OutputColumns {
         let value = number(self.value)?;
         let mut breaches = Vec::with_capacity(batch.num_rows());
         for row in 0..batch.num_rows() {
-            let Some(value) = number_at(&value, row).filter(|value| !value.is_nan()) else { continue };
+            let Some(value) = number_at(&value, row).filter(|value| value.is_finite()) else { continue };
             breaches.push(Breach {
                 labels: Labels::new(labels.iter().filter_map(|(name, column)| Some(((*name).clone(), text_at(column, row)?)))),
                 value,

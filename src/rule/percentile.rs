@@ -103,20 +103,20 @@ impl Sketch {
         other.negative.iter().for_each(|(bucket, count)| *self.negative.entry(*bucket).or_default() += count);
     }
 
-    /// A value within [`RELATIVE_ERROR`] of the one at rank `fraction` x (n - 1), the lower of two; `None` where nothing was
-    /// counted.
+    /// A value within [`RELATIVE_ERROR`] of the one at the nearest rank, the ceil(`fraction` x n)-th smallest: of five samples p95
+    /// is the largest. `None` where nothing was counted.
     pub fn quantile(&self, fraction: f64) -> Option<f64> {
         let total = self.zero + self.positive.values().sum::<u64>() + self.negative.values().sum::<u64>();
         if total == 0 {
             return None;
         }
-        let rank = (fraction * (total - 1) as f64).floor() as u64;
+        let rank = ((fraction * total as f64).ceil() as u64).clamp(1, total);
         let mut seen = 0;
         let negative = self.negative.iter().rev().map(|(bucket, count)| (-middle(*bucket), *count));
         let positive = self.positive.iter().map(|(bucket, count)| (middle(*bucket), *count));
         for (value, count) in negative.chain([(0.0, self.zero)]).chain(positive) {
             seen += count;
-            if seen > rank {
+            if seen >= rank {
                 return Some(value);
             }
         }

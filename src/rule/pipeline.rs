@@ -44,7 +44,8 @@ impl Pipeline {
         }
     }
 
-    /// Compiles a plan that [`Self::covers`]. `skip` takes conjuncts out of the filters that some other part already answers.
+    /// Compiles a plan that [`Self::covers`]. `skip` takes conjuncts that some other part already
+    /// answers out of the filters below the first projection.
     pub fn new(plan: &LogicalPlan, skip: &dyn Fn(&Expr) -> bool) -> Result<Self> {
         let mut stages = match plan {
             LogicalPlan::TableScan(scan) => {
@@ -53,9 +54,10 @@ impl Pipeline {
             }
             LogicalPlan::Filter(node) => {
                 let mut below = Self::new(&node.input, skip)?.stages;
+                let projected = below.iter().any(|stage| matches!(stage, Stage::Project(..)));
                 let kept = datafusion::logical_expr::utils::split_conjunction(&node.predicate)
                     .into_iter()
-                    .filter(|conjunct| !skip(conjunct));
+                    .filter(|conjunct| projected || !skip(conjunct));
                 if let Some(predicate) = datafusion::logical_expr::utils::conjunction(kept.cloned()) {
                     below.push(Stage::Filter(physical(&predicate, node.input.schema())?));
                 }

@@ -26,6 +26,7 @@ use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use datafusion::sql::sqlparser::ast::Statement;
 
 use crate::rule::catalog::{Catalog, StreamTable};
+use crate::rule::forgiving::Forgiving;
 use crate::rule::pipeline::{Pipeline, physical};
 use crate::rule::rest::{Rest, Slot};
 use crate::words::event::{Kind, LabelKeys};
@@ -99,7 +100,7 @@ static STATE: LazyLock<SessionState> = LazyLock::new(|| {
     let optimizer = Optimizer::new();
     // It turns count(DISTINCT x) into two aggregates, of which only the lower one would be incremental.
     let rules = optimizer.rules.into_iter().filter(|rule| rule.name() != "single_distinct_aggregation_to_group_by").collect();
-    SessionStateBuilder::new().with_config(config).with_optimizer_rules(rules).build()
+    SessionStateBuilder::new().with_config(config).with_analyzer_rule(Arc::new(Forgiving)).with_optimizer_rules(rules).build()
 });
 
 /// The options that planning and running share.
@@ -165,8 +166,11 @@ fn stream_below(plan: &LogicalPlan) -> Option<Kind> {
 
 /// Names made unique, so that a table can have them: two inputs of a join may both have an `env`.
 fn leaf_schema(schema: &DFSchema) -> SchemaRef {
-    let fields =
-        schema.fields().iter().enumerate().map(|(i, field)| Field::new(format!("c{i}"), field.data_type().clone(), true));
+    let fields = schema
+        .fields()
+        .iter()
+        .enumerate()
+        .map(|(i, field)| Field::new(format!("c{i}"), field.data_type().clone(), field.is_nullable()));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
@@ -180,20 +184,27 @@ fn leaf(schema: &DFSchema, slot: &Arc<Slot>, index: usize) -> Result<LogicalPlan
     LogicalPlanBuilder::scan(&table, provider_as_source(Arc::new(slot.table()?)), None)?.project(names)?.build()
 }
 
+/// Streams that are still scanned above the cut would have to keep their rows.
 fn refuse_raw_rows(rest: &LogicalPlan) -> Result<()> {
+    let mut raw = BTreeSet::new();
     rest.apply_with_subqueries(|node| match node {
         LogicalPlan::TableScan(scan) if scan.source.is::<StreamTable>() => {
-            plan_err!(
-                "rows of `{}` are used before they are aggregated: aggregate them first, then join or rank the results",
-                scan.table_name
-            )
+            raw.insert(scan.table_name.table().to_string());
+            Ok(TreeNodeRecursion::Continue)
         }
         LogicalPlan::Values(_) | LogicalPlan::RecursiveQuery(_) | LogicalPlan::Unnest(_) => {
             plan_err!("rows that come from no stream are not allowed in a rule")
         }
         _ => Ok(TreeNodeRecursion::Continue),
     })?;
-    Ok(())
+    if raw.is_empty() {
+        return Ok(());
+    }
+    let tables: Vec<String> = raw.into_iter().map(|table| format!("`{table}`")).collect();
+    plan_err!(
+        "rows of {} are used before they are aggregated: aggregate first, for example max(value) AS value with GROUP BY service, then join or rank the results",
+        tables.join(" and ")
+    )
 }
 
 impl AggregateSource {
@@ -246,21 +257,20 @@ impl AggregateColumn {
     }
 }
 
-/// The metric names that pass the filters next to the scan.
+/// The metric names that pass the filters between the scan and the first projection: above that, `name` may be something else.
 fn routed_names(plan: &LogicalPlan) -> Option<BTreeSet<String>> {
+    let below = plan.inputs().first().and_then(|input| routed_names(input));
     match plan {
-        LogicalPlan::Filter(filter) => {
+        LogicalPlan::Filter(filter) if !has_projection(&filter.input) => {
             let conjuncts = datafusion::logical_expr::utils::split_conjunction(&filter.predicate);
-            let here = conjuncts.into_iter().filter_map(names_of).reduce(|a, b| a.intersection(&b).cloned().collect());
-            match (here, routed_names(&filter.input)) {
-                (Some(a), Some(b)) => Some(a.intersection(&b).cloned().collect()),
-                (a, b) => a.or(b),
-            }
+            conjuncts.into_iter().filter_map(names_of).chain(below).reduce(|a, b| a.intersection(&b).cloned().collect())
         }
-        LogicalPlan::SubqueryAlias(alias) => routed_names(&alias.input),
-        // A projection may call something else `name`: only what stands below it counts, and only where it keeps the column.
-        _ => None,
+        _ => below,
     }
+}
+
+fn has_projection(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::Projection(_)) || plan.inputs().into_iter().any(has_projection)
 }
 
 /// The names for which `expr` is true, where it is nothing but a list of names.

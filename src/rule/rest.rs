@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::streaming::StreamingTable;
@@ -19,7 +19,8 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 
-use crate::rule::pipeline::{Pipeline, batch_of};
+use crate::rule::in_order::InOrderExec;
+use crate::rule::pipeline::Pipeline;
 
 /// How the rest of a rule runs.
 pub enum Rest {
@@ -81,7 +82,7 @@ impl Rest {
             return Ok(Rest::Chain(Pipeline::new(plan, &|_| false)?));
         }
         let template = futures::executor::block_on(DefaultPhysicalPlanner::default().create_physical_plan(plan, state))?;
-        Ok(Rest::Plan { template, slots, task: state.task_ctx() })
+        Ok(Rest::Plan { template: InOrderExec::everywhere(template)?, slots, task: state.task_ctx() })
     }
 
     /// Runs on one batch an aggregate, in their order.
@@ -93,7 +94,8 @@ impl Rest {
             }
             Rest::Plan { template, slots, task } => {
                 for (slot, leaf) in slots.iter().zip(leaves) {
-                    let rows = batch_of(&slot.schema, leaf.columns().to_vec(), leaf.num_rows())?;
+                    let count = RecordBatchOptions::new().with_row_count(Some(leaf.num_rows()));
+                    let rows = RecordBatch::try_new_with_options(Arc::clone(&slot.schema), leaf.columns().to_vec(), &count)?;
                     *slot.rows.lock().unwrap_or_else(PoisonError::into_inner) = Some(rows);
                 }
                 // A plan's joins and metrics remember their last run: each tick gets a copy without memory.

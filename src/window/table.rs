@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
-use arrow::datatypes::TimestampMillisecondType;
+use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
 use datafusion::common::Result;
 use datafusion::logical_expr::EmitTo;
 use datafusion::physical_expr::PhysicalExpr;
@@ -196,49 +196,44 @@ impl AggregateTable {
 
     /// The aggregate over `window` (pane aligned, sealed): one row a group, sorted by key, with the columns `mine` of
     /// [`Self::join`]. Without GROUP BY there is one row even where no event came, as in SQL.
-    pub fn evaluate(
-        &self,
-        window: &Range<TimestampMs>,
-        mine: &[usize],
-        schema: &arrow::datatypes::SchemaRef,
-    ) -> Result<RecordBatch> {
-        let panes: Vec<&SealedPane> = self.sealed.range(window.clone()).map(|(_, pane)| pane).collect();
+    pub fn evaluate(&self, window: &Range<TimestampMs>, mine: &[usize], schema: &SchemaRef) -> Result<RecordBatch> {
+        let mut panes = self.sealed.range(window.clone()).map(|(_, pane)| pane).peekable();
+        if self.group.is_empty() && panes.peek().is_none() {
+            return self.over_nothing(mine, schema);
+        }
+        // Groups get their slots in order of appearance: an accumulator that is told of a group takes it for seen.
         let mut slot_of = vec![usize::MAX; self.keys.len()];
         let mut groups: Vec<GroupId> = Vec::new();
-        if self.group.is_empty() {
-            groups.push(0);
-        } else {
-            for id in panes.iter().flat_map(|pane| &pane.groups) {
-                if slot_of[*id as usize] == usize::MAX {
-                    slot_of[*id as usize] = 0;
+        let mut merged = accumulators(mine.iter().map(|at| &self.columns[*at]))?;
+        for pane in panes {
+            let mut slots = Vec::with_capacity(pane.groups.len());
+            for id in &pane.groups {
+                let slot = &mut slot_of[*id as usize];
+                if *slot == usize::MAX {
+                    *slot = groups.len();
                     groups.push(*id);
                 }
+                slots.push(*slot);
             }
-            groups.sort_unstable_by(|a, b| self.keys.key(*a).cmp(self.keys.key(*b)));
-        }
-        groups.iter().enumerate().for_each(|(slot, id)| slot_of[*id as usize] = slot);
-        let mut merged = accumulators(mine.iter().map(|at| &self.columns[*at]))?;
-        for pane in &panes {
-            let slots: Vec<usize> = pane.groups.iter().map(|id| slot_of[*id as usize]).collect();
             for (accumulator, at) in merged.iter_mut().zip(mine) {
                 accumulator.merge_batch(&pane.states[*at], &slots, groups.len())?;
             }
         }
-        let mut columns = self.keys.columns(&groups)?;
-        for (accumulator, at) in merged.iter_mut().zip(mine) {
-            if panes.is_empty() {
-                self.touch(accumulator.as_mut(), *at, groups.len())?;
-            }
-            columns.push(accumulator.evaluate(EmitTo::All)?);
+        let mut order: Vec<u32> = (0..groups.len() as u32).collect();
+        order.sort_unstable_by_key(|slot| self.keys.key(groups[*slot as usize]));
+        let sorted: Vec<GroupId> = order.iter().map(|slot| groups[*slot as usize]).collect();
+        let order = UInt32Array::from(order);
+        let mut columns = self.keys.columns(&sorted)?;
+        for accumulator in &mut merged {
+            columns.push(arrow::compute::take(&accumulator.evaluate(EmitTo::All)?, &order, None)?);
         }
         batch_of(schema, columns, groups.len())
     }
 
-    /// Tells an accumulator that groups exist though no row came: it yields each function's value over nothing.
-    fn touch(&self, accumulator: &mut dyn datafusion::logical_expr::GroupsAccumulator, at: usize, groups: usize) -> Result<()> {
-        let state = self.columns[at].function.state_fields()?;
-        let empty: Vec<ArrayRef> = state.iter().map(|field| arrow::array::new_empty_array(field.data_type())).collect();
-        accumulator.merge_batch(&empty, &[], groups)
+    /// What each function says of no rows at all: only the ungrouped accumulator knows.
+    fn over_nothing(&self, mine: &[usize], schema: &SchemaRef) -> Result<RecordBatch> {
+        let say = |at: &usize| self.columns[*at].function.create_accumulator()?.evaluate()?.to_array_of_size(1);
+        batch_of(schema, mine.iter().map(say).collect::<Result<Vec<_>>>()?, 1)
     }
 
     /// Groups now known.
