@@ -6,6 +6,7 @@
 //! keeps the first alerts and counts the rest, and a severity never falls while the alert fires.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use crate::alert::{Alert, Change, Texts, Transition, entity_of, env_of};
@@ -92,13 +93,18 @@ impl RuleAlerts {
         let mut present: BTreeMap<Fingerprint, Breach> = BTreeMap::new();
         for breach in breaches {
             let fingerprint = Fingerprint::new(&self.policy.rule, &breach.labels);
-            if present.contains_key(&fingerprint) {
-                self.counts.same_labels += 1;
-            } else if !self.alerts.contains_key(&fingerprint) && self.alerts.len() >= self.policy.alerts_max {
+            let slot = match present.entry(fingerprint) {
+                Entry::Vacant(slot) => slot,
+                Entry::Occupied(_) => {
+                    self.counts.same_labels += 1;
+                    continue;
+                }
+            };
+            if !self.alerts.contains_key(&fingerprint) && self.alerts.len() >= self.policy.alerts_max {
                 self.counts.over_limit += 1;
             } else {
                 self.alerts.entry(fingerprint).or_insert(State::Pending { since: at });
-                present.insert(fingerprint, breach);
+                slot.insert(breach);
             }
         }
         let mut transitions = Vec::new();

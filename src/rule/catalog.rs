@@ -11,7 +11,7 @@ use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, Volatility, WindowUDF};
 use datafusion::{functions, functions_aggregate, functions_window};
 
-use crate::rule::percentile;
+use crate::rule::{exact, percentile};
 use crate::words::event::{Kind, LabelKeys};
 
 /// One of the four streams, as a table that is only ever planned, never scanned.
@@ -114,6 +114,7 @@ static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
     let aggregate = functions_aggregate::all_default_aggregate_functions()
         .into_iter()
         .chain(percentile::all())
+        .chain(exact::all())
         .flat_map(|udf| names(udf.name(), udf.aliases()).map(move |name| (name, Arc::clone(&udf))))
         .filter(|(name, _)| refusal(name).is_none())
         .collect();

@@ -45,7 +45,7 @@ fn order_within_lateness_changes_nothing() {
 }
 
 /// Delays each line by up to the lateness, then sorts by arrival.
-fn shuffle_within(lines: &[Vec<u8>], lateness_ms: i64, dice: &mut Dice) -> Vec<Vec<u8>> {
+pub fn shuffle_within(lines: &[Vec<u8>], lateness_ms: i64, dice: &mut Dice) -> Vec<Vec<u8>> {
     let mut last = 0;
     let mut arrivals: Vec<(i64, usize)> = Vec::new();
     for (i, line) in lines.iter().enumerate() {
