@@ -20,7 +20,7 @@ lint:
 	$(CARGO) clippy --all-targets -- --deny warnings
 
 bench: nats-server ## speed, as ratios within one run; builds in release (half an hour from nothing on two cores)
-	$(CARGO) bench
+	$(CARGO) bench --bench squelch
 
 nats-server:
 	@./scripts/nats-server

@@ -1,0 +1,49 @@
+//! Synthetic metrics and as many rules as asked for: each rule has its own metric, every event matches one rule.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use squelch::rule::check::{Complaints, RuleBook, from_texts};
+
+const START_MS: i64 = 1_773_446_400_000;
+const HOSTS: usize = 200;
+/// How many events share a second of event time.
+const EVENTS_A_SECOND: usize = 2_000;
+
+/// Messages and the rules over them.
+pub struct Workload {
+    pub rules: usize,
+    pub messages: Vec<Vec<u8>>,
+}
+
+impl Workload {
+    pub fn new(rules: usize, events: usize, events_a_message: usize) -> Self {
+        let lines: Vec<String> = (0..events).map(|i| line(i, rules)).collect();
+        let messages = lines.chunks(events_a_message).map(|lines| lines.join("\n").into_bytes()).collect();
+        Self { rules, messages }
+    }
+
+    pub fn rule_texts(&self) -> Vec<(PathBuf, Arc<str>)> {
+        let text = |i: usize| {
+            format!(
+                "/*---\nrule: rule_{i}\nseverity: warning\nwindow: 1m\nevery: 10s\nentity: host\n---*/\n\
+                 SELECT host, service, avg(value) AS value, count(*) AS samples FROM metrics WHERE name = 'metric_{i}' \
+                 GROUP BY host, service HAVING value > 1000"
+            )
+        };
+        (0..self.rules).map(|i| (PathBuf::from(format!("rule_{i}.sql")), Arc::from(text(i).as_str()))).collect()
+    }
+
+    pub fn book(&self) -> RuleBook {
+        from_texts(self.rule_texts(), Complaints::default()).unwrap_or_else(|complaints| panic!("{:?}", complaints.diagnostics))
+    }
+}
+
+fn line(i: usize, rules: usize) -> String {
+    let (ts, host, value) = (START_MS + (i / EVENTS_A_SECOND) as i64 * 1000, i / rules % HOSTS, (i * 7919 % 1000) as f64 / 10.0);
+    format!(
+        r#"{{"ts":{ts},"name":"metric_{}","value":{value},"service":"service-{}","host":"host-{host}","env":"production","labels":{{"region":"eu-central-1","code":"200"}}}}"#,
+        i % rules,
+        host % 20,
+    )
+}
