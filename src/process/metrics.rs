@@ -79,6 +79,8 @@ pub struct Telemetry {
     snapshot: Mutex<Snapshot>,
     /// Publishes tried again.
     pub retries: Arc<AtomicU64>,
+    /// Time spent in publishing, microseconds.
+    pub publishing_us: AtomicU64,
     /// Whether the connection to NATS stands.
     pub connected: AtomicBool,
     /// Whether the process is stopping.
@@ -188,7 +190,9 @@ impl Collector for Endpoint {
         write.gauge("squelch_window_groups", "Groups known to all windows", now.windows.0 as i64)?;
         write.gauge("squelch_window_panes", "Panes held by all windows", now.windows.1 as i64)?;
         write.gauge("squelch_window_bytes", "Bytes held by all windows", now.windows.2 as i64)?;
-        let stages = now.stages.iter().map(|(stage, spent)| (vec![("stage", *stage)], spent.as_micros() as u64));
+        let published = (vec![("stage", "publish")], self.0.publishing_us.load(Ordering::Relaxed));
+        let stages =
+            now.stages.iter().map(|(stage, spent)| (vec![("stage", *stage)], spent.as_micros() as u64)).chain([published]);
         write.counters("squelch_stage_microseconds", "Time spent in each stage", stages)?;
         let rules = || now.rules.iter();
         write.counters(

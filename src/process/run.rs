@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, anyhow};
 use async_nats::jetstream;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
+use tracing::Instrument;
 
 use crate::edges::decode::{Decoder, Reason, Rejected};
 use crate::edges::files::topology;
@@ -63,7 +64,7 @@ async fn run(config: Config) -> Result<()> {
         .name("engine".into())
         .spawn(move || worker.work(from_source, &to_sink))
         .context("cannot start the engine's thread")?;
-    let writing = tokio::spawn(write(sink, from_engine));
+    let writing = tokio::spawn(write(sink, Arc::clone(&telemetry), from_engine));
     tokio::select! {
         signal = shutdown_signal() => signal?,
         () = ends(&working) => tracing::error!("the engine ended by itself"),
@@ -118,9 +119,13 @@ async fn read(
     }
 }
 
-async fn write(sink: Sink, mut from_engine: mpsc::Receiver<Outgoing>) {
+async fn write(sink: Sink, telemetry: Arc<Telemetry>, mut from_engine: mpsc::Receiver<Outgoing>) {
     while let Some(outgoing) = from_engine.recv().await {
-        sink.store(outgoing).await;
+        let publishing =
+            tracing::debug_span!("publish", revisions = outgoing.revisions.len(), rejected = outgoing.rejected.len());
+        let took = clock();
+        sink.store(outgoing).instrument(publishing).await;
+        telemetry.publishing_us.fetch_add(took().as_micros() as u64, Ordering::Relaxed);
     }
 }
 

@@ -348,3 +348,83 @@ fn nats_py_sees_the_same_incidents() {
     );
     assert_eq!(squelch.stop(), Some(0));
 }
+
+/// Each way to sign in reaches an incident: user and password, token, and TLS with the server's own authority and a client
+/// certificate.
+#[test]
+fn every_way_to_sign_in_works() {
+    let certificates = tempfile::tempdir().unwrap();
+    let file = |name: &str| certificates.path().join(name).display().to_string();
+    make_certificates(certificates.path());
+    let tls = format!(
+        "tls {{ cert_file: \"{}\", key_file: \"{}\", ca_file: \"{}\", verify: true }}",
+        file("server.crt"),
+        file("server.key"),
+        file("ca.crt")
+    );
+    let with_tls = format!(
+        "nats: {{ servers: [\"tls://127.0.0.1:PORT\"], tls: {{ required: true, ca_file: \"{}\", cert_file: \"{}\", key_file: \"{}\" }} }}\n",
+        file("ca.crt"),
+        file("client.crt"),
+        file("client.key")
+    );
+    for (server, client) in [
+        ("authorization { user: someone, password: secret }", "nats: { servers: [\"URL\"], user: someone, password: secret }\n"),
+        ("authorization { token: a-long-token }", "nats: { servers: [\"URL\"], token: a-long-token }\n"),
+        (tls.as_str(), with_tls.as_str()),
+    ] {
+        let server = NatsServer::with(&["-js"], server);
+        let client = client.replace("URL", &server.url()).replace("PORT", &server.port.to_string());
+        let squelch = Squelch::start(&server, &client);
+        assert!(squelch.log().contains("reading events"), "{}", squelch.log());
+        assert!(
+            !squelch.log().contains("secret") && !squelch.log().contains("a-long-token"),
+            "secrets stay out of logs: {}",
+            squelch.log()
+        );
+        assert_eq!(squelch.stop(), Some(0));
+    }
+    let server = NatsServer::with(&["-js"], &tls);
+    let plain = refused(&server.url(), "");
+    let said = String::from_utf8(plain.stderr).unwrap();
+    assert!(said.contains("nats.tls"), "a client without TLS is told where to set it: {said}");
+}
+
+/// An authority, and a server's and a client's certificate that it signed.
+fn make_certificates(dir: &std::path::Path) {
+    let openssl = |args: &[&str]| {
+        let done = Command::new("openssl")
+            .args(args)
+            .current_dir(dir)
+            .output()
+            .expect("openssl is installed, as ca-certificates needs it");
+        assert!(done.status.success(), "openssl {args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    };
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+    openssl(
+        &[&["req", "-x509", "-days", "2", "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.crt"][..], &key]
+            .concat(),
+    );
+    std::fs::write(dir.join("san"), "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n").unwrap();
+    for name in ["server", "client"] {
+        let (request, private, certificate) = (format!("{name}.csr"), format!("{name}.key"), format!("{name}.crt"));
+        openssl(&[&["req", "-subj", "/CN=test", "-keyout", &private, "-out", &request][..], &key].concat());
+        openssl(&[
+            "x509",
+            "-req",
+            "-days",
+            "2",
+            "-in",
+            &request,
+            "-CA",
+            "ca.crt",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-extfile",
+            "san",
+            "-out",
+            &certificate,
+        ]);
+    }
+}

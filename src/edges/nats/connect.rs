@@ -37,7 +37,10 @@ pub async fn connect(config: &NatsConfig) -> Result<Client, NatsError> {
         ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
             NatsError::SignIn { servers: servers.clone() }
         }
-        ConnectErrorKind::Tls => NatsError::Tls { servers: servers.clone(), cause: error.to_string() },
+        // A certificate that does not hold comes as an error of the connection.
+        kind if kind == ConnectErrorKind::Tls || error.to_string().contains("certificate") => {
+            NatsError::Tls { servers: servers.clone(), cause: error.to_string() }
+        }
         _ => NatsError::NoServer { servers: servers.clone(), cause: error.to_string() },
     })
 }
