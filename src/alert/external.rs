@@ -59,6 +59,7 @@ impl ExternalAlerts {
                     entity: entity_of(&said.labels, None),
                     labels: said.labels.clone(),
                     value: 1.0,
+                    score: None,
                     started_at: said.ts,
                     fired_at: said.ts,
                     ended_at: None,

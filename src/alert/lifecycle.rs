@@ -139,6 +139,7 @@ impl RuleAlerts {
                     entity: entity_of(&breach.labels, self.policy.entity.as_deref()),
                     labels: breach.labels.clone(),
                     value: breach.value,
+                    score: breach.score(),
                     started_at: *since,
                     fired_at: at,
                     ended_at: None,
@@ -150,7 +151,12 @@ impl RuleAlerts {
             State::Firing { alert, missing_since } => {
                 *missing_since = None;
                 let escalated = severity > alert.severity;
-                let mut now = Alert { value: breach.value, severity: severity.max(alert.severity), ..alert.as_ref().clone() };
+                let mut now = Alert {
+                    value: breach.value,
+                    score: breach.score(),
+                    severity: severity.max(alert.severity),
+                    ..alert.as_ref().clone()
+                };
                 if escalated {
                     now.texts = texts(breach, severity);
                 }

@@ -31,6 +31,8 @@ pub struct Alert {
     pub labels: Labels,
     /// The value of the last breach.
     pub value: f64,
+    /// How far the value departs from what is usual, where the rule says.
+    pub score: Option<f64>,
     /// The tick of the first breach: when it began, not when `for` had passed.
     pub started_at: TimestampMs,
     /// When it began to fire.

@@ -167,7 +167,10 @@ impl Draft {
             }
         };
         let ok = self.names_its_entity(&output, &plan, complaints);
-        let names = output.template_names();
+        let mut names = output.template_names();
+        if self.front.deviation.is_some() {
+            names.extend(["expected", "score"]);
+        }
         let templates = Templates::new(self.front.summary.as_deref(), self.front.description.as_deref(), &names);
         let templates = templates.map_err(|errors| {
             errors.iter().for_each(|error| complaints.add(&path, self.front.place(error.part), error.to_string(), None));

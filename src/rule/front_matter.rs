@@ -6,6 +6,7 @@ use std::ops::Range;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_saphyr::Spanned;
 
+use crate::rule::deviation::DeviationSpec;
 use crate::rule::file::RuleFile;
 use crate::words::diagnostic::{Diagnostic, nearest, offset_of};
 use crate::words::duration;
@@ -27,6 +28,8 @@ pub struct FrontMatter {
     pub for_ms: i64,
     /// How long an alert goes on firing after its last breach.
     pub keep_firing_for_ms: i64,
+    /// Breach where the value departs from its own history, instead of at every row.
+    pub deviation: Option<DeviationSpec>,
     /// The output column that names the topology node; `service`, else `host`, where silent.
     pub entity: Option<String>,
     /// A template: one line for a person.
@@ -47,8 +50,8 @@ impl FrontMatter {
 }
 
 /// All keys, in the order in which the docs explain them.
-pub const KEYS: [&str; 10] =
-    ["rule", "severity", "window", "every", "for", "keep_firing_for", "entity", "summary", "description", "runbook"];
+pub const KEYS: [&str; 11] =
+    ["rule", "severity", "window", "every", "for", "keep_firing_for", "deviation", "entity", "summary", "description", "runbook"];
 
 /// Reads the head of a file. On errors: all of them.
 pub fn parse(file: &RuleFile) -> Result<FrontMatter, Vec<Diagnostic>> {
@@ -103,6 +106,7 @@ impl Reader<'_> {
             every_ms: every_ms.unwrap_or(1),
             for_ms,
             keep_firing_for_ms,
+            deviation: self.deviation(),
             entity: self.text("entity"),
             summary: self.text("summary"),
             description: self.text("description"),
@@ -197,6 +201,17 @@ impl Reader<'_> {
             let message = format!("{} panes in one window, the limit is {PANES_PER_WINDOW_MAX}", window_ms / every_ms);
             let hint = format!("use `every: {}` or more", duration::format_ms(window_ms / PANES_PER_WINDOW_MAX + 1000));
             self.error(place, message, Some(&hint));
+        }
+    }
+
+    fn deviation(&mut self) -> Option<DeviationSpec> {
+        let (value, place) = self.entry("deviation")?;
+        match DeviationSpec::parse(&value) {
+            Ok(spec) => Some(spec),
+            Err(wrong) => {
+                wrong.into_iter().for_each(|(message, hint)| self.error(place.clone(), message, hint.as_deref()));
+                None
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 
 pub mod catalog;
 pub mod check;
+pub mod deviation;
 pub mod exact;
 pub mod file;
 pub mod forgiving;

@@ -21,6 +21,13 @@ pub struct Breach {
     pub numbers: Vec<(String, f64)>,
 }
 
+impl Breach {
+    /// How far the value departs from what is usual: the `score` column, from the rule's SQL or its deviation.
+    pub fn score(&self) -> Option<f64> {
+        self.numbers.iter().find(|(name, _)| name == "score").map(|(_, score)| *score)
+    }
+}
+
 /// Which column of the result is what.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutputColumns {

@@ -10,6 +10,7 @@ use datafusion::common::DataFusionError;
 
 use crate::rule::Rule;
 use crate::rule::output::Breach;
+use crate::window::history::Histories;
 use crate::window::router::{Router, Share};
 use crate::window::table::{AggregateTable, Ingested};
 use crate::words::event::{EventBatch, Kind};
@@ -58,6 +59,7 @@ struct EvaluatedRule {
     leaves: Vec<(usize, Vec<usize>)>,
     stats: RuleStats,
     last_error: Option<String>,
+    histories: Option<Histories>,
 }
 
 impl EvaluatedRule {
@@ -115,7 +117,8 @@ impl Evaluator {
                 }
                 leaves.push((at, shared.table.join(&source.columns, rule.front.window_ms)));
             }
-            evaluator.rules.push(EvaluatedRule { rule, leaves, stats: RuleStats::default(), last_error: None });
+            let histories = rule.front.deviation.clone().map(|spec| Histories::new(spec, rule.front.window_ms));
+            evaluator.rules.push(EvaluatedRule { rule, leaves, stats: RuleStats::default(), last_error: None, histories });
         }
         Ok(evaluator)
     }
@@ -237,7 +240,11 @@ impl Evaluator {
         let evaluated = &mut self.rules[index];
         evaluated.stats.ticks += 1;
         match answer {
-            Ok(breaches) => {
+            Ok(rows) => {
+                let breaches = match &mut evaluated.histories {
+                    Some(histories) => histories.judge(at, rows),
+                    None => rows,
+                };
                 evaluated.stats.breaches += breaches.len() as u64;
                 breaches
             }
