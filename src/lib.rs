@@ -1,6 +1,33 @@
-//! squelch: a streaming alert-correlation engine.
+//! squelch: a streaming alert-correlation engine. Metrics, logs, spans and other systems' alerts come in over NATS; windowed SQL
+//! rules turn breaches into alerts; related alerts become one incident with a ranked cause; each revision of an incident goes out
+//! with a decision to tell a person or to stay silent, and why.
 //!
-//! (bird's-eye view follows)
+//! Data flows one way:
+//!
+//! ```text
+//! message -> edges::decode -> Arrow columns -> window (panes) -> rule (what stands above the aggregates) -> breach
+//!         -> alert (pending, firing) -> incident (tied, ranked, told or not) -> edges::wire -> message
+//! ```
+//!
+//! A file uses only its own floor and lower ones (`tests/it/house.rs` keeps it):
+//!
+//! - floor 5, [`process`]: settings, wiring by bounded channels, the command line. The only floor with anyhow.
+//! - floor 4, [`edges`]: formats, files, NATS, HTTP; they do not know each other. [`demo`]: the recording that needs no server.
+//! - floor 3, [`engine`]: owns all state; `step(input) -> revisions`.
+//! - floor 2, [`alert`], [`topology`], [`incident`]: what the state means. Pure: no clock, no I/O.
+//! - floor 1, [`rule`], [`window`]: SQL, planned by DataFusion, cut at its aggregates, and kept incrementally.
+//! - floor 0, [`words`]: labels, time, severity, events, limits.
+//!
+//! Nothing on floors 0 to 3 reads a clock, rolls dice or does I/O: the same messages in the same order give the same revisions.
+//!
+//! Where to look for what:
+//!
+//! - what a rule may say: [`rule::front_matter`], [`rule::catalog`], [`rule::check`]; how its SQL is cut: [`rule::plan`]
+//! - panes, late rows, ticks: [`window::table`], [`window::watermark`], [`window::evaluator`]
+//! - `for` and `keep_firing_for`: [`alert::lifecycle`]; why two alerts are one incident: [`incident::relate`]
+//! - which entity is the cause: [`incident::rank`]; whether a person is told: [`incident::notify`]
+//! - the message that goes out: [`edges::wire`]; when input is acknowledged: [`edges::nats::publish`]
+//! - the threads of `squelch run`: [`process::run`]; every limit: [`words::limits`]
 
 pub mod alert;
 pub mod demo;
