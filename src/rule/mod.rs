@@ -5,14 +5,17 @@
 
 pub mod catalog;
 pub mod check;
+pub mod explain_error;
 pub mod file;
 pub mod front_matter;
 pub mod output;
 pub mod percentile;
 pub mod pipeline;
 pub mod plan;
+pub mod refuse;
 pub mod rest;
 pub mod sql;
+pub mod syntax;
 pub mod template;
 
 use crate::rule::file::RuleFile;

@@ -28,7 +28,11 @@ pub fn first_difference(want: &str, got: &str) -> Option<String> {
             (Some(a), Some(b)) if a == b => {}
             (None, None) => return Some("the line breaks differ".into()),
             (a, b) => {
-                return Some(format!("line {number}\n  want: {}\n  got:  {}", a.unwrap_or("(nothing)"), b.unwrap_or("(nothing)")));
+                return Some(format!(
+                    "line {number}\n  want: {}\n  got:  {}",
+                    a.unwrap_or("(nothing)"),
+                    b.unwrap_or("(nothing)")
+                ));
             }
         }
     }

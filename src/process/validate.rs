@@ -1,0 +1,71 @@
+//! What no type can say about a configuration: keys that need or exclude each other, and values that would mute or stop the engine.
+
+use crate::process::config::Config;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// The path of the key: `nats.servers`.
+    pub key: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// How to mend it.
+    pub hint: String,
+}
+
+/// Everything that is wrong with a configuration that could be read.
+pub fn complaints(config: &Config) -> Vec<Complaint> {
+    let mut all = Vec::new();
+    let mut complain = |key, message: String, hint: &str| all.push(Complaint { key, message, hint: hint.into() });
+    let nats = &config.nats;
+    if nats.servers.is_empty() {
+        complain("nats.servers", "nats.servers is empty".into(), "name at least one, for example nats://127.0.0.1:4222");
+    }
+    for server in nats.servers.iter().filter(|server| !is_server(server)) {
+        complain("nats.servers", format!("{server:?} is no server address"), "write for example nats://127.0.0.1:4222");
+    }
+    if nats.user.is_some() != nats.password.is_some() {
+        let given = if nats.user.is_some() { "nats.user" } else { "nats.password" };
+        complain(given, "nats.user and nats.password belong together".into(), "set both or none");
+    }
+    if nats.token.is_some() && (nats.user.is_some() || nats.password.is_some()) {
+        complain("nats.token", "nats.token and nats.user exclude each other".into(), "sign in one way: drop one of them");
+    }
+    if nats.tls.cert_file.is_some() != nats.tls.key_file.is_some() {
+        let given = if nats.tls.cert_file.is_some() { "nats.tls.cert_file" } else { "nats.tls.key_file" };
+        complain(given, "nats.tls.cert_file and nats.tls.key_file belong together".into(), "set both or none");
+    }
+    if config.input.subjects.is_empty() {
+        complain("input.subjects", "input.subjects is empty".into(), "name at least one, for example events.>");
+    }
+    if config.input.batch_messages == 0 {
+        complain("input.batch_messages", "input.batch_messages is 0".into(), "ask for at least one message at once");
+    }
+    if config.input.batch_bytes < BATCH_BYTES_MIN {
+        let message = format!("input.batch_bytes is {}, it must be at least {BATCH_BYTES_MIN}", config.input.batch_bytes);
+        complain("input.batch_bytes", message, "one message of the server's usual limit must fit");
+    }
+    let threshold = config.correlation.threshold;
+    if !(0.0..=1.0).contains(&threshold) {
+        complain(
+            "correlation.threshold",
+            format!("correlation.threshold is {threshold}, it must be between 0 and 1"),
+            "0.5 is a start",
+        );
+    }
+    if config.notify.flaps == 0 {
+        complain(
+            "notify.flaps",
+            "notify.flaps must be at least 1".into(),
+            "with 0 the first reopening would mute every incident",
+        );
+    }
+    all
+}
+
+/// The usual limit of one message of a NATS server.
+const BATCH_BYTES_MIN: usize = 1 << 20;
+
+fn is_server(text: &str) -> bool {
+    !text.contains(char::is_whitespace) && text.parse::<async_nats::ServerAddr>().is_ok()
+}
