@@ -238,7 +238,7 @@ impl Config {
                 let say = |complaint: validate::Complaint| {
                     let span = yaml::place_of(text, complaint.key);
                     let (message, hint) = (complaint.message, Some(complaint.hint));
-                    Diagnostic { file: name.into(), span, message, hint }.describe(text)
+                    Diagnostic { file: name.into(), span, message, hint }.describe(&validate::without_secrets(text))
                 };
                 let said: Vec<String> = complaints.into_iter().map(say).collect();
                 bail!("{}", said.join("\n"))
@@ -247,7 +247,7 @@ impl Config {
                 let at = error.location().map_or(0, |at| offset_of(text, at.line() as usize, at.column() as usize));
                 let wrong = yaml::explain(text, at, &error.to_string());
                 let diagnostic = Diagnostic { file: name.into(), span: wrong.span, message: wrong.message, hint: wrong.hint };
-                bail!("{}", diagnostic.describe(text))
+                bail!("{}", diagnostic.describe(&validate::without_secrets(text)))
             }
         }
     }

@@ -22,7 +22,9 @@ pub fn complaints(config: &Config) -> Vec<Complaint> {
         complain("nats.servers", "nats.servers is empty".into(), "name at least one, for example nats://127.0.0.1:4222");
     }
     for server in nats.servers.iter().filter(|server| !is_server(server)) {
-        complain("nats.servers", format!("{server:?} is no server address"), "write for example nats://127.0.0.1:4222");
+        // What stands before an @ may be a password.
+        let shown = server.rsplit_once('@').map_or(server.as_str(), |(_, host)| host);
+        complain("nats.servers", format!("{shown:?} is no server address"), "write for example nats://127.0.0.1:4222");
     }
     if nats.user.is_some() != nats.password.is_some() {
         let given = if nats.user.is_some() { "nats.user" } else { "nats.password" };
@@ -46,12 +48,9 @@ pub fn complaints(config: &Config) -> Vec<Complaint> {
         complain("input.batch_bytes", message, "one message of the server's usual limit must fit");
     }
     let threshold = config.correlation.threshold;
+    let usual = format!("it is {} where the file is silent", Config::default().correlation.threshold);
     if !(0.0..=1.0).contains(&threshold) {
-        complain(
-            "correlation.threshold",
-            format!("correlation.threshold is {threshold}, it must be between 0 and 1"),
-            "0.5 is a start",
-        );
+        complain("correlation.threshold", format!("correlation.threshold is {threshold}, it must be between 0 and 1"), &usual);
     }
     if config.notify.flaps == 0 {
         complain(
@@ -61,6 +60,24 @@ pub fn complaints(config: &Config) -> Vec<Complaint> {
         );
     }
     all
+}
+
+/// The text with passwords and tokens blotted out, place for place: an error shows the line that it is about.
+pub fn without_secrets(text: &str) -> String {
+    text.split('\n').map(blot).collect::<Vec<_>>().join("\n")
+}
+
+/// A misspelt key may hold a secret as well, so the whole word is not asked for.
+fn blot(line: &str) -> String {
+    let colon_after = |word: &str| line.to_ascii_lowercase().find(word).and_then(|at| Some(at + line[at..].find(':')? + 1));
+    let credentials = line.find("://").filter(|_| line.contains('@')).map(|at| at + "://".len());
+    match ["pass", "token", "secret"].into_iter().filter_map(colon_after).chain(credentials).min() {
+        Some(from) => {
+            let hidden = line[from..].chars().map(|c| if c.is_whitespace() { c } else { '*' });
+            line[..from].chars().chain(hidden).collect()
+        }
+        None => line.to_string(),
+    }
 }
 
 /// The usual limit of one message of a NATS server.

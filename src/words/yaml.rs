@@ -29,6 +29,9 @@ pub fn explain(text: &str, at: usize, error: &str) -> YamlError {
         Some(start..start + word.len())
     });
     let span = word.unwrap_or(value);
+    // The parser stands behind the first of two braces.
+    let double = span.start > 0 && text[..span.start].ends_with('{') && rest.starts_with('{');
+    let span = span.start - usize::from(double)..span.end;
     // A place at the end of the file has nothing to show: the last thing written is what is cut short.
     let span = if span.start >= text.trim_end().len() { last_line(text) } else { span };
     YamlError { span, message, hint }
@@ -74,8 +77,8 @@ fn in_words(text: &str, at: usize, error: &str) -> (String, Option<String>) {
             }
         }
         "expected sequence start" => (format!("{subject} must be a list"), key.as_deref().and_then(list_example)),
-        "expected string scalar" if here.starts_with("{{") => {
-            let key = key.unwrap_or("summary".into());
+        "expected string scalar" if here.starts_with('{') && text[..at].ends_with('{') => {
+            let key = key.unwrap_or_else(|| "summary".into());
             (
                 format!("`{key}` must be a text, and YAML takes {{{{ for a map"),
                 Some(format!("quote the template: {key}: \"{{{{ … }}}}\"")),

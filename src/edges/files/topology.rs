@@ -182,8 +182,11 @@ pub fn parse(text: &str, path: &str) -> Result<Parts, TopologyError> {
 
 fn shape(path: &str, text: &str, at: usize, error: &str) -> TopologyError {
     let wrong = yaml::explain(text, at, error);
-    let hint = wrong.hint.unwrap_or_else(|| format!("write {EXAMPLE}"));
-    TopologyError::Shape(
-        Diagnostic { file: path.into(), span: wrong.span, message: wrong.message, hint: Some(hint) }.describe(text),
-    )
+    let example = || format!("write {EXAMPLE}");
+    let hint = match wrong.hint {
+        _ if wrong.message.starts_with("the file is") => Some(example()),
+        None if !wrong.message.contains("did you mean") => Some(example()),
+        hint => hint,
+    };
+    TopologyError::Shape(Diagnostic { file: path.into(), span: wrong.span, message: wrong.message, hint }.describe(text))
 }
