@@ -41,7 +41,9 @@ pub fn explain(error: &DataFusionError, text: &str) -> SqlError {
     }
     named(raw, &span, text).or_else(|| typed(raw, &span, text)).unwrap_or_else(|| {
         let (message, hint) = match raw.split_once(": ") {
-            Some((message, hint)) if raw.len() < 240 && !message.contains(['(', '\'']) => (message, Some(hint.to_string())),
+            Some((message, hint)) if raw.len() < 240 && !message.contains(['(', '\'']) => {
+                (message, Some(hint.to_string()).filter(|hint| !hint.contains('{')))
+            }
             _ => (raw, None),
         };
         let message = message.lines().next().unwrap_or_default().to_string();
@@ -61,9 +63,16 @@ fn schema(error: &SchemaError, span: Option<Range<usize>>, text: &str) -> SqlErr
             let hint = if double_quoted && !known.iter().any(|name| name.eq_ignore_ascii_case(&field.name)) {
                 format!("texts take single quotes: '{}'; double quotes name a column", field.name)
             } else {
-                unknown_column_hint(&field.name, known)
+                unknown_column_hint(&field.name, known.clone())
             };
-            SqlError { span, message: format!("unknown column `{}`", field.name), hint: Some(hint) }
+            match &field.relation {
+                Some(table) if known.contains(&field.name.as_str()) => SqlError {
+                    span,
+                    message: format!("`{table}` is no table of this query"),
+                    hint: Some(format!("write `{}`, or name a table after FROM `{table}`", field.name)),
+                },
+                _ => SqlError { span, message: format!("unknown column `{}`", field.name), hint: Some(hint) },
+            }
         }
         SchemaError::AmbiguousReference { field } => SqlError {
             span: at(&field.name),
@@ -137,6 +146,22 @@ fn typed(raw: &str, span: &Option<Range<usize>>, text: &str) -> Option<SqlError>
         let mut words = types.split(' ');
         let (left, right) = (words.next().and_then(type_in_words)?, words.next_back().and_then(type_in_words)?);
         return Some(SqlError { span: somewhere(), message: format!("{left} cannot be compared with {right}"), hint: None });
+    }
+    if let Some((what, kind)) =
+        raw.strip_prefix("Cannot create filter with non-boolean predicate '").and_then(|tail| tail.split_once("' returning "))
+    {
+        let name = what.rsplit('.').next().unwrap_or(what);
+        let from = text.to_ascii_uppercase().find("WHERE").unwrap_or(0);
+        let place = find_word(&text[from..], name).map(|at| at.start + from..at.end + from);
+        let span = place.unwrap_or_else(somewhere);
+        let message = format!("`{name}` is {}, a condition is true or false", type_in_words(kind).unwrap_or("no condition"));
+        return Some(SqlError { span, message, hint: Some(format!("compare it: {name} = …")) });
+    }
+    if let Some(name) =
+        raw.strip_prefix('\'').filter(|_| raw.contains("No function matches")).and_then(|tail| tail.split('\'').next())
+    {
+        let span = span.clone().or_else(|| find_word(text, name)).unwrap_or_else(|| first_word(text));
+        return Some(SqlError { span, message: format!("{name}() does not take these arguments"), hint: None });
     }
     let name = raw
         .split_once("to satisfy a call to '")

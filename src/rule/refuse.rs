@@ -268,7 +268,7 @@ impl<'a> Finder<'a> {
     fn text_column(&self, expr: &Expr) -> Option<(String, String)> {
         let hint = "to count the events, write count(*)".to_string();
         match expr {
-            Expr::CompoundFieldAccess { root, .. } if root.to_string().to_lowercase().ends_with("labels") => {
+            Expr::CompoundFieldAccess { .. } if expr.to_string().contains("labels[") => {
                 Some((expr.to_string(), format!("TRY_CAST({expr} AS DOUBLE)")))
             }
             Expr::Identifier(ident) => {

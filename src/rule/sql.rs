@@ -250,20 +250,28 @@ impl VisitorMut for Labels<'_> {
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         let span = expr.span();
         let Expr::CompoundFieldAccess { root, access_chain } = expr else { return ControlFlow::Continue(()) };
-        let path: Vec<Ident> = match root.as_ref() {
+        let mut path: Vec<Ident> = match root.as_ref() {
             Expr::Identifier(ident) => vec![ident.clone()],
             Expr::CompoundIdentifier(path) => path.clone(),
             _ => return ControlFlow::Continue(()),
         };
+        // `m.labels['key']` is `m`, then `.labels`, then the subscript.
+        let dots = access_chain.iter().map_while(|access| match access {
+            AccessExpr::Dot(Expr::Identifier(ident)) => Some(ident.clone()),
+            _ => None,
+        });
+        path.extend(dots);
         if path.last().is_none_or(|last| !last.value.eq_ignore_ascii_case("labels")) {
             return ControlFlow::Continue(());
         }
-        let [AccessExpr::Subscript(Subscript::Index { index: Expr::Value(key) })] = access_chain.as_slice() else {
-            self.bad_key(span, access_chain.first());
+        let subscripts: Vec<&AccessExpr> =
+            access_chain.iter().filter(|access| !matches!(access, AccessExpr::Dot(Expr::Identifier(_)))).collect();
+        let [AccessExpr::Subscript(Subscript::Index { index: Expr::Value(key) })] = subscripts.as_slice() else {
+            self.bad_key(span, subscripts.first().copied());
             return ControlFlow::Continue(());
         };
         let Value::SingleQuotedString(key) = &key.value else {
-            self.bad_key(span, access_chain.first());
+            self.bad_key(span, subscripts.first().copied());
             return ControlFlow::Continue(());
         };
         let column = Ident::with_quote_and_span('"', span, label_column(key));

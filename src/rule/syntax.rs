@@ -37,12 +37,18 @@ pub fn explain(text: &str, error: &DataFusionError) -> SqlError {
     let start = better.unwrap_or(start);
     let token = text[start..].find(|c: char| !is_word(c)).unwrap_or(text.len() - start);
     let first = text[start..].chars().next().filter(|c| !c.is_whitespace()).map_or(0, char::len_utf8);
-    SqlError { span: start..start + token.max(first), message: in_words(&message), hint }
+    let span = start..start + token.max(first);
+    let message = if better.is_some() { format!("`{}` cannot stand here", &text[span.clone()]) } else { in_words(&message) };
+    SqlError { span, message, hint }
 }
 
 /// `Expected: end of statement, found: GRUOP` as people say it.
 fn in_words(message: &str) -> String {
-    let Some((expected, found)) = message.strip_prefix("Expected: ").and_then(|rest| rest.split_once(", found: ")) else {
+    let Some((expected, found)) = message
+        .strip_prefix("Expected")
+        .map(|rest| rest.trim_start_matches([':', ' ']))
+        .and_then(|rest| rest.split_once(", found: "))
+    else {
         return match message {
             "Unterminated string literal" => "a text is never closed".into(),
             other => other.to_string(),
@@ -69,11 +75,11 @@ fn guess(text: &str, message: &str, at: usize) -> (Option<String>, Option<usize>
     let before = &text[..at];
     let last_start = before.trim_end().rfind(|c: char| !is_word(c)).map_or(0, |i| i + 1);
     let last = before[last_start..].trim_end();
-    if let Some(keyword) = slip(found) {
-        return (Some(format!("did you mean {keyword}?")), None);
-    }
     if let Some(keyword) = slip(last) {
         return (Some(format!("did you mean {keyword}?")), Some(last_start));
+    }
+    if let Some(keyword) = slip(found) {
+        return (Some(format!("did you mean {keyword}?")), None);
     }
     if found == "(" && !last.is_empty() {
         let ahead = before[..last_start].trim_end();
@@ -82,8 +88,11 @@ fn guess(text: &str, message: &str, at: usize) -> (Option<String>, Option<usize>
             return (Some(format!("a comma missing before `{last}`?")), Some(last_start));
         }
     }
-    if found == "FROM" && before.trim_end().ends_with(',') {
-        return (Some("drop the comma before FROM".into()), None);
+    if found.eq_ignore_ascii_case("FROM") {
+        let ahead = if last.eq_ignore_ascii_case(found) { &before[..last_start] } else { before };
+        if ahead.trim_end().ends_with(',') {
+            return (Some("drop the comma before FROM".into()), Some(ahead.trim_end().len() - 1));
+        }
     }
     (None, None)
 }
@@ -95,7 +104,19 @@ fn slip(word: &str) -> Option<&'static str> {
     if word.len() < 4 || known.clone().any(|keyword| keyword.eq_ignore_ascii_case(word)) {
         return None;
     }
-    nearest(word, KEYWORDS)
+    nearest(word, KEYWORDS).filter(|keyword| {
+        // Four letters are near to much: only letters that changed places are a slip.
+        word.len() > 4 || same_letters(word, keyword)
+    })
+}
+
+fn same_letters(a: &str, b: &str) -> bool {
+    let sorted = |text: &str| {
+        let mut letters: Vec<char> = text.to_ascii_uppercase().chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    sorted(a) == sorted(b)
 }
 
 /// Where the parentheses are nested deepest.

@@ -197,6 +197,7 @@ fn in_words(part: &'static str, error: &Error) -> TemplateError {
         ErrorKind::InvalidOperation if detail.contains("+ operator") => {
             (format!("it adds what cannot be added: {detail}"), None, Some("texts are joined by ~: {{ service ~ \"!\" }}".into()))
         }
+        ErrorKind::InvalidOperation if !detail.is_empty() => (detail, None, None),
         kind if detail.is_empty() => (kind.to_string(), None, None),
         kind => (format!("{kind}: {detail}"), None, None),
     };
