@@ -82,8 +82,8 @@ pub struct Engine {
     evaluator: Evaluator,
     alerts: Vec<RuleAlerts>,
     external: ExternalAlerts,
-    /// Alerts of other systems that the watermark has not reached, in order of time, then of what they say.
-    awaited: BTreeMap<(TimestampMs, String), ExternalAlert>,
+    /// Alerts of other systems that the watermark has not reached: by time; at one instant what begins comes before what ends.
+    awaited: BTreeMap<(TimestampMs, bool, String), ExternalAlert>,
     book: IncidentBook,
     /// The last instant handled.
     handled: TimestampMs,
@@ -151,8 +151,8 @@ impl Engine {
             self.stats.late_alerts += 1;
             alert.ts = self.handled + 1;
         }
-        let what = format!("{}{}{}", alert.name, alert.labels, alert.firing);
-        self.awaited.insert((alert.ts, what), alert);
+        let what = format!("{}{}{}", alert.name, alert.labels, alert.severity);
+        self.awaited.insert((alert.ts, !alert.firing, what), alert);
     }
 
     fn is_due(&self) -> bool {
@@ -166,7 +166,7 @@ impl Engine {
     }
 
     fn next_due_but_ticks(&self) -> Option<TimestampMs> {
-        let awaited = self.awaited.first_key_value().map(|((at, _), _)| *at);
+        let awaited = self.awaited.first_key_value().map(|((at, ..), _)| *at);
         [awaited, self.external.next_expiry(), self.book.wake_at()]
             .into_iter()
             .flatten()

@@ -1,16 +1,20 @@
 //! `squelch.yaml`: what an operator may set. Every key has a default; an unknown key is an error with its place.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::edges::nats::settings::{InputConfig, NatsConfig, OutputConfig, RejectedConfig};
 use crate::engine::EngineParams;
 use crate::incident::CorrelationParams;
 use crate::incident::notify::NotifyParams;
-use crate::words::duration;
+use crate::process::validate;
+use crate::words::diagnostic::{Diagnostic, offset_of};
+use crate::words::{duration, yaml};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -92,8 +96,7 @@ pub struct HttpConfig {
 pub struct Millis(pub i64);
 
 /// One path or a list of them.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(untagged)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum OneOrMany {
     /// One.
     One(PathBuf),
@@ -114,6 +117,32 @@ impl OneOrMany {
 impl Default for OneOrMany {
     fn default() -> Self {
         OneOrMany::One("rules".into())
+    }
+}
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Paths;
+        impl<'de> Visitor<'de> for Paths {
+            type Value = OneOrMany;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a path or a list of paths")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, path: &str) -> Result<OneOrMany, E> {
+                Ok(OneOrMany::One(path.into()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<OneOrMany, A::Error> {
+                let mut paths = Vec::new();
+                while let Some(path) = list.next_element()? {
+                    paths.push(path);
+                }
+                Ok(OneOrMany::Many(paths))
+            }
+        }
+        deserializer.deserialize_any(Paths)
     }
 }
 
@@ -202,38 +231,25 @@ impl Config {
         match serde_saphyr::from_str_with_options::<Option<Config>>(text, options) {
             Ok(config) => {
                 let config = config.unwrap_or_default();
-                config.validate().with_context(|| name.to_string())?;
-                Ok(config)
+                let complaints = validate::complaints(&config);
+                if complaints.is_empty() {
+                    return Ok(config);
+                }
+                let say = |complaint: validate::Complaint| {
+                    let span = yaml::place_of(text, complaint.key);
+                    let (message, hint) = (complaint.message, Some(complaint.hint));
+                    Diagnostic { file: name.into(), span, message, hint }.describe(&validate::without_secrets(text))
+                };
+                let said: Vec<String> = complaints.into_iter().map(say).collect();
+                bail!("{}", said.join("\n"))
             }
             Err(error) => {
-                let place = error.location().map_or(String::new(), |at| format!("{}:{}:", at.line(), at.column()));
-                bail!("{name}:{place} {error}")
+                let at = error.location().map_or(0, |at| offset_of(text, at.line() as usize, at.column() as usize));
+                let wrong = yaml::explain(text, at, &error.to_string());
+                let diagnostic = Diagnostic { file: name.into(), span: wrong.span, message: wrong.message, hint: wrong.hint };
+                bail!("{}", diagnostic.describe(&validate::without_secrets(text)))
             }
         }
-    }
-
-    fn validate(&self) -> Result<()> {
-        if self.nats.servers.is_empty() {
-            bail!("nats.servers is empty: name at least one, for example nats://127.0.0.1:4222");
-        }
-        if self.nats.user.is_some() != self.nats.password.is_some() {
-            bail!("nats.user and nats.password belong together: set both or none");
-        }
-        if self.nats.tls.cert_file.is_some() != self.nats.tls.key_file.is_some() {
-            bail!("nats.tls.cert_file and nats.tls.key_file belong together: set both or none");
-        }
-        if self.input.subjects.is_empty() {
-            bail!("input.subjects is empty: name at least one, for example events.>");
-        }
-        if self.input.batch_messages == 0 || self.input.batch_bytes < (1 << 20) {
-            bail!(
-                "input.batch_messages must be at least 1 and input.batch_bytes at least 1048576, one message of the server's usual limit"
-            );
-        }
-        if !(0.0..=1.0).contains(&self.correlation.threshold) {
-            bail!("correlation.threshold is {}, it must be between 0 and 1", self.correlation.threshold);
-        }
-        Ok(())
     }
 
     /// What the engine is set to.

@@ -48,6 +48,19 @@ fn describe(rule: &Rule, shared_with: &[&str]) -> String {
         format!("{} after the last breach", format_ms(front.keep_firing_for_ms))
     };
     line("resolves", over);
+    if let Some(deviation) = &front.deviation {
+        let share = deviation.floor_share * 100.0;
+        line(
+            "breaches",
+            format!(
+                "where the value is {} deviations or more from the median of its last {} (after {} values; one deviation is 1.4826 MAD, at least {share}% of the median and {})",
+                deviation.score,
+                format_ms(deviation.over_ms),
+                deviation.min_history,
+                deviation.floor_value
+            ),
+        );
+    }
     let labels: Vec<&str> = rule.output.label_names().collect();
     line("labels", labels.join(", "));
     let entity =

@@ -12,6 +12,7 @@ pub mod replay;
 pub mod report;
 pub mod run;
 pub mod story;
+pub mod validate;
 
 /// The demo's events as JSON lines, and its topology as YAML.
 pub fn demo_files() -> (Vec<u8>, &'static str) {

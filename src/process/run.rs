@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use async_nats::jetstream;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
@@ -26,6 +26,8 @@ use crate::topology::Topology;
 
 /// Batches of messages between reading and evaluating, and of results between evaluating and publishing.
 const CHANNEL_BATCHES: usize = 4;
+/// How long a stop may take to publish what was read.
+const DRAIN_MAX: Duration = Duration::from_secs(30);
 /// How often the snapshot for the endpoint is renewed at most.
 const SNAPSHOT_EVERY: Duration = Duration::from_millis(500);
 
@@ -72,9 +74,18 @@ async fn run(config: Config) -> Result<()> {
     tracing::info!("stopping: finishing what was read");
     telemetry.stopping.store(true, Ordering::Relaxed);
     stop.send_replace(true);
-    reading.await.context("the reader failed")?;
-    writing.await.context("the publisher failed")?;
-    working.join().map_err(|_| anyhow!("the engine's thread panicked"))?;
+    let finish = async {
+        reading.await.context("the reader failed")?;
+        writing.await.context("the publisher failed")?;
+        working.join().map_err(|_| anyhow!("the engine's thread panicked"))
+    };
+    tokio::select! {
+        finished = tokio::time::timeout(DRAIN_MAX, finish) => finished.with_context(|| format!("not everything could be published within {} s; what was not acknowledged is read again", DRAIN_MAX.as_secs()))??,
+        signal = shutdown_signal() => {
+            signal?;
+            bail!("stopped by a second signal; what was not acknowledged is read again");
+        }
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -137,16 +137,21 @@ fn names(name: &str, aliases: &[String]) -> impl Iterator<Item = String> + use<>
     all.into_iter()
 }
 
+/// What is wrong with functions and queries that make rows of nothing.
+pub const WITHOUT_BOUND: &str = "it makes rows without bound";
+
 /// Why a rule may not call a function that exists elsewhere, and what to write instead.
 pub fn refusal(name: &str) -> Option<&'static str> {
     match name {
-        "now" | "current_date" | "current_time" | "current_timestamp" | "today" => Some(
+        "now" | "current_date" | "current_time" | "current_timestamp" | "localtime" | "localtimestamp" | "today" => Some(
             "a rule must give the same answer live and replayed, so it may not read the clock: the window already bounds the time",
         ),
         "random" | "uuid" => Some("a rule must give the same answer live and replayed, so it may not roll dice"),
         "repeat" | "lpad" | "rpad" => Some("it can build texts without bound"),
-        "generate_series" | "range" | "unnest" => Some("it makes rows without bound"),
-        "array_agg" | "string_agg" | "nth_value" => Some("it keeps every row of the window: use min, max, first_value or count"),
+        "generate_series" | "range" | "unnest" => Some(WITHOUT_BOUND),
+        "array_agg" | "string_agg" | "nth_value" => {
+            Some("it keeps every row of the window: use min, max, count or last_value(… ORDER BY ts)")
+        }
         "median" | "percentile_cont" | "quantile_cont" => Some("it keeps every value of the window: use p50, p90, p95 or p99"),
         "approx_percentile_cont" | "approx_percentile_cont_with_weight" | "approx_median" => Some("use p50, p90, p95 or p99"),
         "grouping" => Some("a rule has one GROUP BY list"),

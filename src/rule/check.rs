@@ -5,17 +5,16 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datafusion::common::{DataFusionError, SchemaError};
-
+use crate::rule::Rule;
+use crate::rule::explain_error::explain;
 use crate::rule::file::{self, NoRuleFile, RuleFile};
 use crate::rule::front_matter::{self, FrontMatter};
 use crate::rule::output::{OutputColumns, OutputError};
 use crate::rule::plan::{self, RulePlan};
-use crate::rule::sql::{self, Sql};
+use crate::rule::sql::{self, Sql, SqlError};
 use crate::rule::template::Templates;
-use crate::rule::{Rule, catalog};
-use crate::words::diagnostic::{Diagnostic, nearest, offset_of};
-use crate::words::event::{Kind, LabelKeys};
+use crate::words::diagnostic::{Diagnostic, nearest};
+use crate::words::event::LabelKeys;
 use crate::words::limits::RULE_FILE_BYTES_MAX;
 
 /// All rules of some folders, and the labels that they read.
@@ -81,6 +80,15 @@ impl Complaints {
         });
     }
 
+    fn add_sql(&mut self, file: &Path, error: SqlError) {
+        self.diagnostics.push(Diagnostic {
+            file: file.to_path_buf(),
+            span: error.span,
+            message: error.message,
+            hint: error.hint,
+        });
+    }
+
     fn read(&mut self, path: &Path) -> Option<(PathBuf, Arc<str>)> {
         let size = std::fs::metadata(path).map(|meta| meta.len());
         let text = match size {
@@ -126,7 +134,7 @@ impl Draft {
         let sql_text = file.sql();
         let front = front_matter::parse(&file).map_err(|errors| complaints.diagnostics.extend(errors));
         let sql = sql::parse(&sql_text).map_err(|errors| {
-            errors.into_iter().for_each(|error| complaints.add(&path, error.span, error.message, error.hint.as_deref()));
+            errors.into_iter().for_each(|error| complaints.add_sql(&path, error));
         });
         // A broken head hides nothing of the SQL: plan it all the same, for the sake of its errors.
         match (front, sql) {
@@ -134,8 +142,7 @@ impl Draft {
             (Err(()), Ok(sql)) => {
                 let label_keys = sql.label_keys.clone();
                 if let Err(error) = plan::plan(&sql.statement, &label_keys) {
-                    let (span, message, hint) = explain(&error, &sql_text, &label_keys);
-                    complaints.add(&path, span, message, hint.as_deref());
+                    complaints.add_sql(&path, explain(&error, &sql_text));
                 }
                 None
             }
@@ -148,37 +155,62 @@ impl Draft {
         let plan = match plan::plan(&self.sql.statement, label_keys) {
             Ok(plan) => plan,
             Err(error) => {
-                let (span, message, hint) = explain(&error, &self.text, label_keys);
-                complaints.add(&path, span, message, hint.as_deref());
+                complaints.add_sql(&path, explain(&error, &self.text));
                 return None;
             }
         };
         let output = match OutputColumns::new(&plan.schema) {
+            Ok(output) if self.front.deviation.is_some() => output.with_departure(),
             Ok(output) => output,
             Err(error) => {
-                let hint = match error {
-                    OutputError::NoValue => "name one number: `… AS value`",
-                    OutputError::ValueNoNumber(_) => "`value` is the number that the alert shows",
-                    OutputError::SeverityNoText(_) => "`severity` is 'info', 'warning' or 'critical'",
-                    OutputError::Twice(_) => "give each column a name of its own with AS",
-                };
-                complaints.add(&path, first_word(&self.text), error.to_string(), Some(hint));
+                complaints.add_sql(&path, self.no_output(&error, &plan));
                 return None;
             }
         };
-        let ok = self.names_its_entity(&output, &plan, complaints);
-        let mut names = output.template_names();
-        if self.front.deviation.is_some() {
-            names.extend(["expected", "score"]);
-        }
-        let templates = Templates::new(self.front.summary.as_deref(), self.front.description.as_deref(), &names);
+        self.sql.groups_not_selected.iter().for_each(|error| complaints.add_sql(&path, error.clone()));
+        let ok = self.names_its_entity(&output, &plan, complaints) && self.sql.groups_not_selected.is_empty();
+        let templates = Templates::new(self.front.summary.as_deref(), self.front.description.as_deref(), &output);
         let templates = templates.map_err(|errors| {
-            errors.iter().for_each(|error| complaints.add(&path, self.front.place(error.part), error.to_string(), None));
+            for error in errors {
+                let place = self.front.place(error.part);
+                let span = error.word.as_deref().and_then(|word| self.word_in(place.start, word)).unwrap_or(place);
+                complaints.add(&path, span, error.to_string(), error.hint.as_deref());
+            }
         });
         match templates {
             Ok(templates) if ok => Some(Rule { file: self.file, front: self.front, plan, output, templates }),
             _ => None,
         }
+    }
+
+    /// The place of a whole word in the front matter, from `start` on.
+    fn word_in(&self, start: usize, word: &str) -> Option<Range<usize>> {
+        let head = &self.file.text[..self.file.front.end];
+        let part_of_a_word = |c: char| c.is_alphanumeric() || c == '_';
+        let alone = |at: &usize| {
+            let ahead = head[..*at].chars().next_back().is_some_and(part_of_a_word);
+            !ahead && !head[at + word.len()..].starts_with(part_of_a_word)
+        };
+        let at = head.get(start..)?.match_indices(word).map(|(at, _)| start + at).find(alone)?;
+        Some(at..at + word.len())
+    }
+
+    /// Why the result cannot become alerts, with the place of the column.
+    fn no_output(&self, error: &OutputError, plan: &RulePlan) -> SqlError {
+        let place = |name: &str| sql::output_column(&self.text, &self.sql.statement, name);
+        let numbers = || plan.schema.fields().iter().filter(|field| field.data_type().is_numeric());
+        let (span, hint) = match error {
+            OutputError::NoValue => match (numbers().next(), numbers().nth(1)) {
+                (Some(only), None) if place(only.name()).is_some() => {
+                    (place(only.name()), format!("write `AS value` instead of `AS {}`", only.name()))
+                }
+                _ => (None, "name one number: `… AS value`".into()),
+            },
+            OutputError::ValueNoNumber(_) => (place("value"), "`value` is the number that the alert shows".into()),
+            OutputError::SeverityNoText(_) => (place("severity"), "`severity` is 'info', 'warning' or 'critical'".into()),
+            OutputError::Twice(name) => (place(name), "give each column a name of its own with AS".into()),
+        };
+        SqlError { span: span.unwrap_or_else(|| sql::first_word(&self.text)), message: error.to_string(), hint: Some(hint) }
     }
 
     /// An alert about an entity must say which: the entity's column must be a label of every row.
@@ -221,83 +253,4 @@ fn report_twins(drafts: &[Draft], complaints: &mut Complaints) {
             first.insert(&draft.front.rule, &draft.file.path);
         }
     }
-}
-
-/// The place, the message and a hint for a planner's error.
-fn explain(error: &DataFusionError, text: &str, label_keys: &LabelKeys) -> (Range<usize>, String, Option<String>) {
-    let diagnostic = error.diagnostic();
-    let place = diagnostic.and_then(|found| found.span.or_else(|| found.notes.iter().find_map(|note| note.span)));
-    let span = place.map(|span| {
-        let start = offset_of(text, span.start.line as usize, span.start.column as usize);
-        start..offset_of(text, span.end.line as usize, span.end.column as usize).max(start)
-    });
-    let innermost = plan::innermost(error);
-    let raw = innermost.strip_backtrace();
-    let raw = raw.trim_start_matches("Error during planning: ").trim_start_matches("This feature is not implemented: ");
-    if let DataFusionError::SchemaError(schema_error, _) = innermost
-        && let SchemaError::FieldNotFound { field, valid_fields } = schema_error.as_ref()
-    {
-        let hint = unknown_column_hint(&field.name, valid_fields.iter().map(|column| column.name.as_str()), label_keys);
-        let span = span.unwrap_or_else(|| find_word(text, &field.name));
-        return (span, format!("unknown column `{}`", field.name), Some(hint));
-    }
-    if let Some(name) = raw.strip_prefix("Invalid function '").and_then(|tail| tail.split('\'').next()) {
-        let span = span.unwrap_or_else(|| find_word(text, name));
-        return match catalog::refusal(&name.to_lowercase()) {
-            Some(why) => (span, format!("{name}() is not allowed in a rule"), Some(why.to_string())),
-            None => {
-                let hint = nearest(name, catalog::function_names()).map(|near| format!("did you mean `{near}`?"));
-                (span, format!("unknown function {name}()"), hint)
-            }
-        };
-    }
-    if let Some(name) = raw.strip_prefix("table '").and_then(|tail| tail.split('\'').next()) {
-        let tables = Kind::ALL.map(Kind::table);
-        let hint = nearest(name, tables)
-            .map_or_else(|| format!("the tables are {}", tables.join(", ")), |near| format!("did you mean `{near}`?"));
-        return (span.unwrap_or_else(|| find_word(text, name)), format!("unknown table `{name}`"), Some(hint));
-    }
-    let (message, hint) = match raw.split_once(": ") {
-        Some((message, hint)) if raw.len() < 240 && !message.contains(['(', '\'']) => (message, Some(hint.to_string())),
-        _ => (raw, None),
-    };
-    let message = message.lines().next().unwrap_or_default();
-    (span.unwrap_or_else(|| first_word(text)), message.to_string(), hint)
-}
-
-fn unknown_column_hint<'a>(wrong: &str, known: impl Iterator<Item = &'a str>, label_keys: &LabelKeys) -> String {
-    let mut known: Vec<&str> = known.collect();
-    known.sort_unstable();
-    known.dedup();
-    if wrong == "labels" {
-        return "a label is read by its key: labels['region']".into();
-    }
-    match nearest(wrong, known.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => {
-            let keys: Vec<&str> = Kind::ALL.iter().flat_map(|kind| label_keys.of(*kind)).collect();
-            let plain: Vec<&str> = known.into_iter().filter(|name| !keys.iter().any(|key| name.contains(key))).collect();
-            format!("the columns are {}; a label is labels['{wrong}']", plain.join(", "))
-        }
-    }
-}
-
-fn find_word(text: &str, word: &str) -> Range<usize> {
-    text.find(word).map_or_else(|| first_word(text), |at| at..at + word.len())
-}
-
-fn first_word(text: &str) -> Range<usize> {
-    let sql = strip_comments(text);
-    let start = sql.len() - sql.trim_start().len();
-    let end = sql[start..].find(char::is_whitespace).map_or(sql.len(), |at| start + at);
-    start..end
-}
-
-/// Line comments blanked out, byte for byte, so that the first word is a word of SQL.
-fn strip_comments(text: &str) -> String {
-    let blank = |line: &str| match line.find("--") {
-        Some(at) => format!("{}{}", &line[..at], " ".repeat(line.len() - at)),
-        None => line.to_string(),
-    };
-    text.split('\n').map(blank).collect::<Vec<_>>().join("\n")
 }

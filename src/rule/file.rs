@@ -15,8 +15,9 @@ pub struct RuleFile {
     pub front: Range<usize>,
 }
 
-/// The front matter's delimiters.
-const OPEN: &str = "/*---";
+/// How the front matter begins.
+pub const OPEN: &str = "/*---";
+/// How it ends.
 const CLOSE: &str = "---*/";
 
 /// Why a text is no rule file.

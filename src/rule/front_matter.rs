@@ -7,11 +7,12 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_saphyr::Spanned;
 
 use crate::rule::deviation::DeviationSpec;
-use crate::rule::file::RuleFile;
-use crate::words::diagnostic::{Diagnostic, nearest, offset_of};
+use crate::rule::file::{self, RuleFile};
+use crate::words::diagnostic::{Diagnostic, line_and_column, nearest, offset_of};
 use crate::words::duration;
 use crate::words::limits::PANES_PER_WINDOW_MAX;
 use crate::words::severity::Severity;
+use crate::words::yaml;
 
 /// What an author set for a rule. Durations are event time in milliseconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,15 +62,16 @@ pub fn parse(file: &RuleFile) -> Result<FrontMatter, Vec<Diagnostic>> {
     match serde_saphyr::from_str_with_options::<Option<Entries>>(&yaml, options) {
         Ok(entries) => read.entries = entries.unwrap_or_default().0,
         Err(error) => {
-            let at =
-                error.location().map_or(file.front.start, |at| offset_of(&file.text, at.line() as usize, at.column() as usize));
-            let text = error.to_string();
-            let message = text.split_once(": ").filter(|(head, _)| head.contains("line")).map_or(text.as_str(), |(_, tail)| tail);
-            read.error(
-                at..at + 1,
-                format!("the front matter is no YAML map: {message}"),
-                Some("write `key: value` lines; quote values that hold `: ` or `{{`"),
-            );
+            let at = error.location().map_or(file.front.start, |at| offset_of(&yaml, at.line() as usize, at.column() as usize));
+            let wrong = yaml::explain(&yaml, at, &error.to_string());
+            // The YAML begins where the file's first line ends, with as many line breaks before it.
+            let shift = |at: usize| {
+                let (line, column) = line_and_column(&yaml, at);
+                offset_of(&file.text, line, column)
+            };
+            let message = wrong.message.replace("the file is", "the front matter is");
+            let hint = wrong.hint.unwrap_or("write `key: value` lines; quote values that hold `: ` or `{{`".into());
+            read.error(shift(wrong.span.start)..shift(wrong.span.end), message, Some(&hint));
             return Err(read.errors);
         }
     }
@@ -88,13 +90,7 @@ impl Reader<'_> {
         let rule = self.rule_name();
         let severity = self.severity();
         let window_ms = self.duration("window");
-        if window_ms.is_none() && self.entry("window").is_none() {
-            self.error(
-                self.file.front.clone(),
-                "`window` is missing".into(),
-                Some("say how far the rule looks back: `window: 5m`"),
-            );
-        }
+        self.missing("window", "say how far the rule looks back: `window: 5m`");
         let every_ms = self.duration("every").or(window_ms);
         let for_ms = self.duration("for").unwrap_or(0);
         let keep_firing_for_ms = self.duration("keep_firing_for").unwrap_or(0);
@@ -116,12 +112,23 @@ impl Reader<'_> {
         if self.errors.is_empty() { Ok(front) } else { Err(self.errors) }
     }
 
+    /// Complains that a key is not there, unless a misspelt one stands for it: then that is the complaint.
+    fn missing(&mut self, key: &'static str, hint: &str) {
+        if self.entry(key).is_none() && !self.unknown().iter().any(|wrong| nearest(wrong, KEYS) == Some(key)) {
+            let open = file::OPEN.len();
+            self.error(self.file.front.start - open..self.file.front.start, format!("`{key}` is missing"), Some(hint));
+        }
+    }
+
+    fn unknown(&self) -> Vec<String> {
+        self.entries.iter().map(|(key, _)| key.clone()).filter(|key| !KEYS.contains(&key.as_str())).collect()
+    }
+
     fn unknown_keys(&mut self) {
-        let unknown: Vec<String> =
-            self.entries.iter().map(|(key, _)| key.clone()).filter(|key| !KEYS.contains(&key.as_str())).collect();
-        for key in unknown {
+        for key in self.unknown() {
             let head = &self.file.text[self.file.front.clone()];
-            let at = head.find(&key).unwrap_or(0) + self.file.front.start;
+            let line = head.match_indices(&key).map(|(at, _)| at).find(|at| head[..*at].ends_with('\n'));
+            let at = line.or_else(|| head.find(&key)).unwrap_or(0) + self.file.front.start;
             let hint = match nearest(&key, KEYS) {
                 Some(known) => format!("did you mean `{known}`?"),
                 None => format!("known keys are {}", KEYS.join(", ")),
@@ -132,13 +139,7 @@ impl Reader<'_> {
 
     fn rule_name(&mut self) -> Option<String> {
         let Some(name) = self.text("rule") else {
-            if self.entry("rule").is_none() {
-                self.error(
-                    self.file.front.clone(),
-                    "`rule` is missing".into(),
-                    Some("give the rule a name: `rule: checkout_error_rate`"),
-                );
-            }
+            self.missing("rule", "give the rule a name: `rule: checkout_error_rate`");
             return None;
         };
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c)) {
@@ -150,21 +151,17 @@ impl Reader<'_> {
 
     fn severity(&mut self) -> Option<Severity> {
         let Some(text) = self.text("severity") else {
-            if self.entry("severity").is_none() {
-                self.error(self.file.front.clone(), "`severity` is missing".into(), Some("use info, warning or critical"));
-            }
+            self.missing("severity", "use info, warning or critical");
             return None;
         };
         // Rules are written here, so the words are ours; synonyms are for alerts that other systems send.
         let known = Severity::ALL.into_iter().find(|severity| severity.as_str() == text);
         if known.is_none() {
             let place = self.place("severity");
-            let hint = nearest(&text, Severity::ALL.map(Severity::as_str)).map(|name| format!("did you mean `{name}`?"));
-            self.error(
-                place,
-                format!("unknown severity {text:?}"),
-                Some(&hint.unwrap_or("use info, warning or critical".into())),
-            );
+            let near = nearest(&text, Severity::ALL.map(Severity::as_str)).map(|name| format!("did you mean `{name}`?"));
+            let synonym = text.parse::<Severity>().map(|ours| format!("`{text}` is another system's word: {ours}"));
+            let hint = near.or(synonym.ok()).unwrap_or("use info, warning or critical".into());
+            self.error(place, format!("unknown severity {text:?}"), Some(&hint));
         }
         known
     }
@@ -199,7 +196,10 @@ impl Reader<'_> {
             self.error(place, format!("the window of {w} is no multiple of `every`, {e}"), Some(&hint));
         } else if window_ms / every_ms > PANES_PER_WINDOW_MAX {
             let message = format!("{} panes in one window, the limit is {PANES_PER_WINDOW_MAX}", window_ms / every_ms);
-            let hint = format!("use `every: {}` or more", duration::format_ms(window_ms / PANES_PER_WINDOW_MAX + 1000));
+            let hint = match round_divisor(window_ms) {
+                Some(every_ms) => format!("use `every: {}` or more", duration::format_ms(every_ms)),
+                None => "use a shorter window".into(),
+            };
             self.error(place, message, Some(&hint));
         }
     }
@@ -220,6 +220,7 @@ impl Reader<'_> {
         let text = match &value {
             serde_json::Value::String(text) => text.clone(),
             serde_json::Value::Number(number) if number.as_i64() == Some(0) => "0s".into(),
+            serde_json::Value::Number(number) => number.to_string(),
             other => {
                 self.error(place, format!("`{key}` is {other}, no duration"), Some("write for example 30s, 5m or 1h"));
                 return None;
@@ -228,8 +229,7 @@ impl Reader<'_> {
         match duration::parse_ms(&text) {
             Ok(duration_ms) => Some(duration_ms),
             Err(error) => {
-                self.error(place, format!("`{key}`: {text:?} is no duration"), Some("write for example 30s, 5m or 1h"));
-                tracing::debug!(%error, key, "bad duration in front matter");
+                self.error(place, format!("`{key}`: {text:?} {}", error.what), Some(&error.hint));
                 None
             }
         }
@@ -263,6 +263,14 @@ impl Reader<'_> {
     fn error(&mut self, span: Range<usize>, message: String, hint: Option<&str>) {
         self.errors.push(Diagnostic { file: self.file.path.clone(), span, message, hint: hint.map(String::from) });
     }
+}
+
+/// The smallest round duration that divides the window into few enough panes.
+fn round_divisor(window_ms: i64) -> Option<i64> {
+    const ROUND_S: [i64; 21] =
+        [1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10_800, 14_400, 21_600, 43_200, 86_400];
+    let mut round_ms = ROUND_S.into_iter().map(|seconds| seconds * 1000);
+    round_ms.find(|every_ms| window_ms % every_ms == 0 && window_ms / every_ms <= PANES_PER_WINDOW_MAX)
 }
 
 /// The map's entries in order, each value with its place.

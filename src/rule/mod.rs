@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod check;
 pub mod deviation;
 pub mod exact;
+pub mod explain_error;
 pub mod file;
 pub mod forgiving;
 pub mod front_matter;
@@ -15,8 +16,10 @@ pub mod output;
 pub mod percentile;
 pub mod pipeline;
 pub mod plan;
+pub mod refuse;
 pub mod rest;
 pub mod sql;
+pub mod syntax;
 pub mod template;
 
 use crate::rule::file::RuleFile;

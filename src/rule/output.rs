@@ -35,6 +35,8 @@ pub struct OutputColumns {
     value: usize,
     severity: Option<usize>,
     numbers: Vec<(usize, String)>,
+    /// Numbers that are worked out after the SQL: `expected` and `score` of a deviation.
+    computed: &'static [&'static str],
 }
 
 /// Why a result cannot become alerts.
@@ -44,11 +46,11 @@ pub enum OutputError {
     #[error("the result has no `value` column")]
     NoValue,
     /// `value` is a text or a time.
-    #[error("`value` is {0}, no number")]
-    ValueNoNumber(DataType),
+    #[error("`value` is {0}, it must be a number")]
+    ValueNoNumber(&'static str),
     /// `severity` is no text.
-    #[error("`severity` is {0}, no text")]
-    SeverityNoText(DataType),
+    #[error("`severity` is {0}, it must be a text")]
+    SeverityNoText(&'static str),
     /// Two columns would be the same label.
     #[error("two columns are called `{0}`")]
     Twice(String),
@@ -57,7 +59,7 @@ pub enum OutputError {
 impl OutputColumns {
     /// Sorts the columns of a result's schema into their roles.
     pub fn new(schema: &Schema) -> Result<Self, OutputError> {
-        let mut columns = Self { labels: Vec::new(), value: usize::MAX, severity: None, numbers: Vec::new() };
+        let mut columns = Self { labels: Vec::new(), value: usize::MAX, severity: None, numbers: Vec::new(), computed: &[] };
         let mut seen = std::collections::BTreeSet::new();
         for (at, field) in schema.fields().iter().enumerate() {
             let name = label_of_column(field.name()).unwrap_or(field.name()).to_string();
@@ -67,9 +69,9 @@ impl OutputColumns {
             let kind = field.data_type();
             match name.as_str() {
                 "value" if kind.is_numeric() => columns.value = at,
-                "value" => return Err(OutputError::ValueNoNumber(kind.clone())),
+                "value" => return Err(OutputError::ValueNoNumber(in_words(kind))),
                 "severity" if is_text(kind) => columns.severity = Some(at),
-                "severity" => return Err(OutputError::SeverityNoText(kind.clone())),
+                "severity" => return Err(OutputError::SeverityNoText(in_words(kind))),
                 _ if is_text(kind) => columns.labels.push((at, name)),
                 _ if kind.is_numeric() => columns.numbers.push((at, name)),
                 _ => {}
@@ -83,10 +85,19 @@ impl OutputColumns {
         self.labels.iter().map(|(_, name)| name.as_str())
     }
 
+    /// The names of the numbers besides `value`.
+    pub fn number_names(&self) -> impl Iterator<Item = &str> {
+        self.numbers.iter().map(|(_, name)| name.as_str()).chain(self.computed.iter().copied())
+    }
+
+    /// The same columns, with those that a deviation adds.
+    pub fn with_departure(self) -> Self {
+        Self { computed: &["expected", "score"], ..self }
+    }
+
     /// The names that a template may use.
     pub fn template_names(&self) -> Vec<&str> {
-        let numbers = self.numbers.iter().map(|(_, name)| name.as_str());
-        self.label_names().chain(numbers).chain(["value", "severity"]).collect()
+        self.label_names().chain(self.number_names()).chain(["value", "severity"]).collect()
     }
 
     /// Reads the rows. A row whose value is null or no finite number (0 / 0, 1 / 0) is no breach.
@@ -113,6 +124,19 @@ impl OutputColumns {
             });
         }
         Ok(breaches)
+    }
+}
+
+/// A type as rule authors say it.
+pub fn in_words(kind: &DataType) -> &'static str {
+    match kind {
+        kind if is_text(kind) => "a text",
+        kind if kind.is_numeric() => "a number",
+        DataType::Boolean => "true/false",
+        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 | DataType::Time32(_) | DataType::Time64(_) => "a time",
+        DataType::Interval(_) | DataType::Duration(_) => "a span of time",
+        DataType::Null => "always null",
+        _ => "no plain value",
     }
 }
 

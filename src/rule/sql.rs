@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use crate::rule::catalog;
+use crate::rule::{catalog, refuse, syntax};
 use crate::words::diagnostic::offset_of;
 use crate::words::event::{Kind, LabelKeys, label_column};
 use crate::words::limits::SQL_DEPTH_MAX;
@@ -25,6 +25,8 @@ pub struct Sql {
     pub statement: Statement,
     /// The label keys it reads, of every stream it names.
     pub label_keys: LabelKeys,
+    /// What is wrong with its groups, if it plans.
+    pub groups_not_selected: Vec<SqlError>,
 }
 
 /// What is wrong with a text, and where.
@@ -45,10 +47,10 @@ pub fn parse(text: &str) -> Result<Sql, Vec<SqlError>> {
         .with_recursion_limit(SQL_DEPTH_MAX)
         .build()
         .and_then(|mut parser| parser.parse_statements())
-        .map_err(|error| vec![syntax_error(text, &error)])?;
-    let end = text.trim_end().len();
+        .map_err(|error| vec![syntax::explain(text, &error)])?;
     let mut statements = statements.into_iter();
     let Some(first) = statements.next() else {
+        let end = below_front_matter(text);
         return Err(vec![SqlError {
             span: end..end,
             message: "there is no SQL below the front matter".into(),
@@ -56,23 +58,19 @@ pub fn parse(text: &str) -> Result<Sql, Vec<SqlError>> {
         }]);
     };
     if let Some(second) = statements.next() {
-        let span = statement_span(text, &second);
         return Err(vec![SqlError {
-            span,
+            span: statement_span(text, &second),
             message: "a second statement".into(),
             hint: Some("a rule is one SELECT; put the other in a file of its own".into()),
         }]);
     }
-    let span = statement_span(text, &first);
-    let DfStatement::Statement(statement) = first else {
-        return Err(vec![forbidden(span, "this statement")]);
+    let span = first_word(text);
+    let mut statement = match first {
+        DfStatement::Statement(statement) if matches!(statement.as_ref(), Statement::Query(_)) => *statement,
+        other => return Err(vec![forbidden(text, span, &other)]),
     };
-    let mut statement = *statement;
-    let Statement::Query(query) = &statement else {
-        let word = statement.to_string().split_whitespace().next().unwrap_or_default().to_uppercase();
-        return Err(vec![forbidden(span, &word)]);
-    };
-    only_selects(text, query)?;
+    let refused = refuse::all(text, &statement);
+    let groups_not_selected = refuse::groups_not_selected(text, &statement);
     if let ControlFlow::Break(()) = VisitMut::visit(&mut statement, &mut HavingAliases) {
         tracing::debug!("the alias visitor never breaks");
     }
@@ -80,14 +78,15 @@ pub fn parse(text: &str) -> Result<Sql, Vec<SqlError>> {
     if let ControlFlow::Break(()) = VisitMut::visit(&mut statement, &mut labels) {
         tracing::debug!("the label visitor never breaks");
     }
-    if !labels.errors.is_empty() {
-        return Err(labels.errors);
+    let errors: Vec<SqlError> = refused.into_iter().chain(labels.errors).collect();
+    if !errors.is_empty() {
+        return Err(errors);
     }
     let mut label_keys = LabelKeys::default();
     for kind in &labels.tables {
         labels.keys.iter().for_each(|key| label_keys.insert(*kind, key));
     }
-    Ok(Sql { statement, label_keys })
+    Ok(Sql { statement, label_keys, groups_not_selected })
 }
 
 /// Bytes of `text` that a parser's span covers.
@@ -105,13 +104,38 @@ fn statement_span(text: &str, statement: &DfStatement) -> Range<usize> {
     if known.end > known.start {
         return known;
     }
-    // Statements without a span of their own: the first word of SQL.
-    let start = text.len() - text.trim_start().len();
-    let end = text[start..].find(char::is_whitespace).map_or(text.len(), |at| start + at);
+    first_word(text)
+}
+
+/// The first word of SQL, comments left out.
+pub fn first_word(text: &str) -> Range<usize> {
+    let blank = |line: &str| match line.find("--") {
+        Some(at) => format!("{}{}", &line[..at], " ".repeat(line.len() - at)),
+        None => line.to_string(),
+    };
+    let sql = text.split('\n').map(blank).collect::<Vec<_>>().join("\n");
+    let start = sql.len() - sql.trim_start().len();
+    let end = sql[start..].find(char::is_whitespace).map_or(sql.len(), |at| start + at);
     start..end
 }
 
-fn forbidden(span: Range<usize>, what: &str) -> SqlError {
+/// The end of what was written last, or, where nothing was, the start of the line after the front matter.
+fn below_front_matter(text: &str) -> usize {
+    let end = text.trim_end().len();
+    if end > 0 {
+        return end;
+    }
+    let last_line = text.trim_end_matches('\n');
+    (last_line.len() + 1).min(text.len())
+}
+
+fn forbidden(text: &str, span: Range<usize>, statement: &DfStatement) -> SqlError {
+    let first = text[span.clone()].to_uppercase();
+    let what = match (statement, first.as_str()) {
+        (DfStatement::CreateExternalTable(_), _) => "CREATE EXTERNAL TABLE",
+        (_, "CREATE") => "CREATE",
+        (_, word) => word,
+    };
     SqlError {
         span,
         message: format!("{what} is not allowed in a rule"),
@@ -119,46 +143,22 @@ fn forbidden(span: Range<usize>, what: &str) -> SqlError {
     }
 }
 
-/// A query's body may also hold INSERT, VALUES or TABLE: none of them belongs in a rule.
-fn only_selects(text: &str, query: &Query) -> Result<(), Vec<SqlError>> {
-    fn walk(text: &str, body: &SetExpr) -> Result<(), Vec<SqlError>> {
-        match body {
-            SetExpr::Select(select) if select.into.is_some() => {
-                Err(vec![forbidden(span_bytes(text, select.span()), "SELECT INTO")])
-            }
-            SetExpr::Select(_) => Ok(()),
-            SetExpr::Query(query) => walk(text, &query.body),
-            SetExpr::SetOperation { left, right, .. } => walk(text, left).and_then(|()| walk(text, right)),
-            other => {
-                let word = other.to_string().split_whitespace().next().unwrap_or_default().to_uppercase();
-                Err(vec![forbidden(span_bytes(text, other.span()), &word)])
-            }
+/// The place of the column `name` in the outermost SELECT list: its alias, or the whole expression.
+pub fn output_column(text: &str, statement: &Statement, name: &str) -> Option<Range<usize>> {
+    let Statement::Query(query) = statement else { return None };
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+    select.projection.iter().rev().find_map(|item| match item {
+        SelectItem::ExprWithAlias { alias, .. } if alias.value.eq_ignore_ascii_case(name) => Some(span_bytes(text, alias.span)),
+        SelectItem::UnnamedExpr(expr) => {
+            let last = match expr {
+                Expr::Identifier(ident) => Some(ident),
+                Expr::CompoundIdentifier(path) => path.last(),
+                _ => None,
+            };
+            last.filter(|ident| ident.value.eq_ignore_ascii_case(name)).map(|_| span_bytes(text, expr.span()))
         }
-    }
-    walk(text, &query.body)
-}
-
-/// Parser errors carry their place only in their text: `… at Line: 3, Column: 14`.
-fn syntax_error(text: &str, error: &datafusion::error::DataFusionError) -> SqlError {
-    let whole = error.strip_backtrace();
-    let whole = whole.trim_start_matches("SQL error: ").trim_start_matches("ParserError(\"").trim_end_matches("\")");
-    let whole = whole.trim_start_matches("TokenizerError(\"").replace("\\\"", "\"");
-    let number_after = |key: &str| -> Option<usize> {
-        let (_, tail) = whole.rsplit_once(key)?;
-        tail.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
-    };
-    let message = whole.split(" at Line:").next().unwrap_or(&whole).trim_start_matches("sql parser error: ").to_string();
-    match (number_after("Line: "), number_after("Column: ")) {
-        (Some(line), Some(column)) => {
-            let start = offset_of(text, line, column);
-            let end = text[start..].find(char::is_whitespace).map_or(text.len(), |at| start + at);
-            SqlError { span: start..end.max(start), message, hint: None }
-        }
-        _ => {
-            let end = text.trim_end().len();
-            SqlError { span: end..end, message, hint: None }
-        }
-    }
+        _ => None,
+    })
 }
 
 /// Lets HAVING name an output column even where the stream has a column of the same name: `sum(value) AS value … HAVING value > 9`.
@@ -250,20 +250,28 @@ impl VisitorMut for Labels<'_> {
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         let span = expr.span();
         let Expr::CompoundFieldAccess { root, access_chain } = expr else { return ControlFlow::Continue(()) };
-        let path: Vec<Ident> = match root.as_ref() {
+        let mut path: Vec<Ident> = match root.as_ref() {
             Expr::Identifier(ident) => vec![ident.clone()],
             Expr::CompoundIdentifier(path) => path.clone(),
             _ => return ControlFlow::Continue(()),
         };
+        // `m.labels['key']` is `m`, then `.labels`, then the subscript.
+        let dots = access_chain.iter().map_while(|access| match access {
+            AccessExpr::Dot(Expr::Identifier(ident)) => Some(ident.clone()),
+            _ => None,
+        });
+        path.extend(dots);
         if path.last().is_none_or(|last| !last.value.eq_ignore_ascii_case("labels")) {
             return ControlFlow::Continue(());
         }
-        let [AccessExpr::Subscript(Subscript::Index { index: Expr::Value(key) })] = access_chain.as_slice() else {
-            self.bad_key(span);
+        let subscripts: Vec<&AccessExpr> =
+            access_chain.iter().filter(|access| !matches!(access, AccessExpr::Dot(Expr::Identifier(_)))).collect();
+        let [AccessExpr::Subscript(Subscript::Index { index: Expr::Value(key) })] = subscripts.as_slice() else {
+            self.bad_key(span, subscripts.first().copied());
             return ControlFlow::Continue(());
         };
         let Value::SingleQuotedString(key) = &key.value else {
-            self.bad_key(span);
+            self.bad_key(span, subscripts.first().copied());
             return ControlFlow::Continue(());
         };
         let column = Ident::with_quote_and_span('"', span, label_column(key));
@@ -279,12 +287,16 @@ impl VisitorMut for Labels<'_> {
 }
 
 impl Labels<'_> {
-    fn bad_key(&mut self, span: Span) {
-        let span = span_bytes(self.text, span);
+    fn bad_key(&mut self, span: Span, given: Option<&AccessExpr>) {
+        let given = match given {
+            Some(AccessExpr::Subscript(Subscript::Index { index: Expr::Identifier(key) })) => key.value.clone(),
+            Some(AccessExpr::Subscript(Subscript::Index { index: Expr::Value(key) })) => key.value.to_string(),
+            _ => "region".into(),
+        };
         self.errors.push(SqlError {
-            span,
+            span: span_bytes(self.text, span),
             message: "a label's key must be a text in single quotes".into(),
-            hint: Some("write labels['region']: only the labels that rules name are kept".into()),
+            hint: Some(format!("write labels['{given}']: only the labels that rules name are kept")),
         });
     }
 }

@@ -242,7 +242,12 @@ impl Evaluator {
         match answer {
             Ok(rows) => {
                 let breaches = match &mut evaluated.histories {
-                    Some(histories) => histories.judge(at, rows),
+                    Some(histories) => {
+                        let refused = histories.refused();
+                        let departed = histories.judge(at, rows);
+                        evaluated.stats.overflow += histories.refused() - refused;
+                        departed
+                    }
                     None => rows,
                 };
                 evaluated.stats.breaches += breaches.len() as u64;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::rule::deviation::{DeviationSpec, Direction};
 use crate::rule::output::Breach;
 use crate::words::labels::Labels;
+use crate::words::limits::GROUPS_PER_TABLE_MAX;
 use crate::words::time::TimestampMs;
 
 /// Scales the median absolute deviation to the standard deviation of a normal distribution.
@@ -17,6 +18,8 @@ pub struct Histories {
     /// One value is remembered a window, so that values do not overlap.
     step_ms: i64,
     of: BTreeMap<Labels, VecDeque<(TimestampMs, f64)>>,
+    /// Rows whose label set found no room.
+    refused: u64,
 }
 
 /// How a value stands to its history.
@@ -31,7 +34,7 @@ pub struct Departure {
 impl Histories {
     /// No memories. `window_ms` is the rule's window.
     pub fn new(spec: DeviationSpec, window_ms: i64) -> Self {
-        Self { spec, step_ms: window_ms, of: BTreeMap::new() }
+        Self { spec, step_ms: window_ms, of: BTreeMap::new(), refused: 0 }
     }
 
     /// Judges the rows of one evaluation by the past, keeps those that depart from it, and remembers all of them.
@@ -39,6 +42,10 @@ impl Histories {
         let oldest = at - self.spec.over_ms;
         let mut departed = Vec::new();
         for row in rows {
+            if self.of.len() >= GROUPS_PER_TABLE_MAX && !self.of.contains_key(&row.labels) {
+                self.refused += 1;
+                continue;
+            }
             let history = self.of.entry(row.labels.clone()).or_default();
             while history.front().is_some_and(|(then, _)| *then < oldest) {
                 history.pop_front();
@@ -56,6 +63,11 @@ impl Histories {
         }
         self.of.retain(|_, history| history.back().is_some_and(|(last, _)| *last >= oldest));
         departed
+    }
+
+    /// Rows whose label set found no room among [`GROUPS_PER_TABLE_MAX`].
+    pub fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// Label sets remembered.

@@ -15,6 +15,28 @@ pub struct Diagnostic {
     pub hint: Option<String>,
 }
 
+impl Diagnostic {
+    /// As a person reads it: `file:line:column: message`, the line, a caret, the hint. `text` is the file's.
+    pub fn describe(&self, text: &str) -> String {
+        let (line, column) = line_and_column(text, self.span.start);
+        let mut out = format!("{}:{line}:{column}: {}", self.file.display(), self.message);
+        let shown = text.lines().nth(line - 1).unwrap_or_default().replace('\t', " ");
+        if shown.len() <= SHOWN_BYTES_MAX && !shown.trim().is_empty() {
+            let spanned = text.get(self.span.clone()).unwrap_or_default();
+            let carets = spanned.lines().next().map_or(1, |first| first.chars().count().max(1));
+            let margin = " ".repeat(line.to_string().len());
+            out += &format!("\n {margin} |\n {line} | {shown}\n {margin} | {}{}", " ".repeat(column - 1), "^".repeat(carets));
+        }
+        if let Some(hint) = &self.hint {
+            out += &format!("\n  = help: {hint}");
+        }
+        out
+    }
+}
+
+/// A longer line is no help to a reader: a topology in JSON may be one line.
+const SHOWN_BYTES_MAX: usize = 200;
+
 /// Line and column, both from 1, of a byte offset; the column counts characters.
 pub fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     let mut end = offset.min(text.len());
@@ -43,7 +65,7 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     known
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(&wrong.to_lowercase(), &name.to_lowercase()), name))
-        .filter(|(distance, name)| *distance <= 1 + name.len().min(wrong.len()) / 3)
+        .filter(|(distance, name)| *distance <= 1 + name.len().min(wrong.len()) / 4)
         .min()
         .map(|(_, name)| name)
 }

@@ -18,6 +18,10 @@ pub const ALERTS_PER_INCIDENT_MAX: usize = 1_000;
 pub const LINKS_PER_INCIDENT_MAX: usize = 2_000;
 /// Bytes of one rule file.
 pub const RULE_FILE_BYTES_MAX: u64 = 256 << 10;
+/// Steps that one template may take for one alert: a line for a person takes a few hundred.
+pub const TEMPLATE_FUEL_MAX: u64 = 50_000;
+/// Bytes that one template may write for one alert: more than a page, and no pager shows as much.
+pub const TEMPLATE_BYTES_MAX: usize = 16 << 10;
 /// Bytes of one topology file.
 pub const TOPOLOGY_FILE_BYTES_MAX: u64 = 64 << 20;
 /// Rows that the engine takes in before it looks at the time again.
@@ -26,4 +30,5 @@ pub const ROWS_PER_BATCH_MAX: usize = 65_536;
 pub const SQL_DEPTH_MAX: usize = 50;
 
 const _: () = assert!(EVENT_BYTES_MAX <= MESSAGE_INFLATED_BYTES_MAX, "a message must hold at least one event");
+const _: () = assert!(2 * TEMPLATE_BYTES_MAX <= EVENT_BYTES_MAX, "the prose of one alert is small beside a message");
 const _: () = assert!(ALERTS_PER_INCIDENT_MAX <= ALERTS_PER_RULE_MAX, "one rule alone may fill an incident");

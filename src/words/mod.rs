@@ -8,3 +8,4 @@ pub mod labels;
 pub mod limits;
 pub mod severity;
 pub mod time;
+pub mod yaml;

@@ -14,6 +14,10 @@ use crate::edges::nats::settings::{InputConfig, OutputConfig, RejectedConfig};
 
 /// How long the server remembers the ids of published revisions: a repeat after a restart is dropped.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(3600);
+/// How long events are kept where squelch makes the stream: enough to come back after a weekend, and no full disk.
+const EVENTS_MAX_AGE: Duration = Duration::from_secs(3 * 24 * 3600);
+/// How long incidents are kept where squelch makes the stream.
+const INCIDENTS_MAX_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How long rejected input is kept for a look.
 const REJECTED_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long the server waits for acknowledgements before it delivers again: longer than any batch takes.
@@ -23,7 +27,12 @@ const ACK_PENDING_MAX: i64 = 500_000;
 
 /// The stream of events, made where it is missing.
 pub async fn input(context: &Context, config: &InputConfig) -> Result<Stream, NatsError> {
-    let wanted = StreamConfig { name: config.stream.clone(), subjects: config.subjects.clone(), ..StreamConfig::default() };
+    let wanted = StreamConfig {
+        name: config.stream.clone(),
+        subjects: config.subjects.clone(),
+        max_age: EVENTS_MAX_AGE,
+        ..StreamConfig::default()
+    };
     let stream = match existing(context, &config.stream).await? {
         Some(stream) => stream,
         None if config.create => make(context, wanted).await?,
@@ -70,6 +79,7 @@ pub async fn output(context: &Context, config: &OutputConfig) -> Result<kv::Stor
         name: config.stream.clone(),
         subjects: subjects.clone(),
         duplicate_window: DUPLICATE_WINDOW,
+        max_age: INCIDENTS_MAX_AGE,
         ..StreamConfig::default()
     };
     ensure(context, wanted, &subjects, "output.subject or output.stream").await?;

@@ -1,0 +1,88 @@
+//! What no type can say about a configuration: keys that need or exclude each other, and values that would mute or stop the engine.
+
+use crate::process::config::Config;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// The path of the key: `nats.servers`.
+    pub key: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// How to mend it.
+    pub hint: String,
+}
+
+/// Everything that is wrong with a configuration that could be read.
+pub fn complaints(config: &Config) -> Vec<Complaint> {
+    let mut all = Vec::new();
+    let mut complain = |key, message: String, hint: &str| all.push(Complaint { key, message, hint: hint.into() });
+    let nats = &config.nats;
+    if nats.servers.is_empty() {
+        complain("nats.servers", "nats.servers is empty".into(), "name at least one, for example nats://127.0.0.1:4222");
+    }
+    for server in nats.servers.iter().filter(|server| !is_server(server)) {
+        // What stands before an @ may be a password.
+        let shown = server.rsplit_once('@').map_or(server.as_str(), |(_, host)| host);
+        complain("nats.servers", format!("{shown:?} is no server address"), "write for example nats://127.0.0.1:4222");
+    }
+    if nats.user.is_some() != nats.password.is_some() {
+        let given = if nats.user.is_some() { "nats.user" } else { "nats.password" };
+        complain(given, "nats.user and nats.password belong together".into(), "set both or none");
+    }
+    if nats.token.is_some() && (nats.user.is_some() || nats.password.is_some()) {
+        complain("nats.token", "nats.token and nats.user exclude each other".into(), "sign in one way: drop one of them");
+    }
+    if nats.tls.cert_file.is_some() != nats.tls.key_file.is_some() {
+        let given = if nats.tls.cert_file.is_some() { "nats.tls.cert_file" } else { "nats.tls.key_file" };
+        complain(given, "nats.tls.cert_file and nats.tls.key_file belong together".into(), "set both or none");
+    }
+    if config.input.subjects.is_empty() {
+        complain("input.subjects", "input.subjects is empty".into(), "name at least one, for example events.>");
+    }
+    if config.input.batch_messages == 0 {
+        complain("input.batch_messages", "input.batch_messages is 0".into(), "ask for at least one message at once");
+    }
+    if config.input.batch_bytes < BATCH_BYTES_MIN {
+        let message = format!("input.batch_bytes is {}, it must be at least {BATCH_BYTES_MIN}", config.input.batch_bytes);
+        complain("input.batch_bytes", message, "one message of the server's usual limit must fit");
+    }
+    let threshold = config.correlation.threshold;
+    let usual = format!("it is {} where the file is silent", Config::default().correlation.threshold);
+    if !(0.0..=1.0).contains(&threshold) {
+        complain("correlation.threshold", format!("correlation.threshold is {threshold}, it must be between 0 and 1"), &usual);
+    }
+    if config.notify.flaps == 0 {
+        complain(
+            "notify.flaps",
+            "notify.flaps must be at least 1".into(),
+            "with 0 the first reopening would mute every incident",
+        );
+    }
+    all
+}
+
+/// The text with passwords and tokens blotted out, place for place: an error shows the line that it is about.
+pub fn without_secrets(text: &str) -> String {
+    text.split('\n').map(blot).collect::<Vec<_>>().join("\n")
+}
+
+/// A misspelt key may hold a secret as well, so the whole word is not asked for.
+fn blot(line: &str) -> String {
+    let colon_after = |word: &str| line.to_ascii_lowercase().find(word).and_then(|at| Some(at + line[at..].find(':')? + 1));
+    let credentials = line.find("://").filter(|_| line.contains('@')).map(|at| at + "://".len());
+    match ["pass", "token", "secret"].into_iter().filter_map(colon_after).chain(credentials).min() {
+        Some(from) => {
+            let hidden = line[from..].chars().map(|c| if c.is_whitespace() { c } else { '*' });
+            line[..from].chars().chain(hidden).collect()
+        }
+        None => line.to_string(),
+    }
+}
+
+/// The usual limit of one message of a NATS server.
+const BATCH_BYTES_MIN: usize = 1 << 20;
+
+fn is_server(text: &str) -> bool {
+    !text.contains(char::is_whitespace) && text.parse::<async_nats::ServerAddr>().is_ok()
+}
