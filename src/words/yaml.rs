@@ -43,16 +43,16 @@ fn in_words(text: &str, at: usize, error: &str) -> (String, Option<String>) {
     let subject =
         key.as_ref().map_or("this".to_string(), |key| if entry { format!("an entry of `{key}`") } else { format!("`{key}`") });
     let here = &text[at..];
-    if let (Some(word), Some((_, expected))) = (quoted_word(error), error.split_once("expected")) {
-        if error.starts_with("unknown field") {
-            let known: Vec<&str> =
-                expected.split([',', '`', ' ']).filter(|word| !matches!(*word, "" | "one" | "of" | "or")).collect();
-            let hint = match nearest(word, known.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("known keys are {}", known.join(", ")),
-            };
-            return (format!("unknown key `{word}`"), Some(hint));
-        }
+    if let (Some(word), Some((_, expected))) = (quoted_word(error), error.split_once("expected"))
+        && error.starts_with("unknown field")
+    {
+        let known: Vec<&str> =
+            expected.split([',', '`', ' ']).filter(|word| !matches!(*word, "" | "one" | "of" | "or")).collect();
+        let hint = match nearest(word, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known keys are {}", known.join(", ")),
+        };
+        return (format!("unknown key `{word}`"), Some(hint));
     }
     if let Some(word) = error.strip_prefix("missing field ").and_then(quoted_word) {
         return (format!("`{word}` is missing"), None);

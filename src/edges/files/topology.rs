@@ -72,7 +72,7 @@ impl<'de> Deserialize<'de> for NodeEntry {
                 let mut fields = Fields::read(map, &["name", "kind", "env"])?;
                 let name = fields.required("name", "a node")?;
                 let kind = fields.take("kind").unwrap_or_else(|| "service".into());
-                Ok(NodeEntry(Node { name: name.into(), kind: kind.into(), env: fields.take("env") }))
+                Ok(NodeEntry(Node { name: name.into(), kind, env: fields.take("env") }))
             }
         }
         deserializer.deserialize_any(NodeVisitor)
