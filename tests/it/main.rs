@@ -13,4 +13,5 @@ mod live;
 mod oracle;
 mod scenarios;
 mod shipped;
+mod shipped_fire;
 mod support;
