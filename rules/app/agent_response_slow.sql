@@ -16,6 +16,6 @@ runbook: https://runbooks.example.com/agent-response
 -- 20 samples in 5 minutes, because agents are called less often than APIs.
 SELECT env, service, p95(value) AS value, p50(value) AS median, count(*) AS samples
 FROM metrics
-WHERE name = 'agent_response_ms'
+WHERE name = 'agent_response_ms' AND service IS NOT NULL
 GROUP BY env, service
 HAVING p95(value) >= 10000 AND count(*) >= 20

@@ -17,6 +17,6 @@ runbook: https://runbooks.example.com/guardrail-violations
 -- No `for`: the violations have happened, and waiting makes none of them untrue.
 SELECT env, service, coalesce(labels['policy'], 'unknown policy') AS policy, sum(value) AS value
 FROM metrics
-WHERE name = 'guardrail_violations'
+WHERE name = 'guardrail_violations' AND service IS NOT NULL
 GROUP BY env, service, policy
 HAVING sum(value) >= 20

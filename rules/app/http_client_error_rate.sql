@@ -23,6 +23,6 @@ SELECT env, service,
        coalesce(sum(value) FILTER (WHERE labels['code'] LIKE '4%' AND labels['code'] NOT IN ('401', '403')), 0) AS refused,
        sum(value) AS requests
 FROM metrics
-WHERE name = 'http_requests'
+WHERE name = 'http_requests' AND service IS NOT NULL
 GROUP BY env, service
 HAVING refused / requests >= 0.3 AND requests >= 100

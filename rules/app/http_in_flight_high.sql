@@ -16,6 +16,6 @@ runbook: https://runbooks.example.com/http-in-flight
 -- sooner; set the line at about 80% of the pool there. Latency and errors page; this says why.
 SELECT env, service, avg(value) AS value, max(value) AS peak
 FROM metrics
-WHERE name = 'http_in_flight'
+WHERE name = 'http_in_flight' AND service IS NOT NULL
 GROUP BY env, service
 HAVING avg(value) >= 200

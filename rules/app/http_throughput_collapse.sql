@@ -19,6 +19,6 @@ runbook: https://runbooks.example.com/http-throughput-collapse
 -- night.
 SELECT env, service, sum(value) AS value, count(*) AS samples
 FROM metrics
-WHERE name = 'http_requests' AND env = 'production'
+WHERE name = 'http_requests' AND env = 'production' AND service IS NOT NULL
 GROUP BY env, service
 HAVING sum(value) < 30 AND count(*) >= 20

@@ -17,6 +17,6 @@ runbook: https://runbooks.example.com/llm-token-use
 -- `for: 10m`: a burst stays in the window for 5 minutes, so those of up to about 5 minutes are dropped; a loop goes on.
 SELECT env, service, coalesce(labels['model'], 'unknown model') AS model, sum(value) AS value
 FROM metrics
-WHERE name = 'llm_tokens'
+WHERE name = 'llm_tokens' AND service IS NOT NULL
 GROUP BY env, service, model
 HAVING sum(value) >= 2000000

@@ -18,6 +18,6 @@ runbook: https://runbooks.example.com/page-load
 -- 30 samples, so that one or two slow phones are not the p90. 5 minutes, because page loads come rarely and vary widely.
 SELECT env, service, p90(value) AS value, p50(value) AS median, count(*) AS samples
 FROM metrics
-WHERE name = 'page_load_ms'
+WHERE name = 'page_load_ms' AND service IS NOT NULL
 GROUP BY env, service
 HAVING p90(value) >= 4000 AND count(*) >= 30

@@ -18,6 +18,6 @@ runbook: https://runbooks.example.com/ui-interaction
 -- 30 samples, so that one or two slow phones are not the p90.
 SELECT env, service, p90(value) AS value, p50(value) AS median, count(*) AS samples
 FROM metrics
-WHERE name = 'ui_interaction_ms'
+WHERE name = 'ui_interaction_ms' AND service IS NOT NULL
 GROUP BY env, service
 HAVING p90(value) >= 500 AND count(*) >= 30

@@ -16,6 +16,6 @@ runbook: https://runbooks.example.com/conversations-started-low
 -- An absolute floor without a daily rhythm: lower it if your nights are quieter. For that reason a warning and not a page.
 SELECT env, service, sum(value) AS value, count(*) AS samples
 FROM metrics
-WHERE name = 'conversations_started' AND env = 'production'
+WHERE name = 'conversations_started' AND env = 'production' AND service IS NOT NULL
 GROUP BY env, service
 HAVING sum(value) < 5 AND count(*) >= 40

@@ -16,6 +16,6 @@ runbook: https://runbooks.example.com/feature-use-stalled
 -- be left out here. Production only.
 SELECT env, service, coalesce(labels['feature'], 'unknown feature') AS feature, sum(value) AS value, count(*) AS samples
 FROM metrics
-WHERE name = 'feature_uses' AND env = 'production'
+WHERE name = 'feature_uses' AND env = 'production' AND service IS NOT NULL
 GROUP BY env, service, feature
 HAVING sum(value) <= 0 AND count(*) >= 120

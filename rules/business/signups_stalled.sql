@@ -17,6 +17,6 @@ runbook: https://runbooks.example.com/signups-stalled
 -- Production only. Never critical: nobody already with us is harmed.
 SELECT env, service, sum(value) AS value, count(*) AS samples
 FROM metrics
-WHERE name = 'signups' AND env = 'production'
+WHERE name = 'signups' AND env = 'production' AND service IS NOT NULL
 GROUP BY env, service
 HAVING sum(value) <= 0 AND count(*) >= 120

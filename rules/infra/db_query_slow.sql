@@ -16,6 +16,6 @@ runbook: https://runbooks.example.com/db-query-slow
 -- No critical tier: a reporting database may take seconds and be well. What users notice pages through the API rules.
 SELECT env, service, p95(value) AS value, p50(value) AS median, count(*) AS samples
 FROM metrics
-WHERE name = 'db_query_ms'
+WHERE name = 'db_query_ms' AND service IS NOT NULL
 GROUP BY env, service
 HAVING p95(value) >= 500 AND count(*) >= 20

@@ -6,7 +6,8 @@ every: 15s
 for: 1m
 keep_firing_for: 3m
 entity: service
-summary: "{{ service }}: {{ errors }} error lines in 2 minutes, {{ (value * 100) | round | int }}% of its log"
+summary: >-
+  {{ service }}: {{ errors | round | int }} error lines in 2 minutes, {{ (value * 100) | round | int }}% of its log
 description: >-
   Share of log lines at error level or above in 2 minutes, at or above 20% for 1 minute, with at least 20 such lines.
 runbook: https://runbooks.example.com/log-error-rate

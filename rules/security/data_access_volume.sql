@@ -19,6 +19,6 @@ SELECT env, service, coalesce(labels['dataset'], 'unknown dataset') AS dataset,
        coalesce(labels['actor'], 'unknown actor') AS actor, sum(value) AS value,
        CASE WHEN sum(value) >= 100000 THEN 'critical' ELSE 'warning' END AS severity
 FROM metrics
-WHERE name = 'data_access_rows'
+WHERE name = 'data_access_rows' AND service IS NOT NULL
 GROUP BY env, service, dataset, actor
 HAVING sum(value) >= 10000

@@ -20,7 +20,7 @@ SELECT env, service, coalesce(labels['source'], 'unknown source') AS source,
        coalesce(sum(value) FILTER (WHERE labels['outcome'] = 'failed'), 0) AS value,
        sum(value) AS attempts
 FROM metrics
-WHERE name = 'login_attempts'
+WHERE name = 'login_attempts' AND service IS NOT NULL
 GROUP BY env, service, source
 HAVING coalesce(sum(value) FILTER (WHERE labels['outcome'] = 'failed'), 0) >= 20
    AND coalesce(sum(value) FILTER (WHERE labels['outcome'] = 'failed'), 0) * 2 >= attempts

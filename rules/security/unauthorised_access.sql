@@ -22,6 +22,6 @@ SELECT env, service,
        coalesce(sum(value) FILTER (WHERE labels['code'] IN ('401', '403')), 0) AS denied,
        sum(value) AS requests
 FROM metrics
-WHERE name = 'http_requests'
+WHERE name = 'http_requests' AND service IS NOT NULL
 GROUP BY env, service
 HAVING denied / requests >= 0.25 AND requests >= 100

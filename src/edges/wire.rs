@@ -84,7 +84,7 @@ pub struct AlertMessage {
     pub entity: Option<String>,
     /// Its labels.
     pub labels: std::collections::BTreeMap<String, String>,
-    /// The value of its last breach.
+    /// Its value when it last fired, escalated or ended.
     pub value: f64,
     /// When its condition first held.
     #[schemars(with = "Time")]

@@ -94,6 +94,7 @@ fn watched(mine: &Evidence, all: &[Evidence], around: &BTreeMap<Arc<str>, Surrou
         reasons.push(match all.len() - 1 {
             1 if explained == 1 => "the other failing entity depends on it".into(),
             1 => "the other failing entity does not depend on it".into(),
+            2 if explained == 2 => "both other failing entities depend on it".into(),
             others if explained == others => format!("all {others} other failing entities depend on it"),
             others => format!("{explained} of the {others} other failing entities depend on it"),
         });

@@ -45,7 +45,7 @@ fn describe(rule: &Rule, shared_with: &[&str]) -> String {
     let over = if front.keep_firing_for_ms == 0 {
         "at the first evaluation without it".into()
     } else {
-        format!("{} after the last breach", format_ms(front.keep_firing_for_ms))
+        format!("{} after the first evaluation without it", format_ms(front.keep_firing_for_ms))
     };
     line("resolves", over);
     if let Some(deviation) = &front.deviation {
@@ -63,9 +63,8 @@ fn describe(rule: &Rule, shared_with: &[&str]) -> String {
     }
     let labels: Vec<&str> = rule.output.label_names().collect();
     line("labels", labels.join(", "));
-    let entity =
-        front.entity.clone().unwrap_or_else(|| if labels.contains(&"service") { "service".into() } else { "host".into() });
-    line("entity", entity);
+    let usual = ["service", "host"].into_iter().find(|label| labels.contains(label)).map(String::from);
+    line("entity", front.entity.clone().or(usual).unwrap_or_else(|| "none: its alerts are about no entity".into()));
     for (i, source) in rule.plan.aggregates.iter().enumerate() {
         writeln!(text, "\naggregate {} over {}: incremental, state per group and pane, no rows kept", i + 1, source.kind.table())
             .ok();
@@ -74,6 +73,9 @@ fn describe(rule: &Rule, shared_with: &[&str]) -> String {
             Some(names) => line("routed by", format!("name: {}", names.iter().cloned().collect::<Vec<_>>().join(", "))),
             None => line("routed by", format!("nothing: every row of {} is looked at", source.kind.table())),
         };
+        for filter in &source.filters {
+            line("keeps", filter.clone());
+        }
         line("groups", if source.text.is_empty() { "none: one group".into() } else { source.text.clone() });
         for column in &source.columns {
             line("computes", column.function.human_display().unwrap_or(column.function.name()).to_string());

@@ -52,8 +52,7 @@ pub fn revision(revision: &Revision, style: Style) -> String {
     let at = format_clock(revision.updated_at);
     let head = format!("{at}  {:<8}  {:<11}  {}", revision.severity, revision.env, revision.title);
     if !revision.decision.send {
-        return style.dim(&format!("{at}  silent    {}  r{}: {}", revision.id, revision.revision, revision.decision.reason))
-            + "\n";
+        return style.dim(&format!("{at}  silent    {}  r{}: {}", revision.id, revision.revision, revision.decision.reason));
     }
     let mut text = style.loud(&head, revision.severity) + "\n";
     let mut line = |name: &str, value: &str| writeln!(text, "          {:<9} {value}", name).is_ok();

@@ -67,7 +67,9 @@ pub struct AggregateSource {
     pub group_fields: Vec<Field>,
     /// The aggregate functions.
     pub columns: Vec<AggregateColumn>,
-    /// For `explain`: the filter and the grouping in words.
+    /// For `explain`: the filters below it, in words.
+    pub filters: Vec<String>,
+    /// For `explain`: the grouping, in words.
     pub text: String,
 }
 
@@ -231,6 +233,7 @@ impl AggregateSource {
             group,
             group_fields,
             columns,
+            filters: filters_below(&aggregate.input),
             text: shown.join(", "),
         })
     }
@@ -255,6 +258,16 @@ impl AggregateColumn {
         let order = self.function.order_bys().iter().map(|sort| Arc::clone(&sort.expr));
         self.function.expressions().into_iter().chain(order).collect()
     }
+}
+
+/// The conjuncts of all filters below an aggregate, as a person would write them.
+fn filters_below(plan: &LogicalPlan) -> Vec<String> {
+    let mut filters: Vec<String> = plan.inputs().into_iter().flat_map(filters_below).collect();
+    if let LogicalPlan::Filter(filter) = plan {
+        let conjuncts = datafusion::logical_expr::utils::split_conjunction(&filter.predicate);
+        filters.extend(conjuncts.into_iter().map(|conjunct| conjunct.human_display().to_string()));
+    }
+    filters
 }
 
 /// The metric names that pass the filters between the scan and the first projection: above that, `name` may be something else.

@@ -13,7 +13,7 @@ use crate::words::time::TimestampMs;
 
 /// A file could not be opened or read.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {cause}", path.display())]
+#[error("{}", path.display())]
 pub struct FileError {
     path: PathBuf,
     #[source]

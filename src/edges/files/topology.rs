@@ -15,7 +15,7 @@ use crate::words::yaml;
 #[derive(Debug, thiserror::Error)]
 pub enum TopologyError {
     /// It could not be read.
-    #[error("{}: {cause}", path.display())]
+    #[error("cannot read the topology {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,

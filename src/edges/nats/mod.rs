@@ -80,6 +80,15 @@ pub enum NatsError {
         /// As the server says.
         retention: &'static str,
     },
+    /// The server is too old to give a consumer several subjects.
+    #[error(
+        "this server cannot filter a stream by several subjects ({wanted}): set one in input.subjects, or all those of the stream, \
+         or use nats-server 2.10 or newer"
+    )]
+    OneFilterOnly {
+        /// What is asked for.
+        wanted: String,
+    },
     /// A request failed.
     #[error("{what}: {cause}")]
     Request {

@@ -18,6 +18,8 @@ const DUPLICATE_WINDOW: Duration = Duration::from_secs(3600);
 const EVENTS_MAX_AGE: Duration = Duration::from_secs(3 * 24 * 3600);
 /// How long incidents are kept where squelch makes the stream.
 const INCIDENTS_MAX_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
+/// How long an entry of the bucket stays that is not written again.
+const BUCKET_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long rejected input is kept for a look.
 const REJECTED_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long the server waits for acknowledgements before it delivers again: longer than any batch takes.
@@ -69,7 +71,13 @@ pub async fn consumer(stream: &Stream, config: &InputConfig) -> Result<PullConsu
         ..PullConfig::default()
     };
     let what = format!("consumer {} of stream {}", config.consumer, config.stream);
-    stream.create_consumer(wanted).await.map_err(|error| NatsError::request(what, error))
+    let several = wanted.filter_subjects.clone();
+    let consumer: PullConsumer = stream.create_consumer(wanted).await.map_err(|error| NatsError::request(what, error))?;
+    // A 2.9 server drops the list without a word and would deliver the whole stream.
+    if !several.is_empty() && consumer.cached_info().config.filter_subjects.is_empty() {
+        return Err(NatsError::OneFilterOnly { wanted: several.join(", ") });
+    }
+    Ok(consumer)
 }
 
 /// The stream of incidents and the bucket of open ones.
@@ -91,6 +99,8 @@ pub async fn output(context: &Context, config: &OutputConfig) -> Result<kv::Stor
         name: format!("KV_{}", config.bucket),
         subjects: vec![format!("$KV.{}.>", config.bucket)],
         max_messages_per_subject: 1,
+        // Open incidents are written again and again; what is left of ended ones goes away.
+        max_age: BUCKET_MAX_AGE,
         discard: DiscardPolicy::New,
         allow_rollup: true,
         deny_delete: true,
