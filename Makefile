@@ -8,6 +8,9 @@ endif
 
 .PHONY: demo test lint bench evaluate nats-server
 
+# Where the labelled outages and their scoring script lie; they are not part of the project.
+OUTAGES ?= ../shared
+
 demo: ## an outage at night, from events to one explained incident
 	@$(CARGO) run --quiet -- demo
 
@@ -21,6 +24,15 @@ lint:
 
 bench: nats-server ## speed, as ratios within one run; builds in release (half an hour from nothing on two cores)
 	$(CARGO) bench --bench squelch
+
+evaluate: ## incidents against labelled outages; needs them at $(OUTAGES), builds in release
+	@[ -f $(OUTAGES)/eval/evaluate.py ] || { echo "no labelled outages at $(OUTAGES): set OUTAGES=path" >&2; exit 1; }
+	$(CARGO) build --release
+	@for set in fixtures/eval/*/; do \
+		name=$$(basename $$set); \
+		python3 $(OUTAGES)/eval/evaluate.py --squelch $${CARGO_TARGET_DIR:-target}/release/squelch \
+			--data $(OUTAGES)/data/$$name --rules $$set/rules --config $$set/squelch.yaml || exit 1; \
+	done
 
 nats-server:
 	@./scripts/nats-server
