@@ -173,7 +173,7 @@ impl IncidentBook {
                 incident.notify.reopened(&self.notify, at);
                 touch(touched, &id, RevisionChange::Reopened);
             }
-            self.join(at, &id, alert, Vec::new(), touched);
+            self.join(&id, alert, Vec::new(), touched);
             return;
         }
         let ties = self.ties(&alert);
@@ -197,7 +197,7 @@ impl IncidentBook {
                 survivor = self.merge(at, survivor, other, touched, revisions);
             }
         }
-        self.join(at, &survivor, alert, links, touched);
+        self.join(&survivor, alert, links, touched);
     }
 
     /// The best tie to each incident that would take the alert, best first; older incidents win a draw.
@@ -272,14 +272,7 @@ impl IncidentBook {
         self.incidents.insert(id, incident);
     }
 
-    fn join(
-        &mut self,
-        _at: TimestampMs,
-        id: &IncidentId,
-        alert: Arc<Alert>,
-        links: Vec<Link>,
-        touched: &mut BTreeMap<IncidentId, RevisionChange>,
-    ) {
+    fn join(&mut self, id: &IncidentId, alert: Arc<Alert>, links: Vec<Link>, touched: &mut BTreeMap<IncidentId, RevisionChange>) {
         let Some(incident) = self.incidents.get_mut(id) else { return };
         touch(touched, id, RevisionChange::Updated);
         if alert.severity > incident.severity {
@@ -356,9 +349,11 @@ impl IncidentBook {
             let Some(incident) = self.incidents.get_mut(&id) else { continue };
             if incident.status() == Status::Resolved {
                 if let Some(incident) = self.incidents.remove(&id) {
-                    incident.alerts.keys().for_each(|fingerprint| {
-                        self.home.remove(fingerprint);
-                    });
+                    for fingerprint in incident.alerts.keys() {
+                        if self.home.get(fingerprint) == Some(&id) {
+                            self.home.remove(fingerprint);
+                        }
+                    }
                 }
                 touched.remove(&id);
             } else if !incident.is_firing() && incident.last_end().is_some_and(|end| end + self.params.resolve_wait_ms <= at) {

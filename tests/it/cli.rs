@@ -9,6 +9,13 @@ fn squelch(args: &[&str]) -> Output {
     Command::new(binary()).current_dir(root()).env("COLUMNS", "100").args(args).output().unwrap()
 }
 
+/// A replay with the rules and the topology of the cascade.
+fn replay_cascade(more: &[&str]) -> Output {
+    let common =
+        ["replay", "--rules", "fixtures/scenarios/cascade/rules", "--topology", "fixtures/scenarios/cascade/topology.yaml"];
+    squelch(&[&common[..], more].concat())
+}
+
 #[test]
 fn help_texts() {
     for command in ["", "run", "demo", "replay", "check", "explain", "schema", "completions"] {
@@ -42,15 +49,7 @@ fn exit_codes() {
 
 #[test]
 fn replay_ends_with_a_summary() {
-    let done = squelch(&[
-        "replay",
-        "--rules",
-        "fixtures/scenarios/cascade/rules",
-        "--topology",
-        "fixtures/scenarios/cascade/topology.yaml",
-        "--events",
-        "fixtures/scenarios/cascade/events.jsonl",
-    ]);
+    let done = replay_cascade(&["--events", "fixtures/scenarios/cascade/events.jsonl"]);
     assert!(done.status.success());
     let said = String::from_utf8(done.stderr).unwrap();
     for word in ["events", "events/s", "rules", "alerts", "incidents", "notifications", "one for"] {
@@ -75,18 +74,7 @@ fn replay_merges_files_by_time_and_inflates_them() {
     let zst = zstd::encode_all(join(odd).as_bytes(), 1).unwrap();
     std::fs::write(dir.path().join("odd.jsonl.zst"), zst).unwrap();
     let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
-    let done = squelch(&[
-        "replay",
-        "--rules",
-        "fixtures/scenarios/cascade/rules",
-        "--topology",
-        "fixtures/scenarios/cascade/topology.yaml",
-        "--events",
-        &path("odd.jsonl.zst"),
-        &path("even.jsonl.gz"),
-        "--output",
-        &path("out.jsonl"),
-    ]);
+    let done = replay_cascade(&["--events", &path("odd.jsonl.zst"), &path("even.jsonl.gz"), "--output", &path("out.jsonl")]);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let expected = std::fs::read_to_string(scenario.join("expected.jsonl")).unwrap();
     assert_eq!(std::fs::read_to_string(path("out.jsonl")).unwrap(), expected);

@@ -210,8 +210,13 @@ fn check(query: &str, rows: &[Row], panes: i64, seed: u64) {
     assert_eq!((stats.late, stats.overflow, stats.errors), (0, 0, 0), "{query}: {:?}", evaluator.last_error(0));
 }
 
+/// `ORACLE_CASES=1000 cargo test --test it oracle` looks harder.
+fn cases() -> u32 {
+    std::env::var("ORACLE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(60)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn every_window_answers_as_plain_datafusion_does(query in queries(), rows in rows(), panes in 1..4_i64, seed in any::<u64>()) {
