@@ -1,6 +1,7 @@
 //! `squelch run`: the wiring. A task reads, a thread decodes and evaluates, a task publishes; bounded channels between them, so
 //! that whatever is slow makes lag in the stream and not memory here.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail};
 use async_nats::jetstream;
 use bytes::Bytes;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tokio::sync::{mpsc, watch};
 use tracing::Instrument;
 
@@ -26,6 +28,8 @@ use crate::topology::Topology;
 
 /// Batches of messages between reading and evaluating, and of results between evaluating and publishing.
 const CHANNEL_BATCHES: usize = 4;
+/// Warnings about rejected input, for each reason.
+const WARNINGS_AN_HOUR: NonZeroU32 = NonZeroU32::new(6).unwrap();
 /// How long a stop may take to publish what was read.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
 /// How often the snapshot for the endpoint is renewed at most.
@@ -148,6 +152,8 @@ struct Worker {
     idle_ms: i64,
     output_subject: String,
     telemetry: Arc<Telemetry>,
+    /// At most a few warnings an hour for each reason.
+    warnings: DefaultKeyedRateLimiter<&'static str>,
     snapshot: Snapshot,
     renewed: Instant,
 }
@@ -171,6 +177,7 @@ impl Worker {
             idle_ms: config.time.idle.0,
             output_subject: config.output.subject.clone(),
             telemetry: Arc::new(Telemetry::default()),
+            warnings: RateLimiter::keyed(Quota::per_hour(WARNINGS_AN_HOUR)),
             snapshot: Snapshot::default(),
             renewed: Instant::now(),
         })
@@ -214,10 +221,20 @@ impl Worker {
     }
 
     fn decode(&mut self, message: &Incoming, rejected: &mut Vec<OutRejected>) {
-        let counts = &mut self.snapshot.rejected;
+        let (counts, warnings) = (&mut self.snapshot.rejected, &self.warnings);
         let mut reject = |bad: Rejected| {
             *counts.entry(bad.reason.code()).or_default() += 1;
-            tracing::debug!(subject = message.subject, sequence = message.sequence, line = bad.line, "rejected: {}", bad.reason);
+            // A collector that sends nonsense sends much of it: a few lines an hour tell an operator as much as a million.
+            if warnings.check_key(&bad.reason.code()).is_ok() {
+                let (subject, sequence) = (&message.subject, message.sequence);
+                tracing::warn!(
+                    subject,
+                    sequence,
+                    line = bad.line,
+                    "rejected: {}; more of this kind are only counted for a while",
+                    bad.reason
+                );
+            }
             rejected.push(OutRejected {
                 subject: message.subject.clone(),
                 sequence: message.sequence,

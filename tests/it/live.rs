@@ -253,6 +253,7 @@ fn rejected_input_keeps_its_bytes_and_its_reason() {
     });
     squelch.wait_for("metrics", "squelch_events_total 2");
     squelch.wait_for("metrics", "squelch_rejected_total{reason=\"future\"} 1");
+    assert!(squelch.log().contains("rejected: `ts`"), "an operator is warned: {}", squelch.log());
     assert_eq!(squelch.stop(), Some(0));
     runtime.block_on(async {
         let stream = context(&server).await.get_stream("EVENTS").await.unwrap();
