@@ -116,12 +116,10 @@ pub fn plan(statement: &Statement, label_keys: &LabelKeys) -> Result<RulePlan> {
     let schema = Arc::clone(logical.schema().inner());
     let optimized = STATE.optimize(&logical)?;
     let (rest, aggregates, slots) = cut(optimized)?;
-    if aggregates.is_empty() {
-        return plan_err!(
-            "nothing is aggregated: a rule asks for one row a group, for example `max(value) AS value … GROUP BY service`"
-        );
-    }
     refuse_raw_rows(&rest)?;
+    if aggregates.is_empty() {
+        return plan_err!("no stream is read: select from metrics, logs, spans or alerts");
+    }
     let rest_text = rest.display_indent().to_string();
     Ok(RulePlan { aggregates, rest: Rest::new(&rest, slots, &STATE)?, schema, rest_text })
 }
