@@ -25,6 +25,8 @@ pub struct IncidentBook {
     home: BTreeMap<Fingerprint, IncidentId>,
     /// What surrounds each entity that alerts, by environment.
     around: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Surroundings>>,
+    /// When something is due though nothing happens: asked for at every message, changed by `apply` alone.
+    wake_at: Option<TimestampMs>,
     counts: BookCounts,
 }
 
@@ -96,6 +98,7 @@ impl IncidentBook {
             incidents: BTreeMap::new(),
             home: BTreeMap::new(),
             around: BTreeMap::new(),
+            wake_at: None,
             counts: BookCounts::default(),
         }
     }
@@ -112,7 +115,7 @@ impl IncidentBook {
 
     /// When [`Self::apply`] must be called next even if nothing happens.
     pub fn wake_at(&self) -> Option<TimestampMs> {
-        self.incidents.values().filter_map(|incident| self.wake_of(incident)).min()
+        self.wake_at
     }
 
     fn wake_of(&self, incident: &Incident) -> Option<TimestampMs> {
@@ -140,6 +143,7 @@ impl IncidentBook {
         for (id, change) in touched {
             revisions.extend(self.revise(at, &id, change));
         }
+        self.wake_at = self.incidents.values().filter_map(|incident| self.wake_of(incident)).min();
         self.counts.revisions += revisions.len() as u64;
         self.counts.notifications += revisions.iter().filter(|revision| revision.decision.send).count() as u64;
         revisions

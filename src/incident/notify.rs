@@ -95,11 +95,6 @@ impl NotifyState {
         }
     }
 
-    /// Whether anybody was ever told.
-    pub fn was_told(&self) -> bool {
-        self.told.is_some()
-    }
-
     /// When a decision is due though nothing happens.
     pub fn wake_at(&self, params: &NotifyParams, facts: &Facts<'_>) -> Option<TimestampMs> {
         if facts.status != Status::Open {

@@ -105,5 +105,5 @@ fn silences(revisions: &[Revision]) -> String {
 }
 
 fn heading(text: &str, style: Style) -> String {
-    if style.color { format!("\u{1b}[1m{text}\u{1b}[0m") } else { format!("{text}\n{}", "-".repeat(text.len())) }
+    if style.color { style.bold(text) } else { format!("{text}\n{}", "-".repeat(text.len())) }
 }

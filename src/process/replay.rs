@@ -142,8 +142,8 @@ pub fn summary(
     writeln!(out)
 }
 
-/// A stopwatch: the one place of a replay that looks at a clock, for the summary alone.
-#[expect(clippy::disallowed_methods, reason = "measures how long the replay took; no result depends on it")]
+/// A stopwatch: how long a replay or a stage took, for people alone.
+#[expect(clippy::disallowed_methods, reason = "measures for summaries and metrics; no result depends on it")]
 pub fn stopwatch() -> impl FnOnce() -> Duration {
     let started = Instant::now();
     move || started.elapsed()

@@ -24,6 +24,7 @@ use crate::incident::{Revision, Status};
 use crate::process::check::load_or_explain;
 use crate::process::config::Config;
 use crate::process::metrics::{Endpoint, Snapshot, Telemetry};
+use crate::process::replay::stopwatch;
 use crate::topology::Topology;
 
 /// Batches of messages between reading and evaluating, and of results between evaluating and publishing.
@@ -138,7 +139,7 @@ async fn write(sink: Sink, telemetry: Arc<Telemetry>, mut from_engine: mpsc::Rec
     while let Some(outgoing) = from_engine.recv().await {
         let publishing =
             tracing::debug_span!("publish", revisions = outgoing.revisions.len(), rejected = outgoing.rejected.len());
-        let took = clock();
+        let took = stopwatch();
         sink.store(outgoing).instrument(publishing).await;
         telemetry.publishing_us.fetch_add(took().as_micros() as u64, Ordering::Relaxed);
     }
@@ -205,7 +206,7 @@ impl Worker {
     fn take_in(&mut self, messages: &[Incoming]) -> Outgoing {
         let mut rejected = Vec::new();
         let decoding = tracing::debug_span!("decode", messages = messages.len()).entered();
-        let took = clock();
+        let took = stopwatch();
         for message in messages {
             self.decode(message, &mut rejected);
             self.snapshot.sequence = message.sequence;
@@ -214,7 +215,7 @@ impl Worker {
         drop(decoding);
         let batch = self.decoder.take();
         let _evaluating = tracing::debug_span!("evaluate", events = batch.events()).entered();
-        let took = clock();
+        let took = stopwatch();
         let revisions = self.engine.step(Input::Events(&batch));
         self.spent("evaluate", took());
         Outgoing { revisions: self.outgoing(&revisions), rejected, acker: None }
@@ -287,10 +288,4 @@ impl Worker {
             self.renewed += self.renewed.elapsed();
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "measures stages for operators; no result depends on it")]
-fn clock() -> impl FnOnce() -> Duration {
-    let started = Instant::now();
-    move || started.elapsed()
 }

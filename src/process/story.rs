@@ -26,7 +26,8 @@ impl Style {
         if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_string() }
     }
 
-    fn bold(self, text: &str) -> String {
+    /// Stands out.
+    pub fn bold(self, text: &str) -> String {
         self.paint(text, "1")
     }
 

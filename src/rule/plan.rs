@@ -67,6 +67,8 @@ pub struct AggregateSource {
     pub group_fields: Vec<Field>,
     /// The aggregate functions.
     pub columns: Vec<AggregateColumn>,
+    /// Schema of the rows that the aggregate yields: groups, then aggregates.
+    pub leaf_schema: SchemaRef,
     /// For `explain`: the filters below it, in words.
     pub filters: Vec<String>,
     /// For `explain`: the grouping, in words.
@@ -218,8 +220,10 @@ impl AggregateSource {
         let below = aggregate.input.schema();
         let group = aggregate.group_expr.iter().map(|expr| physical(expr, below)).collect::<Result<Vec<_>>>()?;
         let fields = aggregate.schema.fields();
-        let group_fields = fields[..group.len()].iter().map(|field| field.as_ref().clone()).collect();
+        let group_fields: Vec<Field> = fields[..group.len()].iter().map(|field| field.as_ref().clone()).collect();
         let columns = aggregate.aggr_expr.iter().map(|expr| AggregateColumn::new(expr, below)).collect::<Result<Vec<_>>>()?;
+        let yielded = columns.iter().map(|column| column.function.field().as_ref().clone());
+        let leaf_schema = Arc::new(Schema::new(group_fields.iter().cloned().chain(yielded).collect::<Vec<_>>()));
         let input_text = aggregate.input.display_indent_schema().to_string();
         let group_text: Vec<String> = aggregate.group_expr.iter().map(|expr| format!("{expr:?}")).collect();
         let shown: Vec<String> = aggregate.group_expr.iter().map(|expr| expr.human_display().to_string()).collect();
@@ -231,15 +235,10 @@ impl AggregateSource {
             group,
             group_fields,
             columns,
+            leaf_schema,
             filters: filters_below(&aggregate.input),
             text: shown.join(", "),
         })
-    }
-
-    /// Schema of the rows that the aggregate yields: groups, then aggregates.
-    pub fn leaf_schema(&self) -> SchemaRef {
-        let aggregates = self.columns.iter().map(|column| column.function.field().as_ref().clone());
-        Arc::new(Schema::new(self.group_fields.iter().cloned().chain(aggregates).collect::<Vec<_>>()))
     }
 }
 

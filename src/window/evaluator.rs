@@ -291,7 +291,7 @@ fn evaluate(
     let rows = leaves
         .iter()
         .zip(sources)
-        .map(|((table, mine), source)| tables[*table].table.evaluate(window, mine, &source.leaf_schema()));
+        .map(|((table, mine), source)| tables[*table].table.evaluate(window, mine, &source.leaf_schema));
     let result = rule.plan.rest.run(rows.collect::<Result<Vec<_>, _>>()?)?;
     Ok(rule.output.breaches(&result)?)
 }

@@ -69,16 +69,6 @@ impl Histories {
     pub fn refused(&self) -> u64 {
         self.refused
     }
-
-    /// Label sets remembered.
-    pub fn len(&self) -> usize {
-        self.of.len()
-    }
-
-    /// Whether nothing is remembered.
-    pub fn is_empty(&self) -> bool {
-        self.of.is_empty()
-    }
 }
 
 fn departure(spec: &DeviationSpec, history: &VecDeque<(TimestampMs, f64)>, value: f64) -> Option<Departure> {

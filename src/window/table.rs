@@ -252,9 +252,4 @@ impl AggregateTable {
         let sealed: usize = self.sealed.values().map(SealedPane::bytes).sum();
         self.keys.bytes() + open + sealed
     }
-
-    /// The width of its panes.
-    pub fn pane_ms(&self) -> i64 {
-        self.pane_ms
-    }
 }

@@ -110,7 +110,8 @@ impl Source {
         self.counts
     }
 
-    /// Waits for the next messages, or for a pull to end without any. Cancel safe: what was taken is returned or still waits.
+    /// Waits for the next messages, or for a pull to end without any. Where it is
+    /// cancelled, at a stop, what was taken and not returned was not acknowledged either: the server delivers it again.
     pub async fn next(&mut self) -> Fetched {
         loop {
             let Some(pull) = self.open_pull().await else { continue };
