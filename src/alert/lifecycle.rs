@@ -103,7 +103,7 @@ impl RuleAlerts {
             if !self.alerts.contains_key(&fingerprint) && self.alerts.len() >= self.policy.alerts_max {
                 self.counts.over_limit += 1;
             } else {
-                self.alerts.entry(fingerprint).or_insert(State::Pending { since: at });
+                self.alerts.entry(fingerprint).or_insert(State::Pending { since: breach.ts });
                 slot.insert(breach);
             }
         }

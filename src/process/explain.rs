@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::rule::Rule;
 use crate::rule::check::RuleBook;
+use crate::rule::kinds::JudgeSpec;
 use crate::window::evaluator::Evaluator;
 use crate::words::duration::format_ms;
 
@@ -48,7 +49,7 @@ fn describe(rule: &Rule, shared_with: &[&str]) -> String {
         format!("{} after the first evaluation without it", format_ms(front.keep_firing_for_ms))
     };
     line("resolves", over);
-    if let Some(deviation) = &front.deviation {
+    if let Some(JudgeSpec::Deviation(deviation)) = &front.judge {
         let share = deviation.floor_share * 100.0;
         line(
             "breaches",

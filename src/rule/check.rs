@@ -159,8 +159,11 @@ impl Draft {
                 return None;
             }
         };
-        let output = match OutputColumns::new(&plan.schema) {
-            Ok(output) if self.front.deviation.is_some() => output.with_departure(),
+        let judged = |output: OutputColumns| match &self.front.judge {
+            Some(judge) => output.with_judge(judge),
+            None => Ok(output),
+        };
+        let output = match OutputColumns::new(&plan.schema).and_then(judged) {
             Ok(output) => output,
             Err(error) => {
                 complaints.add_sql(&path, self.no_output(&error, &plan));
@@ -168,7 +171,8 @@ impl Draft {
             }
         };
         self.sql.groups_not_selected.iter().for_each(|error| complaints.add_sql(&path, error.clone()));
-        let ok = self.names_its_entity(&output, &plan, complaints) && self.sql.groups_not_selected.is_empty();
+        let judge_ok = self.judge_names_labels(&output, complaints);
+        let ok = self.names_its_entity(&output, &plan, complaints) && judge_ok && self.sql.groups_not_selected.is_empty();
         let templates = Templates::new(self.front.summary.as_deref(), self.front.description.as_deref(), &output);
         let templates = templates.map_err(|errors| {
             for error in errors {
@@ -208,9 +212,22 @@ impl Draft {
             },
             OutputError::ValueNoNumber(_) => (place("value"), "`value` is the number that the alert shows".into()),
             OutputError::SeverityNoText(_) => (place("severity"), "`severity` is 'info', 'warning' or 'critical'".into()),
+            OutputError::Added { name, .. } => (place(name), "give the column another name with AS".into()),
+            OutputError::NoStep => (None, "say which step a row is: `CASE WHEN … THEN 'failed' ELSE 'ok' END AS step`".into()),
             OutputError::Twice(name) => (place(name), "give each column a name of its own with AS".into()),
         };
         SqlError { span: span.unwrap_or_else(|| sql::first_word(&self.text)), message: error.to_string(), hint: Some(hint) }
+    }
+
+    /// What a judge names in the front matter must be labels of every row.
+    fn judge_names_labels(&self, output: &OutputColumns, complaints: &mut Complaints) -> bool {
+        let Some(judge) = &self.front.judge else { return true };
+        let wrong = judge.wrong_labels(&output.label_names().collect::<Vec<_>>());
+        for wrong in &wrong {
+            let place = wrong.place(&self.file.text, &self.front.place(judge.key()), self.file.front.end);
+            complaints.add(&self.file.path, place, wrong.message.clone(), wrong.hint.as_deref());
+        }
+        wrong.is_empty()
     }
 
     /// An alert about an entity must say which: the entity's column must be a label of every row.

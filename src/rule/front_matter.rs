@@ -6,11 +6,12 @@ use std::ops::Range;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_saphyr::Spanned;
 
-use crate::rule::deviation::DeviationSpec;
 use crate::rule::file::{self, RuleFile};
+use crate::rule::kinds::reader::Wrong;
+use crate::rule::kinds::{self, JudgeSpec};
+use crate::rule::span::{KEEP_INSTANT_MS, NamedWindow, Span, Time};
 use crate::words::diagnostic::{Diagnostic, line_and_column, nearest, offset_of};
 use crate::words::duration;
-use crate::words::limits::PANES_PER_WINDOW_MAX;
 use crate::words::severity::Severity;
 use crate::words::yaml;
 
@@ -21,16 +22,22 @@ pub struct FrontMatter {
     pub rule: String,
     /// The severity of a breach whose row has no `severity` of its own.
     pub severity: Severity,
-    /// How far one evaluation looks back.
+    /// What stretch of time one evaluation looks at.
+    pub span: Span,
+    /// How far one evaluation looks back, as [`Self::span`] says; of a session its gap, of single events a second.
     pub window_ms: i64,
-    /// How often the rule is evaluated; the window is a multiple of it. Equal to the window where the author is silent.
+    /// How often the rule is evaluated, as [`Self::span`] says; the window is a multiple of it.
     pub every_ms: i64,
+    /// Further windows that the SQL asks for by name, by name.
+    pub windows: Vec<NamedWindow>,
+    /// By which time events fall into windows.
+    pub time: Time,
     /// How long a breach must last before the alert fires.
     pub for_ms: i64,
     /// How long an alert goes on firing after its last breach.
     pub keep_firing_for_ms: i64,
-    /// Breach where the value departs from its own history, instead of at every row.
-    pub deviation: Option<DeviationSpec>,
+    /// What decides which rows are breaches, instead of all.
+    pub judge: Option<JudgeSpec>,
     /// The output column that names the topology node; `service`, else `host`, where silent.
     pub entity: Option<String>,
     /// A template: one line for a person.
@@ -51,8 +58,27 @@ impl FrontMatter {
 }
 
 /// All keys, in the order in which the docs explain them.
-pub const KEYS: [&str; 11] =
-    ["rule", "severity", "window", "every", "for", "keep_firing_for", "deviation", "entity", "summary", "description", "runbook"];
+pub const KEYS: [&str; 19] = [
+    "rule",
+    "severity",
+    "window",
+    "session",
+    "instant",
+    "every",
+    "windows",
+    "time",
+    "for",
+    "keep_firing_for",
+    "deviation",
+    "absence",
+    "first_seen",
+    "change",
+    "sequence",
+    "entity",
+    "summary",
+    "description",
+    "runbook",
+];
 
 /// Reads the head of a file. On errors: all of them.
 pub fn parse(file: &RuleFile) -> Result<FrontMatter, Vec<Diagnostic>> {
@@ -79,7 +105,7 @@ pub fn parse(file: &RuleFile) -> Result<FrontMatter, Vec<Diagnostic>> {
     read.finish()
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     file: &'a RuleFile,
     entries: Vec<(String, Spanned<serde_json::Value>)>,
     errors: Vec<Diagnostic>,
@@ -89,20 +115,26 @@ impl Reader<'_> {
     fn finish(mut self) -> Result<FrontMatter, Vec<Diagnostic>> {
         let rule = self.rule_name();
         let severity = self.severity();
-        let window_ms = self.duration("window");
-        self.missing("window", "say how far the rule looks back: `window: 5m`");
-        let every_ms = self.duration("every").or(window_ms);
+        let judge = self.judge();
+        let span = self.span(judge.as_ref());
+        let windows = self.windows(span);
+        let time = self.time();
         let for_ms = self.duration("for").unwrap_or(0);
-        let keep_firing_for_ms = self.duration("keep_firing_for").unwrap_or(0);
-        self.window_fits(window_ms, every_ms);
+        let usual_ms = if span == Some(Span::Instant) { KEEP_INSTANT_MS } else { 0 };
+        let keep_firing_for_ms = self.duration("keep_firing_for").unwrap_or(usual_ms);
+        self.judge_fits(judge.as_ref(), span, for_ms);
+        let span = span.unwrap_or(Span::Instant);
         let front = FrontMatter {
             rule: rule.unwrap_or_default(),
             severity: severity.unwrap_or(Severity::Warning),
-            window_ms: window_ms.unwrap_or(1),
-            every_ms: every_ms.unwrap_or(1),
+            span,
+            window_ms: span.window_ms(),
+            every_ms: span.every_ms(),
+            windows,
+            time,
             for_ms,
             keep_firing_for_ms,
-            deviation: self.deviation(),
+            judge,
             entity: self.text("entity"),
             summary: self.text("summary"),
             description: self.text("description"),
@@ -112,8 +144,56 @@ impl Reader<'_> {
         if self.errors.is_empty() { Ok(front) } else { Err(self.errors) }
     }
 
+    /// The one judge that the author named.
+    fn judge(&mut self) -> Option<JudgeSpec> {
+        let named: Vec<&'static str> = kinds::KEYS.into_iter().filter(|key| self.entry(key).is_some()).collect();
+        if let [first, second, ..] = named[..] {
+            let place = self.place(second);
+            let hint = "a rule has one of them: write a rule for each";
+            self.error(place, format!("`{first}` and `{second}` in one rule"), Some(hint));
+        }
+        let mut judges = named.into_iter().map(|key| {
+            let (value, place) = self.entry(key)?;
+            JudgeSpec::parse(key, &value).map_err(|wrong| self.wrong_below(&place, wrong)).ok()
+        });
+        // All are read, so that all that is wrong is said.
+        let first = judges.next().flatten();
+        judges.for_each(drop);
+        first
+    }
+
+    /// Complaints about the map at `place`.
+    pub(super) fn wrong_below(&mut self, place: &Range<usize>, wrong: Vec<Wrong>) {
+        for wrong in wrong {
+            let span = wrong.place(&self.file.text, place, self.file.front.end);
+            self.error(span, wrong.message, wrong.hint.as_deref());
+        }
+    }
+
+    fn judge_fits(&mut self, judge: Option<&JudgeSpec>, span: Option<Span>, for_ms: i64) {
+        let Some(judge) = judge else { return };
+        let key = judge.key();
+        if span == Some(Span::Instant) && matches!(judge, JudgeSpec::Deviation(_) | JudgeSpec::Absence(_)) {
+            let place = self.place(key);
+            self.error(
+                place,
+                format!("`{key}` with `instant`: single events have no evaluations to compare"),
+                Some("give the rule a `window`, and its query a GROUP BY"),
+            );
+        }
+        if judge.is_momentary() && for_ms > 0 && span != Some(Span::Instant) {
+            let place = self.place("for");
+            let hint = "leave `for` out; `keep_firing_for` is how long the alert stays";
+            self.error(
+                place,
+                format!("`for` with `{key}`: it is there for one evaluation, so the alert would never fire"),
+                Some(hint),
+            );
+        }
+    }
+
     /// Complains that a key is not there, unless a misspelt one stands for it: then that is the complaint.
-    fn missing(&mut self, key: &'static str, hint: &str) {
+    pub(super) fn missing(&mut self, key: &'static str, hint: &str) {
         if self.entry(key).is_none() && !self.unknown().iter().any(|wrong| nearest(wrong, KEYS) == Some(key)) {
             let open = file::OPEN.len();
             self.error(self.file.front.start - open..self.file.front.start, format!("`{key}` is missing"), Some(hint));
@@ -166,56 +246,7 @@ impl Reader<'_> {
         known
     }
 
-    fn window_fits(&mut self, window_ms: Option<i64>, every_ms: Option<i64>) {
-        let (Some(window_ms), Some(every_ms)) = (window_ms, every_ms) else { return };
-        for (key, value_ms) in [("window", window_ms), ("every", every_ms)] {
-            if value_ms < 1000 && self.entry(key).is_some() {
-                let place = self.place(key);
-                self.error(
-                    place,
-                    format!("`{key}` is {}, under a second", duration::format_ms(value_ms)),
-                    Some("use 1s or more"),
-                );
-                return;
-            }
-        }
-        let place = self.place("every");
-        if window_ms % every_ms != 0 {
-            let (w, e) = (duration::format_ms(window_ms), duration::format_ms(every_ms));
-            let down = window_ms / every_ms * every_ms;
-            let near = if down == 0 { window_ms } else { down };
-            let hint = if down == 0 {
-                format!("`every` may be at most the window, {}", duration::format_ms(near))
-            } else {
-                format!(
-                    "with `every: {e}` a window of {} or {} would do",
-                    duration::format_ms(down),
-                    duration::format_ms(down + every_ms)
-                )
-            };
-            self.error(place, format!("the window of {w} is no multiple of `every`, {e}"), Some(&hint));
-        } else if window_ms / every_ms > PANES_PER_WINDOW_MAX {
-            let message = format!("{} panes in one window, the limit is {PANES_PER_WINDOW_MAX}", window_ms / every_ms);
-            let hint = match round_divisor(window_ms) {
-                Some(every_ms) => format!("use `every: {}` or more", duration::format_ms(every_ms)),
-                None => "use a shorter window".into(),
-            };
-            self.error(place, message, Some(&hint));
-        }
-    }
-
-    fn deviation(&mut self) -> Option<DeviationSpec> {
-        let (value, place) = self.entry("deviation")?;
-        match DeviationSpec::parse(&value) {
-            Ok(spec) => Some(spec),
-            Err(wrong) => {
-                wrong.into_iter().for_each(|(message, hint)| self.error(place.clone(), message, hint.as_deref()));
-                None
-            }
-        }
-    }
-
-    fn duration(&mut self, key: &'static str) -> Option<i64> {
+    pub(super) fn duration(&mut self, key: &'static str) -> Option<i64> {
         let (value, place) = self.entry(key)?;
         let text = match &value {
             serde_json::Value::String(text) => text.clone(),
@@ -248,7 +279,7 @@ impl Reader<'_> {
         }
     }
 
-    fn entry(&self, key: &str) -> Option<(serde_json::Value, Range<usize>)> {
+    pub(super) fn entry(&self, key: &str) -> Option<(serde_json::Value, Range<usize>)> {
         let (_, spanned) = self.entries.iter().find(|(known, _)| known == key)?;
         let start = offset_of(&self.file.text, spanned.defined.line() as usize, spanned.defined.column() as usize);
         let line_end = self.file.text[start..].find('\n').map_or(self.file.text.len(), |at| start + at);
@@ -256,21 +287,13 @@ impl Reader<'_> {
         Some((spanned.value.clone(), start..start + written.len().max(1)))
     }
 
-    fn place(&self, key: &str) -> Range<usize> {
+    pub(super) fn place(&self, key: &str) -> Range<usize> {
         self.entry(key).map_or(self.file.front.clone(), |(_, place)| place)
     }
 
-    fn error(&mut self, span: Range<usize>, message: String, hint: Option<&str>) {
+    pub(super) fn error(&mut self, span: Range<usize>, message: String, hint: Option<&str>) {
         self.errors.push(Diagnostic { file: self.file.path.clone(), span, message, hint: hint.map(String::from) });
     }
-}
-
-/// The smallest round duration that divides the window into few enough panes.
-fn round_divisor(window_ms: i64) -> Option<i64> {
-    const ROUND_S: [i64; 21] =
-        [1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10_800, 14_400, 21_600, 43_200, 86_400];
-    let mut round_ms = ROUND_S.into_iter().map(|seconds| seconds * 1000);
-    round_ms.find(|every_ms| window_ms % every_ms == 0 && window_ms / every_ms <= PANES_PER_WINDOW_MAX)
 }
 
 /// The map's entries in order, each value with its place.

@@ -1,23 +1,24 @@
-//! Floor 1: rules. What an author wrote ([`file`], [`front_matter`]), what it means ([`sql`], [`catalog`], [`plan`]), and
+//! Floor 1: rules. What an author wrote ([`file`], [`front_matter`], [`span`], [`kinds`]), what it means ([`sql`], [`catalog`], [`plan`]), and
 //! everything that is wrong with it, all at once ([`check`]).
 //!
 //! Together with [`crate::window`] the only place that knows DataFusion.
 
 pub mod catalog;
 pub mod check;
-pub mod deviation;
 pub mod exact;
 pub mod explain_error;
 pub mod file;
 pub mod forgiving;
 pub mod front_matter;
 pub mod in_order;
+pub mod kinds;
 pub mod output;
 pub mod percentile;
 pub mod pipeline;
 pub mod plan;
 pub mod refuse;
 pub mod rest;
+pub mod span;
 pub mod sql;
 pub mod syntax;
 pub mod template;

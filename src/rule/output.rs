@@ -1,16 +1,25 @@
 //! What the columns of a rule's result mean: texts are labels, `value` is the value, `severity` overrides, numbers feed the
 //! templates.
 
+use std::cmp::Ordering;
+
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type, Schema};
+use arrow::datatypes::{DataType, Float64Type, Schema, TimestampMillisecondType};
+use arrow::error::ArrowError;
+use serde::{Deserialize, Serialize};
 
+use crate::rule::kinds::JudgeSpec;
+use crate::rule::kinds::sequence::STEP;
 use crate::words::event::label_of_column;
 use crate::words::labels::Labels;
+use crate::words::time::TimestampMs;
 
 /// One breach: a row of a rule's result at one tick.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Breach {
+    /// When: the event's own time where the rule looks at each event alone, else the evaluation's instant.
+    pub ts: TimestampMs,
     /// The text columns.
     pub labels: Labels,
     /// The `value` column.
@@ -19,9 +28,28 @@ pub struct Breach {
     pub severity: Option<String>,
     /// The other numeric columns by name, for templates.
     pub numbers: Vec<(String, f64)>,
+    /// Texts by name that templates may use and that are no labels.
+    pub texts: Vec<(String, String)>,
 }
 
 impl Breach {
+    /// An order that depends on nothing but what the rows say: by time, then by labels, then by all else.
+    pub fn in_order(&self, other: &Self) -> Ordering {
+        let number = |(a, x): &(String, f64), (b, y): &(String, f64)| a.cmp(b).then(x.total_cmp(y));
+        let pairs = self.numbers.iter().zip(&other.numbers).map(|(mine, theirs)| number(mine, theirs));
+        (self.ts, &self.labels)
+            .cmp(&(other.ts, &other.labels))
+            .then_with(|| self.texts.cmp(&other.texts))
+            .then(self.value.total_cmp(&other.value))
+            .then_with(|| self.severity.cmp(&other.severity))
+            .then_with(|| pairs.fold(self.numbers.len().cmp(&other.numbers.len()), Ordering::then))
+    }
+
+    /// A text that is no label.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.texts.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
+    }
+
     /// How far the value departs from what is usual: the `score` column, from the rule's SQL or its deviation.
     pub fn score(&self) -> Option<f64> {
         self.numbers.iter().find(|(name, _)| name == "score").map(|(_, score)| *score)
@@ -35,8 +63,12 @@ pub struct OutputColumns {
     value: usize,
     severity: Option<usize>,
     numbers: Vec<(usize, String)>,
-    /// Numbers that are worked out after the SQL: `expected` and `score` of a deviation.
+    /// Texts that are no labels: the `step` of a sequence.
+    texts: Vec<(usize, String)>,
+    /// Numbers that a judge works out after the SQL: `expected` and `score` of a deviation.
     computed: &'static [&'static str],
+    /// Texts likewise: `previous` of a change.
+    computed_texts: &'static [&'static str],
 }
 
 /// Why a result cannot become alerts.
@@ -54,12 +86,31 @@ pub enum OutputError {
     /// Two columns would be the same label.
     #[error("two columns are called `{0}`")]
     Twice(String),
+    /// A column has the name of what the rule's judge adds.
+    #[error("the column `{name}` and what `{judge}` adds have one name")]
+    Added {
+        /// The column.
+        name: &'static str,
+        /// The judge's key in the front matter.
+        judge: &'static str,
+    },
+    /// A sequence's rows do not say which step they are.
+    #[error("the result has no text column `step`")]
+    NoStep,
 }
 
 impl OutputColumns {
     /// Sorts the columns of a result's schema into their roles.
     pub fn new(schema: &Schema) -> Result<Self, OutputError> {
-        let mut columns = Self { labels: Vec::new(), value: usize::MAX, severity: None, numbers: Vec::new(), computed: &[] };
+        let mut columns = Self {
+            labels: Vec::new(),
+            value: usize::MAX,
+            severity: None,
+            numbers: Vec::new(),
+            texts: Vec::new(),
+            computed: &[],
+            computed_texts: &[],
+        };
         let mut seen = std::collections::BTreeSet::new();
         for (at, field) in schema.fields().iter().enumerate() {
             let name = label_of_column(field.name()).unwrap_or(field.name()).to_string();
@@ -90,37 +141,75 @@ impl OutputColumns {
         self.numbers.iter().map(|(_, name)| name.as_str()).chain(self.computed.iter().copied())
     }
 
-    /// The same columns, with those that a deviation adds.
-    pub fn with_departure(self) -> Self {
-        Self { computed: &["expected", "score"], ..self }
+    /// The names of the texts that are no labels.
+    pub fn text_names(&self) -> impl Iterator<Item = &str> {
+        self.texts.iter().map(|(_, name)| name.as_str()).chain(self.computed_texts.iter().copied())
+    }
+
+    /// The same columns, with what a judge makes of them and adds to them.
+    pub fn with_judge(mut self, judge: &JudgeSpec) -> Result<Self, OutputError> {
+        if let JudgeSpec::Sequence(_) = judge {
+            let (steps, labels) = self.labels.into_iter().partition(|(_, name)| name == STEP);
+            (self.texts, self.labels) = (steps, labels);
+            if self.texts.is_empty() {
+                return Err(OutputError::NoStep);
+            }
+        }
+        for name in judge.numbers().iter().chain(judge.texts()) {
+            if self.label_names().chain(self.number_names()).any(|taken| taken == *name) {
+                return Err(OutputError::Added { name, judge: judge.key() });
+            }
+        }
+        Ok(Self { computed: judge.numbers(), computed_texts: judge.texts(), ..self })
     }
 
     /// The names that a template may use.
     pub fn template_names(&self) -> Vec<&str> {
-        self.label_names().chain(self.number_names()).chain(["value", "severity"]).collect()
+        self.label_names().chain(self.number_names()).chain(self.text_names()).chain(["value", "severity"]).collect()
     }
 
-    /// Reads the rows. A row whose value is null or no finite number (0 / 0, 1 / 0) is no breach.
-    pub fn breaches(&self, batch: &RecordBatch) -> Result<Vec<Breach>, arrow::error::ArrowError> {
+    /// Reads the rows of an evaluation at `at`. A row whose value is null or no finite number (0 / 0, 1 / 0) is no breach.
+    pub fn breaches(&self, batch: &RecordBatch, at: TimestampMs) -> Result<Vec<Breach>, ArrowError> {
+        self.rows(batch, |_| Some(at))
+    }
+
+    /// Reads rows that each stand for one event, at `times` (a `TimestampMillisecond` array); one without a time is no breach.
+    /// They come sorted, so that the order of arrival changes nothing.
+    pub fn events(&self, batch: &RecordBatch, times: &ArrayRef) -> Result<Vec<Breach>, ArrowError> {
+        let times = times
+            .as_primitive_opt::<TimestampMillisecondType>()
+            .ok_or_else(|| ArrowError::CastError(format!("{} are no times in milliseconds", times.data_type())))?;
+        let mut rows = self.rows(batch, |row| times.is_valid(row).then(|| times.value(row)))?;
+        rows.sort_by(Breach::in_order);
+        Ok(rows)
+    }
+
+    fn rows(&self, batch: &RecordBatch, ts: impl Fn(usize) -> Option<TimestampMs>) -> Result<Vec<Breach>, ArrowError> {
         let text = |at: usize| cast(batch.column(at), &DataType::Utf8);
         let number = |at: usize| cast(batch.column(at), &DataType::Float64);
-        let labels =
-            self.labels.iter().map(|(at, name)| Ok((name, text(*at)?))).collect::<Result<Vec<_>, arrow::error::ArrowError>>()?;
-        let numbers = self
-            .numbers
-            .iter()
-            .map(|(at, name)| Ok((name, number(*at)?)))
-            .collect::<Result<Vec<_>, arrow::error::ArrowError>>()?;
+        let named = |columns: &[(usize, String)], read: &dyn Fn(usize) -> Result<ArrayRef, ArrowError>| {
+            columns
+                .iter()
+                .map(|(at, name)| Ok((name.clone(), read(*at)?)))
+                .collect::<Result<Vec<(String, ArrayRef)>, ArrowError>>()
+        };
+        let texts_at = |columns: &[(String, ArrayRef)], row: usize| -> Vec<(String, String)> {
+            columns.iter().filter_map(|(name, column)| Some((name.clone(), text_at(column, row)?))).collect()
+        };
+        let (labels, texts, numbers) = (named(&self.labels, &text)?, named(&self.texts, &text)?, named(&self.numbers, &number)?);
         let severity = self.severity.map(text).transpose()?;
         let value = number(self.value)?;
         let mut breaches = Vec::with_capacity(batch.num_rows());
         for row in 0..batch.num_rows() {
             let Some(value) = number_at(&value, row).filter(|value| value.is_finite()) else { continue };
+            let Some(ts) = ts(row) else { continue };
             breaches.push(Breach {
-                labels: Labels::new(labels.iter().filter_map(|(name, column)| Some(((*name).clone(), text_at(column, row)?)))),
+                ts,
+                labels: Labels::new(texts_at(&labels, row)),
                 value,
                 severity: severity.as_ref().and_then(|column| text_at(column, row)),
-                numbers: numbers.iter().filter_map(|(name, column)| Some(((*name).clone(), number_at(column, row)?))).collect(),
+                numbers: numbers.iter().filter_map(|(name, column)| Some((name.clone(), number_at(column, row)?))).collect(),
+                texts: texts_at(&texts, row),
             });
         }
         Ok(breaches)

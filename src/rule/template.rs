@@ -90,8 +90,9 @@ impl Templates {
     pub fn row(&self, breach: &Breach, severity: &str) -> BTreeMap<String, Value> {
         let labels = breach.labels.iter().map(|(name, text)| (name.to_string(), Value::from(text)));
         let numbers = breach.numbers.iter().map(|(name, number)| (name.clone(), whole(Value::from(*number))));
+        let texts = breach.texts.iter().map(|(name, text)| (name.clone(), Value::from(text.as_str())));
         let own = [("value".to_string(), whole(Value::from(breach.value))), ("severity".to_string(), Value::from(severity))];
-        labels.chain(numbers).chain(own).collect()
+        labels.chain(numbers).chain(texts).chain(own).collect()
     }
 
     /// One line for a person; `None` where the rule has no summary.
@@ -148,7 +149,8 @@ fn whole(value: Value) -> Value {
 
 /// A row as it might come, every label the same text.
 fn sample(columns: &OutputColumns, label: &str) -> BTreeMap<String, Value> {
-    let labels = columns.label_names().map(|name| (name.to_string(), Value::from(label)));
+    let texts = columns.label_names().chain(columns.text_names());
+    let labels = texts.map(|name| (name.to_string(), Value::from(label)));
     let numbers = columns.number_names().chain(["value"]).map(|name| (name.to_string(), Value::from(1.0)));
     labels.chain(numbers).chain([("severity".to_string(), Value::from("warning"))]).collect()
 }

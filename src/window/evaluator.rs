@@ -9,6 +9,7 @@ use arrow::compute::take_record_batch;
 use datafusion::common::DataFusionError;
 
 use crate::rule::Rule;
+use crate::rule::kinds::JudgeSpec;
 use crate::rule::output::Breach;
 use crate::window::history::Histories;
 use crate::window::router::{Router, Share};
@@ -117,7 +118,10 @@ impl Evaluator {
                 }
                 leaves.push((at, shared.table.join(&source.columns, rule.front.window_ms)));
             }
-            let histories = rule.front.deviation.clone().map(|spec| Histories::new(spec, rule.front.window_ms));
+            let histories = match &rule.front.judge {
+                Some(JudgeSpec::Deviation(spec)) => Some(Histories::new(spec.clone(), rule.front.window_ms)),
+                _ => None,
+            };
             evaluator.rules.push(EvaluatedRule { rule, leaves, stats: RuleStats::default(), last_error: None, histories });
         }
         Ok(evaluator)
@@ -293,5 +297,5 @@ fn evaluate(
         .zip(sources)
         .map(|((table, mine), source)| tables[*table].table.evaluate(window, mine, &source.leaf_schema));
     let result = rule.plan.rest.run(rows.collect::<Result<Vec<_>, _>>()?)?;
-    Ok(rule.output.breaches(&result)?)
+    Ok(rule.output.breaches(&result, window.end)?)
 }

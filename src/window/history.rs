@@ -1,8 +1,8 @@
-//! The past of each label set of a rule, and how far a value departs from it (see [`crate::rule::deviation`]).
+//! The past of each label set of a rule, and how far a value departs from it (see [`crate::rule::kinds::deviation`]).
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::rule::deviation::{DeviationSpec, Direction};
+use crate::rule::kinds::deviation::{DeviationSpec, Direction};
 use crate::rule::output::Breach;
 use crate::words::labels::Labels;
 use crate::words::limits::GROUPS_PER_TABLE_MAX;
@@ -101,7 +101,7 @@ fn median(values: &mut [f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::{Departure, departure};
-    use crate::rule::deviation::{DeviationSpec, Direction};
+    use crate::rule::kinds::deviation::{DeviationSpec, Direction, Method, Season};
 
     fn spec() -> DeviationSpec {
         DeviationSpec {
@@ -111,6 +111,9 @@ mod tests {
             floor_share: 0.1,
             floor_value: 0.0,
             direction: Direction::Up,
+            method: Method::Median,
+            season: Season::None,
+            settle_ms: 0,
         }
     }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// A label set, sorted by key, each key once. Cheap to clone: alerts, incidents and notifications share it.
 ///
 /// An empty value and an absent label are the same thing, as in Prometheus.
@@ -30,6 +32,19 @@ impl Labels {
     /// Whether the set has no label.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl Serialize for Labels {
+    /// A list of pairs in key order.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Labels {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::<(String, String)>::deserialize(deserializer).map(Self::new)
     }
 }
 

@@ -10,6 +10,14 @@ pub const EXTERNAL_LABELS_MAX: usize = 128;
 pub const GROUPS_PER_TABLE_MAX: usize = 1_000_000;
 /// Panes in one window of one rule: a day by 10 seconds is 8,640.
 pub const PANES_PER_WINDOW_MAX: i64 = 10_000;
+/// Values that the history of one label set remembers, evenly spaced over its time.
+pub const VALUES_PER_HISTORY_MAX: usize = 2_000;
+/// Different contents of one column that a change remembers at once for one key: versions that run side by side are few.
+pub const CONTENTS_PER_KEY_MAX: usize = 64;
+/// Steps in one sequence. With it, the events of a key always have room for every step that is still needed.
+pub const STEPS_PER_SEQUENCE_MAX: usize = 12;
+/// Recent events that a sequence remembers of one key.
+pub const EVENTS_PER_SEQUENCE_KEY_MAX: usize = 64;
 /// Alerts that one rule holds at once. Over it the first stay and the rest are counted.
 pub const ALERTS_PER_RULE_MAX: usize = 10_000;
 /// Alerts in one incident. Beyond this a person reads no further; more are counted in the incident.

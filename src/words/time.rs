@@ -5,6 +5,15 @@ use chrono::{DateTime, SecondsFormat, Utc};
 /// Milliseconds since 1970-01-01T00:00:00Z, in event time unless a name says otherwise.
 pub type TimestampMs = i64;
 
+/// A minute.
+pub const MINUTE_MS: i64 = 60_000;
+/// An hour.
+pub const HOUR_MS: i64 = 60 * MINUTE_MS;
+/// A day of 24 hours.
+pub const DAY_MS: i64 = 24 * HOUR_MS;
+/// A week.
+pub const WEEK_MS: i64 = 7 * DAY_MS;
+
 /// The earliest instant an event may carry: 1973-03-03, a hundred thousand million milliseconds. What lies before it are seconds.
 pub const EARLIEST_MS: TimestampMs = 100_000_000_000;
 /// The latest instant an event may carry: the year 9999, the last that RFC 3339 can write.

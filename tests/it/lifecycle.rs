@@ -50,7 +50,7 @@ proptest! {
         let mut fires = false;
         for (i, breached) in history.iter().enumerate() {
             let at = i as i64 * EVERY_MS;
-            let breaches = if *breached { vec![breach("a", 1.0)] } else { Vec::new() };
+            let breaches = if *breached { vec![Breach { ts: at, ..breach("a", 1.0) }] } else { Vec::new() };
             let transitions = alerts.evaluate(at, breaches, &|_, _| Texts::default());
             let should = model(&history[..=i], for_ticks, keep_ticks, fires);
             let expected = match (fires, should) {
@@ -77,7 +77,7 @@ fn model(history: &[bool], for_ticks: i64, keep_ticks: i64, fires: bool) -> bool
 }
 
 fn breach(service: &str, value: f64) -> Breach {
-    Breach { labels: labels(&[("service", service)]), value, severity: None, numbers: Vec::new() }
+    Breach { ts: 0, labels: labels(&[("service", service)]), value, severity: None, numbers: Vec::new(), texts: Vec::new() }
 }
 
 #[test]

@@ -130,6 +130,7 @@ fn book(query: &str, window_ms: i64) -> squelch::rule::check::RuleBook {
 
 /// What plain DataFusion answers over the rows of `window`.
 fn plain(query: &str, window: std::ops::Range<i64>, all: &RecordBatch, book: &squelch::rule::check::RuleBook) -> Vec<Breach> {
+    let end = window.end;
     let times = arrow::array::AsArray::as_primitive::<TimestampMillisecondType>(all.column(0));
     let mask: BooleanArray = times.values().iter().map(|ts| Some(window.contains(ts))).collect();
     let rows = filter_record_batch(all, &mask).unwrap();
@@ -149,7 +150,7 @@ fn plain(query: &str, window: std::ops::Range<i64>, all: &RecordBatch, book: &sq
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let context = SessionContext::new();
     let batches = runtime.block_on(async { context.execute_logical_plan(over_rows).await.unwrap().collect().await.unwrap() });
-    batches.iter().flat_map(|batch| book.rules[0].output.breaches(batch).unwrap()).collect()
+    batches.iter().flat_map(|batch| book.rules[0].output.breaches(batch, end).unwrap()).collect()
 }
 
 /// A result as a multiset that two engines can be compared by.
