@@ -18,15 +18,17 @@ use crate::incident::notify::NotifyParams;
 use crate::incident::{CorrelationParams, Revision};
 use crate::rule::Rule;
 use crate::rule::output::Breach;
+use crate::rule::span::Span;
 use crate::topology::Topology;
-use crate::window::evaluator::{Evaluator, RuleStats};
+use crate::window::WindowLimits;
+use crate::window::evaluator::{CostClock, Evaluator, RuleStats};
 use crate::window::watermark::Watermark;
 use crate::words::event::{EventBatch, ExternalAlert};
 use crate::words::severity::Severity;
 use crate::words::time::TimestampMs;
 
 /// What the engine is set to. Times in milliseconds of event time.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct EngineParams {
     /// How much later than the latest event an event may come.
     pub lateness_ms: i64,
@@ -36,6 +38,10 @@ pub struct EngineParams {
     pub correlation: CorrelationParams,
     /// When people are told.
     pub notify: NotifyParams,
+    /// What one rule may hold.
+    pub limits: WindowLimits,
+    /// Measures what rules cost; no result depends on it.
+    pub clock: CostClock,
 }
 
 impl Default for EngineParams {
@@ -45,6 +51,8 @@ impl Default for EngineParams {
             external_expiry_ms: 4 * 3_600_000,
             correlation: CorrelationParams::default(),
             notify: NotifyParams::default(),
+            limits: WindowLimits::default(),
+            clock: || 0,
         }
     }
 }
@@ -97,7 +105,7 @@ impl Engine {
         let alerts = rules.iter().map(|rule| RuleAlerts::new(policy_of(rule))).collect();
         Ok(Self {
             watermark: Watermark::new(params.lateness_ms),
-            evaluator: Evaluator::new(rules)?,
+            evaluator: Evaluator::new(rules, params.limits, params.clock)?,
             alerts,
             external: ExternalAlerts::new(params.external_expiry_ms),
             awaited: BTreeMap::new(),
@@ -206,14 +214,18 @@ impl Engine {
         for index in self.evaluator.due(at) {
             // A window that ends before the first event has no answer, not even that nothing happened.
             if self.watermark.min_ts().is_some_and(|first| at > first) {
-                let breaches = self.evaluator.tick(index, at);
+                let Some(breaches) = self.evaluator.tick(index, at) else { continue };
                 let rule = self.evaluator.rule(index);
                 transitions
                     .extend(self.alerts[index].evaluate(at, breaches, &|breach, severity| texts_of(rule, breach, severity)));
+                if rule.front.span == Span::Instant && self.alerts[index].census() != (0, 0) {
+                    self.evaluator.again(index, at);
+                }
             }
         }
         transitions.extend(self.hear(at));
         transitions.extend(self.external.expire(at));
+        self.evaluator.clean_up();
         self.handled = at;
         if !transitions.is_empty() || self.book.wake_at().is_some_and(|wake| wake <= at) {
             revisions.extend(self.book.apply(at, transitions));

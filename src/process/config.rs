@@ -274,6 +274,7 @@ impl Config {
                 repeat_ms: notify.repeat.0,
                 flaps: notify.flaps,
             },
+            ..EngineParams::default()
         }
     }
 }

@@ -10,18 +10,23 @@ use anyhow::{Context, Result};
 use crate::rule::Rule;
 use crate::rule::check::RuleBook;
 use crate::rule::kinds::JudgeSpec;
-use crate::window::evaluator::Evaluator;
+use crate::rule::source::Leaf;
+use crate::rule::span::Span;
+use crate::window::WindowLimits;
+use crate::window::evaluator::{Evaluator, RuleIndex};
 use crate::words::duration::format_ms;
+use crate::words::limits::{ROWS_RETAINED_BYTES_MAX, ROWS_RETAINED_MAX};
 
 /// How the rule called `name`, or in the file `name`, is evaluated. `None` where there is no such rule.
 pub fn rule(name: &str, book: RuleBook) -> Result<Option<String>> {
-    let evaluator = Evaluator::new(book.rules.into_iter().map(Arc::new).collect())?;
+    let evaluator = Evaluator::new(book.rules.into_iter().map(Arc::new).collect(), WindowLimits::default(), || 0)?;
     let wanted = |rule: &Rule| rule.name() == name || rule.file.path == Path::new(name);
     let Some(index) = (0..evaluator.len()).find(|index| wanted(evaluator.rule(*index))) else { return Ok(None) };
-    Ok(Some(describe(evaluator.rule(index), &evaluator.shared_with(index))))
+    Ok(Some(describe(&evaluator, index)))
 }
 
-fn describe(rule: &Rule, shared_with: &[&str]) -> String {
+fn describe(evaluator: &Evaluator, index: RuleIndex) -> String {
+    let rule = evaluator.rule(index);
     let front = &rule.front;
     let mut text = String::new();
     let mut line = |name: &str, value: String| writeln!(text, "{name:<12} {value}").is_ok();
@@ -66,26 +71,56 @@ fn describe(rule: &Rule, shared_with: &[&str]) -> String {
     line("labels", labels.join(", "));
     let usual = ["service", "host"].into_iter().find(|label| labels.contains(label)).map(String::from);
     line("entity", front.entity.clone().or(usual).unwrap_or_else(|| "none: its alerts are about no entity".into()));
-    for (i, source) in rule.plan.aggregates.iter().enumerate() {
-        writeln!(text, "\naggregate {} over {}: incremental, state per group and pane, no rows kept", i + 1, source.kind.table())
-            .ok();
-        let mut line = |name: &str, value: String| writeln!(text, "  {name:<12} {value}").is_ok();
-        match &source.names {
-            Some(names) => line("routed by", format!("name: {}", names.iter().cloned().collect::<Vec<_>>().join(", "))),
-            None => line("routed by", format!("nothing: every row of {} is looked at", source.kind.table())),
-        };
-        for filter in &source.filters {
-            line("keeps", filter.clone());
-        }
+    for at in 0..rule.plan.leaves.len() {
+        leaf(&mut text, evaluator, index, at);
+    }
+    writeln!(text, "\nat each evaluation, over the aggregates' rows:\n{}", indent(&rule.plan.rest_text)).ok();
+    text
+}
+
+/// One thing that the rule stands on: how it is kept, and with whom it is shared.
+fn leaf(text: &mut String, evaluator: &Evaluator, index: RuleIndex, at: usize) {
+    let rule = evaluator.rule(index);
+    let leaf = &rule.plan.leaves[at];
+    let stream = leaf.stream();
+    let (what, how) = match leaf {
+        Leaf::Aggregate(_) => ("aggregate", "incremental, state per group and pane, no rows kept"),
+        Leaf::Rows(_) if rule.front.span == Span::Instant => ("events", "each looked at alone, kept until its second is over"),
+        Leaf::Rows(_) => ("rows", "kept as they came for the whole window"),
+    };
+    let named = stream.window.as_ref().map_or(String::new(), |name| format!("{name}."));
+    writeln!(text, "\n{what} {} over {named}{}: {how}", at + 1, stream.kind.table()).ok();
+    let mut line = |name: &str, value: String| writeln!(text, "  {name:<12} {value}").is_ok();
+    let (pane_ms, window_ms, ago_ms) = evaluator.panes_of(index, at);
+    if let Leaf::Rows(source) = leaf
+        && rule.front.span != Span::Instant
+    {
+        line("because", format!("its rows are needed by {}", source.reason));
+        line("at most", format!("{ROWS_RETAINED_MAX} rows, {} MB: over it the rule is quarantined", ROWS_RETAINED_BYTES_MAX >> 20));
+    }
+    if stream.window.is_some() {
+        let ago = if ago_ms == 0 { String::new() } else { format!(", ending {} before the evaluation", format_ms(ago_ms)) };
+        line("window", format!("{}{ago}", format_ms(window_ms)));
+    }
+    match &stream.names {
+        Some(names) => line("routed by", format!("name: {}", names.iter().cloned().collect::<Vec<_>>().join(", "))),
+        None => line("routed by", format!("nothing: every row of {} is looked at", stream.kind.table())),
+    };
+    for filter in &stream.filters {
+        line("keeps", filter.clone());
+    }
+    if let Leaf::Aggregate(source) = leaf {
         line("groups", if source.text.is_empty() { "none: one group".into() } else { source.text.clone() });
         for column in &source.columns {
             line("computes", column.function.human_display().unwrap_or(column.function.name()).to_string());
         }
+        let panes = window_ms / pane_ms;
+        if rule.front.every_ms != pane_ms || stream.window.is_some() {
+            line("panes", format!("{panes} of {}", format_ms(pane_ms)));
+        }
     }
-    let shared = if shared_with.is_empty() { "no other rule".into() } else { shared_with.join(", ") };
-    writeln!(text, "\nstate shared with {shared}").ok();
-    writeln!(text, "\nat each evaluation, over the aggregates' rows:\n{}", indent(&rule.plan.rest_text)).ok();
-    text
+    let others = evaluator.shared_with(index, at);
+    line("shared with", if others.is_empty() { "no other rule".into() } else { others.join(", ") });
 }
 
 fn indent(text: &str) -> String {

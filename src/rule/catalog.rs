@@ -29,23 +29,24 @@ impl TableSource for StreamTable {
 }
 
 /// Tables and functions for the planner.
-pub struct Catalog {
+pub struct Catalog<'a> {
     tables: Vec<Arc<StreamTable>>,
+    windows: &'a [String],
     options: ConfigOptions,
 }
 
-impl Catalog {
-    /// A catalog whose tables have these label columns.
-    pub fn new(label_keys: &LabelKeys, options: ConfigOptions) -> Self {
+impl<'a> Catalog<'a> {
+    /// A catalog whose tables have these label columns. Each table can also be read through a named window: `yesterday.metrics`.
+    pub fn new(label_keys: &LabelKeys, windows: &'a [String], options: ConfigOptions) -> Self {
         let tables = Kind::ALL.iter().map(|kind| Arc::new(StreamTable { kind: *kind, schema: label_keys.schema(*kind) }));
-        Self { tables: tables.collect(), options }
+        Self { tables: tables.collect(), windows, options }
     }
 }
 
-impl ContextProvider for Catalog {
+impl ContextProvider for Catalog<'_> {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
-        let found = self.tables.iter().find(|table| name.schema().is_none() && table.kind.table() == name.table());
-        match found {
+        let known = name.catalog().is_none() && name.schema().is_none_or(|schema| self.windows.iter().any(|known| known == schema));
+        match self.tables.iter().find(|table| known && table.kind.table() == name.table()) {
             Some(table) => Ok(Arc::clone(table) as Arc<dyn TableSource>),
             None => plan_err!("table '{name}' not found"),
         }

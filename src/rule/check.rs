@@ -10,7 +10,8 @@ use crate::rule::explain_error::explain;
 use crate::rule::file::{self, NoRuleFile, RuleFile};
 use crate::rule::front_matter::{self, FrontMatter};
 use crate::rule::output::{OutputColumns, OutputError};
-use crate::rule::plan::{self, RulePlan};
+use crate::rule::plan::{self, Ground, RulePlan};
+use crate::rule::span::Span;
 use crate::rule::sql::{self, Sql, SqlError};
 use crate::rule::template::Templates;
 use crate::words::diagnostic::{Diagnostic, nearest};
@@ -141,7 +142,7 @@ impl Draft {
             (Ok(front), Ok(sql)) => Some(Self { file, front, sql, text: sql_text }),
             (Err(()), Ok(sql)) => {
                 let label_keys = sql.label_keys.clone();
-                if let Err(error) = plan::plan(&sql.statement, &label_keys) {
+                if let Err(error) = plan::plan(&sql.statement, Ground { label_keys: &label_keys, windows: &[], instant: false }) {
                     complaints.add_sql(&path, explain(&error, &sql_text));
                 }
                 None
@@ -152,7 +153,9 @@ impl Draft {
 
     fn finish(self, label_keys: &LabelKeys, complaints: &mut Complaints) -> Option<Rule> {
         let path = self.file.path.clone();
-        let plan = match plan::plan(&self.sql.statement, label_keys) {
+        let windows: Vec<String> = self.front.windows.iter().map(|window| window.name.clone()).collect();
+        let ground = Ground { label_keys, windows: &windows, instant: self.front.span == Span::Instant };
+        let plan = match plan::plan(&self.sql.statement, ground) {
             Ok(plan) => plan,
             Err(error) => {
                 complaints.add_sql(&path, explain(&error, &self.text));
@@ -237,7 +240,7 @@ impl Draft {
         if names.contains(&entity.as_str()) {
             return true;
         }
-        let hint = if plan.aggregates.iter().all(|aggregate| aggregate.group.is_empty()) {
+        let hint = if !plan.is_grouped() {
             format!("add `{entity}` to the SELECT list and a `GROUP BY {entity}`: without it all {entity}s make one alert")
         } else {
             match nearest(entity, names.iter().copied()) {

@@ -18,6 +18,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod refuse;
 pub mod rest;
+pub mod source;
 pub mod span;
 pub mod sql;
 pub mod syntax;

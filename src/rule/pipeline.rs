@@ -1,6 +1,5 @@
 //! Chains of filters and projections over record batches, evaluated by DataFusion's physical expressions with no plan
-//! started: below an aggregate on every micro-batch, above it at every tick. Starting a plan costs tens of microseconds, and
-//! most rules need nothing but such a chain.
+//! started: what most rules have above their aggregates, at every tick. Starting a plan costs tens of microseconds.
 
 use std::sync::Arc;
 
@@ -44,52 +43,41 @@ impl Pipeline {
         }
     }
 
-    /// Compiles a plan that [`Self::covers`]. `skip` takes conjuncts that some other part already
-    /// answers out of the filters below the first projection.
-    pub fn new(plan: &LogicalPlan, skip: &dyn Fn(&Expr) -> bool) -> Result<Self> {
+    /// Compiles a plan that [`Self::covers`].
+    pub fn new(plan: &LogicalPlan) -> Result<Self> {
         let mut stages = match plan {
             LogicalPlan::TableScan(scan) => {
                 let columns = scan.projection.clone();
                 return Ok(Self { stages: columns.map(Stage::Columns).into_iter().collect() });
             }
             LogicalPlan::Filter(node) => {
-                let mut below = Self::new(&node.input, skip)?.stages;
-                let projected = below.iter().any(|stage| matches!(stage, Stage::Project(..)));
-                let kept = datafusion::logical_expr::utils::split_conjunction(&node.predicate)
-                    .into_iter()
-                    .filter(|conjunct| projected || !skip(conjunct));
-                if let Some(predicate) = datafusion::logical_expr::utils::conjunction(kept.cloned()) {
-                    below.push(Stage::Filter(physical(&predicate, node.input.schema())?));
-                }
+                let mut below = Self::new(&node.input)?.stages;
+                below.push(Stage::Filter(physical(&node.predicate, node.input.schema())?));
                 below
             }
             LogicalPlan::Projection(node) => {
-                let mut below = Self::new(&node.input, skip)?.stages;
+                let mut below = Self::new(&node.input)?.stages;
                 let exprs = node.expr.iter().map(|expr| physical(expr, node.input.schema())).collect::<Result<Vec<_>>>()?;
                 below.push(Stage::Project(exprs, Arc::clone(node.schema.inner())));
                 below
             }
-            LogicalPlan::SubqueryAlias(node) => Self::new(&node.input, skip)?.stages,
+            LogicalPlan::SubqueryAlias(node) => Self::new(&node.input)?.stages,
             other => return plan_err!("no chain of filters and projections: {}", other.display()),
         };
         stages.shrink_to_fit();
         Ok(Self { stages })
     }
 
-    /// Runs the chain. `along` is a column beside the batch that is filtered with it: the event time, which a projection may
-    /// have dropped.
-    pub fn apply(&self, batch: &RecordBatch, along: ArrayRef) -> Result<(RecordBatch, ArrayRef)> {
+    /// Runs the chain.
+    pub fn run(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let mut batch = batch.clone();
-        let mut along = along;
         for stage in &self.stages {
             match stage {
                 Stage::Columns(columns) => batch = batch.project(columns)?,
                 Stage::Filter(predicate) => {
-                    let mask = predicate.evaluate(&batch)?.into_array(batch.num_rows())?;
-                    let mask = true_only(as_boolean_array(&mask)?);
+                    let mask = mask_of(predicate, &batch)?;
                     if mask.true_count() < batch.num_rows() {
                         batch = filter_record_batch(&batch, &mask)?;
-                        along = arrow::compute::filter(&along, &mask)?;
                     }
                 }
                 Stage::Project(exprs, schema) => {
@@ -98,14 +86,14 @@ impl Pipeline {
                 }
             }
         }
-        Ok((batch, along))
+        Ok(batch)
     }
+}
 
-    /// Runs the chain on a batch that needs no column beside it.
-    pub fn run(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let nothing = Arc::new(arrow::array::NullArray::new(batch.num_rows()));
-        Ok(self.apply(batch, nothing)?.0)
-    }
+/// Which rows fulfil a predicate.
+pub fn mask_of(predicate: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<BooleanArray> {
+    let mask = predicate.evaluate(batch)?.into_array(batch.num_rows())?;
+    Ok(true_only(as_boolean_array(&mask)?))
 }
 
 /// Evaluates expressions to full columns.

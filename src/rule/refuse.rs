@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::rule::catalog;
-use crate::rule::sql::{SqlError, span_bytes};
+use crate::rule::sql::{SqlError, kind_of, span_bytes};
 use crate::words::event::{Column, Kind};
 
 const ONE_SELECT: &str = "a rule is one SELECT over metrics, logs, spans or alerts";
@@ -83,7 +83,7 @@ impl Visitor for Finder<'_> {
             .flat_map(|from| std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation)));
         let kinds: Option<Vec<Kind>> = factors
             .map(|factor| match factor {
-                TableFactor::Table { name, args: None, .. } => Kind::of_table(&name.to_string()),
+                TableFactor::Table { name, args: None, .. } => kind_of(name),
                 _ => None,
             })
             .collect();
@@ -305,7 +305,7 @@ impl<'a> Finder<'a> {
     fn wildcard(&mut self, select: &Select, item: &SelectItem) {
         if let [from] = select.from.as_slice()
             && let TableFactor::Table { name, args: None, .. } = &from.relation
-            && Kind::of_table(&name.to_string()).is_some()
+            && kind_of(name).is_some()
         {
             let message = format!("`*` takes the raw rows of `{name}`: nothing is aggregated");
             let hint = "name the columns and aggregate: SELECT env, service, max(value) AS value … GROUP BY env, service";

@@ -79,7 +79,7 @@ impl Rest {
     /// Makes the rest of a rule from a plan whose leaves are `slots`.
     pub fn new(plan: &LogicalPlan, slots: Vec<Arc<Slot>>, state: &SessionState) -> Result<Self> {
         if slots.len() == 1 && Pipeline::covers(plan) {
-            return Ok(Rest::Chain(Pipeline::new(plan, &|_| false)?));
+            return Ok(Rest::Chain(Pipeline::new(plan)?));
         }
         let template = futures::executor::block_on(DefaultPhysicalPlanner::default().create_physical_plan(plan, state))?;
         Ok(Rest::Plan { template: InOrderExec::everywhere(template)?, slots, task: state.task_ctx() })

@@ -8,7 +8,7 @@ use std::ops::{ControlFlow, Range};
 
 use datafusion::sql::parser::{DFParserBuilder, Statement as DfStatement};
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, Expr, Ident, Query, SelectItem, SetExpr, Spanned, Statement, Subscript, TableFactor, Value, VisitMut, VisitorMut,
+    AccessExpr, Expr, Ident, ObjectName, ObjectNamePart, Query, SelectItem, SetExpr, Spanned, Statement, Subscript, TableFactor, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::Span;
@@ -222,6 +222,14 @@ impl VisitorMut for ReplaceIdentifiers {
     }
 }
 
+/// The stream that a table's name means, read through a named window (`yesterday.metrics`) or not.
+pub fn kind_of(table: &ObjectName) -> Option<Kind> {
+    match table.0.last()? {
+        ObjectNamePart::Identifier(name) => Kind::of_table(&name.value),
+        ObjectNamePart::Function(_) => None,
+    }
+}
+
 fn is_aggregate(expr: &Expr) -> bool {
     matches!(expr, Expr::Function(function) if catalog::is_aggregate(&function.name.to_string().to_lowercase()))
 }
@@ -239,7 +247,7 @@ impl VisitorMut for Labels<'_> {
 
     fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<()> {
         if let TableFactor::Table { name, .. } = table
-            && let Some(kind) = Kind::of_table(&name.to_string())
+            && let Some(kind) = kind_of(name)
             && !self.tables.contains(&kind)
         {
             self.tables.push(kind);

@@ -1,30 +1,34 @@
 //! All rules over all streams: takes event batches in, and at each tick yields a rule's breaches.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
-use datafusion::common::DataFusionError;
+use arrow::array::{AsArray, RecordBatch};
+use datafusion::common::{DataFusionError, Result};
 
 use crate::rule::Rule;
 use crate::rule::kinds::JudgeSpec;
 use crate::rule::output::Breach;
+use crate::rule::pipeline::batch_of;
+use crate::rule::rest::Rest;
+use crate::rule::source::Leaf;
+use crate::rule::span::{Span, Time};
+use crate::window::WindowLimits;
 use crate::window::history::Histories;
-use crate::window::router::{Router, Share};
-use crate::window::table::{AggregateTable, Ingested};
+use crate::window::merge::Merger;
+use crate::window::micro_batch::{MicroBatch, Stretch};
+use crate::window::router::Routed;
+use crate::window::schedule::Schedule;
+use crate::window::table::{Ingested, KnownIds};
+use crate::window::tables::{LeafUse, SharedTable, TableState, Tables};
 use crate::words::event::{EventBatch, Kind};
+use crate::words::limits::QUARANTINE_MS;
 use crate::words::time::{TimestampMs, align_down};
 
 /// Index of a rule, in order of names.
 pub type RuleIndex = usize;
 
-fn some_of(rows: &RecordBatch, indices: &UInt32Array) -> Result<(RecordBatch, ArrayRef), DataFusionError> {
-    let some = take_record_batch(rows, indices)?;
-    let times = Arc::clone(some.column(0));
-    Ok((some, times))
-}
+/// A stopwatch for the cost of rules: nanoseconds since any fixed instant. No result depends on it.
+pub type CostClock = fn() -> u64;
 
 /// What one rule has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,30 +45,52 @@ pub struct RuleStats {
     pub breaches: u64,
     /// Evaluations that failed.
     pub errors: u64,
+    /// How often it broke a limit and had to rest.
+    pub quarantines: u64,
+    /// Time spent on it, in nanoseconds; what tables cost is shared by their rules.
+    pub spent_ns: u64,
+}
+
+/// A rule that broke a limit rests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Until when, in event time.
+    pub until: TimestampMs,
+    /// Which limit.
+    pub reason: String,
 }
 
 /// The rules, their tables and the state of their windows.
 #[derive(Debug)]
 pub struct Evaluator {
     rules: Vec<EvaluatedRule>,
-    tables: Vec<TableOfRules>,
-    routers: [Router; 4],
-    /// Ticks to come, by time; rules of one instant in order of names.
-    schedule: BTreeMap<TimestampMs, Vec<RuleIndex>>,
+    tables: Tables,
+    merger: Merger,
+    schedule: Schedule,
+    started: bool,
+    clock: CostClock,
 }
 
 #[derive(Debug)]
 struct EvaluatedRule {
     rule: Arc<Rule>,
-    /// Per aggregate of the rule's plan: the table, and which of its columns are the rule's.
-    leaves: Vec<(usize, Vec<usize>)>,
+    leaves: Vec<LeafUse>,
     stats: RuleStats,
     last_error: Option<String>,
     histories: Option<Histories>,
+    quarantine: Option<Quarantine>,
 }
 
 impl EvaluatedRule {
-    fn ingested(&mut self, done: &Result<Ingested, DataFusionError>) {
+    fn new(rule: Arc<Rule>) -> Self {
+        let histories = match &rule.front.judge {
+            Some(JudgeSpec::Deviation(spec)) => Some(Histories::new(spec.clone(), rule.front.window_ms)),
+            _ => None,
+        };
+        Self { rule, leaves: Vec::new(), stats: RuleStats::default(), last_error: None, histories, quarantine: None }
+    }
+
+    fn ingested(&mut self, done: &Result<Ingested>) {
         match done {
             Ok(done) => {
                 self.stats.rows += done.rows;
@@ -82,49 +108,54 @@ impl EvaluatedRule {
         }
         self.last_error = Some(error.strip_backtrace());
     }
-}
 
-#[derive(Debug)]
-struct TableOfRules {
-    table: AggregateTable,
-    kind: Kind,
-    rules: Vec<RuleIndex>,
+    fn rest_until(&mut self, until: TimestampMs, reason: &str) {
+        tracing::error!(
+            rule = self.rule.name(),
+            reason,
+            "the rule is quarantined: it is not evaluated for {} minutes, then begins with empty windows",
+            QUARANTINE_MS / 60_000
+        );
+        self.stats.quarantines += 1;
+        self.quarantine = Some(Quarantine { until, reason: reason.to_string() });
+    }
 }
 
 impl Evaluator {
     /// An evaluator with empty windows. Rules come sorted by name.
-    pub fn new(rules: Vec<Arc<Rule>>) -> Result<Self, DataFusionError> {
-        let mut evaluator =
-            Self { rules: Vec::new(), tables: Vec::new(), routers: Default::default(), schedule: BTreeMap::new() };
-        let mut known: BTreeMap<(String, i64), usize> = BTreeMap::new();
-        for (index, rule) in rules.into_iter().enumerate() {
-            let mut leaves = Vec::new();
-            for source in &rule.plan.aggregates {
-                let pane_ms = rule.front.every_ms;
-                let at = match known.get(&(source.input_key.clone(), pane_ms)) {
-                    Some(at) => *at,
-                    None => {
-                        let table = AggregateTable::new(source, pane_ms)?;
-                        evaluator.tables.push(TableOfRules { table, kind: source.kind, rules: Vec::new() });
-                        let at = evaluator.tables.len() - 1;
-                        evaluator.routers[source.kind as usize].add(at, source.names.as_ref());
-                        known.insert((source.input_key.clone(), pane_ms), at);
-                        at
-                    }
-                };
-                let shared = &mut evaluator.tables[at];
-                if !shared.rules.contains(&index) {
-                    shared.rules.push(index);
-                }
-                leaves.push((at, shared.table.join(&source.columns, rule.front.window_ms)));
-            }
-            let histories = match &rule.front.judge {
-                Some(JudgeSpec::Deviation(spec)) => Some(Histories::new(spec.clone(), rule.front.window_ms)),
-                _ => None,
-            };
-            evaluator.rules.push(EvaluatedRule { rule, leaves, stats: RuleStats::default(), last_error: None, histories });
+    pub fn new(rules: Vec<Arc<Rule>>, limits: WindowLimits, clock: CostClock) -> Result<Self> {
+        Self::over(Tables::new(limits), rules, clock)
+    }
+
+    fn over(mut tables: Tables, rules: Vec<Arc<Rule>>, clock: CostClock) -> Result<Self> {
+        let mut rules: Vec<EvaluatedRule> = rules.into_iter().map(EvaluatedRule::new).collect();
+        // Those that are evaluated most often come first: they say how fine the panes are that others may share.
+        let mut order: Vec<RuleIndex> = (0..rules.len()).collect();
+        order.sort_by_key(|index| rules[*index].rule.front.every_ms);
+        for index in order {
+            rules[index].leaves = tables.join(index, &rules[index].rule)?;
         }
-        Ok(evaluator)
+        tables.settle(rules.iter_mut().flat_map(|rule| &mut rule.leaves));
+        Ok(Self { rules, tables, merger: Merger::default(), schedule: Schedule::default(), started: false, clock })
+    }
+
+    /// The same evaluator with other rules. What a rule has in common with those before goes on: tables whose content means the
+    /// same, the memory and the counts of a rule whose text is the same. A rule that is new starts with the tick after `now`.
+    pub fn with_rules(self, rules: Vec<Arc<Rule>>, limits: WindowLimits, now: TimestampMs) -> Result<Self> {
+        let mut next = Self::over(self.tables.left_by_all(limits), rules, self.clock)?;
+        for mut old in self.rules {
+            let same = |rule: &&mut EvaluatedRule| rule.rule.name() == old.rule.name();
+            let Some(new) = next.rules.iter_mut().find(same) else { continue };
+            new.stats = old.stats;
+            if new.rule.file.text == old.rule.file.text {
+                (new.histories, new.last_error) = (old.histories.take(), old.last_error.take());
+                new.quarantine = old.quarantine.take();
+            }
+        }
+        if self.started {
+            next.start(now);
+        }
+        Ok(next)
     }
 
     /// The rules, by index.
@@ -152,24 +183,33 @@ impl Evaluator {
         self.rules[index].last_error.as_deref()
     }
 
-    /// What the windows hold now: groups, panes, bytes.
-    pub fn size(&self) -> (usize, usize, usize) {
-        self.tables.iter().fold((0, 0, 0), |(groups, panes, bytes), shared| {
-            (groups + shared.table.groups(), panes + shared.table.panes(), bytes + shared.table.bytes())
-        })
+    /// Why a rule rests, if it does.
+    pub fn quarantine(&self, index: RuleIndex) -> Option<&Quarantine> {
+        self.rules[index].quarantine.as_ref()
     }
 
-    /// The other rules that share a table with this one.
-    pub fn shared_with(&self, index: RuleIndex) -> Vec<&str> {
-        let tables = self.rules[index].leaves.iter().map(|(table, _)| &self.tables[*table]);
-        let mut names: Vec<&str> = tables
-            .flat_map(|shared| &shared.rules)
-            .filter(|other| **other != index)
-            .map(|other| self.rules[*other].rule.name())
-            .collect();
+    /// What the windows hold now: groups, panes, bytes.
+    pub fn size(&self) -> (usize, usize, usize) {
+        let groups = self.tables.spaces.iter().map(|space| space.keys.len()).sum();
+        let panes = self.tables.tables.iter().map(|table| table.state.panes()).sum();
+        let keys: usize = self.tables.spaces.iter().map(|space| space.keys.bytes()).sum();
+        let bytes: usize = self.tables.tables.iter().map(|table| table.state.bytes()).sum();
+        (groups, panes, keys + bytes)
+    }
+
+    /// The other rules that share a table with a leaf of this one.
+    pub fn shared_with(&self, index: RuleIndex, leaf: usize) -> Vec<&str> {
+        let table = &self.tables.tables[self.rules[index].leaves[leaf].table];
+        let others = table.rules.iter().filter(|other| **other != index);
+        let mut names: Vec<&str> = others.map(|other| self.rules[*other].rule.name()).collect();
         names.sort_unstable();
-        names.dedup();
         names
+    }
+
+    /// The pane width of the table under a rule's leaf, and its window: length and how long before the evaluation it ends.
+    pub fn panes_of(&self, index: RuleIndex, leaf: usize) -> (i64, i64, i64) {
+        let leaf = &self.rules[index].leaves[leaf];
+        (self.tables.tables[leaf.table].state.layout().pane_ms, leaf.window_ms, leaf.ago_ms)
     }
 
     /// Counts rows `from[k]..to[k]` of each table of the batch in.
@@ -179,123 +219,225 @@ impl Evaluator {
     pub fn ingest(&mut self, batch: &EventBatch, from: [usize; 4], to: [usize; 4]) {
         for kind in Kind::ALL {
             let (start, end) = (from[kind as usize], to[kind as usize]);
-            let router = &self.routers[kind as usize];
-            if start == end || router.is_empty() {
+            if start == end || self.tables.routers[kind as usize].is_empty() {
                 continue;
             }
             let rows = batch.tables[kind as usize].slice(start, end - start);
-            let times = Arc::clone(rows.column(0));
-            let name_column = (kind == Kind::Metric).then_some(1);
-            let (tables, rules) = (&mut self.tables, &mut self.rules);
-            router.route(&rows, name_column, |at, share| {
-                let shared = &mut tables[at];
-                debug_assert_eq!(shared.kind, kind, "the router leads rows to tables of their stream");
-                let done = match share {
-                    Share::All => shared.table.ingest(&rows, &times),
-                    Share::Some(indices) => some_of(&rows, indices).and_then(|(some, times)| shared.table.ingest(&some, &times)),
-                };
-                for index in &shared.rules {
-                    rules[*index].ingested(&done);
-                }
-            });
+            let by_broker = self.rules.iter().any(|rule| rule.rule.front.time == Time::Broker);
+            let received = if by_broker { batch.received(kind, start..end) } else { Vec::new() };
+            self.ingest_stream(kind, &rows, &received);
         }
+    }
+
+    fn ingest_stream(&mut self, kind: Kind, rows: &RecordBatch, received: &[TimestampMs]) {
+        let routed = match kind {
+            Kind::Metric => self.tables.routers[kind as usize].route(rows.column(1).as_string_view()),
+            _ => Routed::default(),
+        };
+        let named = MicroBatch::new(rows, received, Some(routed.order));
+        let mut known = KnownIds::default();
+        for (class, range) in routed.classes {
+            known.forget();
+            let stretch = named.stretch(range);
+            for at in 0..self.tables.routers[kind as usize].tables(class).len() {
+                let table = self.tables.routers[kind as usize].tables(class)[at];
+                self.ingest_table(table, &stretch, &mut known);
+            }
+        }
+        let whole = MicroBatch::new(rows, received, None);
+        let stretch = whole.whole();
+        known.forget();
+        for at in 0..self.tables.routers[kind as usize].tables_of_all().len() {
+            let table = self.tables.routers[kind as usize].tables_of_all()[at];
+            self.ingest_table(table, &stretch, &mut known);
+        }
+    }
+
+    fn ingest_table(&mut self, table: usize, rows: &Stretch<'_>, known: &mut KnownIds) {
+        let began = (self.clock)();
+        let Tables { tables, spaces, .. } = &mut self.tables;
+        let shared = &mut tables[table];
+        let done = match &mut shared.state {
+            TableState::Aggregate(table, space) => table.ingest(rows, (*space, &mut spaces[*space].keys), known),
+            TableState::Rows(table) => table.ingest(rows),
+        };
+        for index in &shared.rules {
+            let evaluated = &mut self.rules[*index];
+            evaluated.ingested(&done);
+            // Rules about single events are only scheduled where there are some.
+            if evaluated.rule.front.span == Span::Instant
+                && let TableState::Rows(table) = &shared.state
+                && let Some(end) = table.first_end()
+            {
+                self.schedule.add(end, *index);
+            }
+        }
+        shared.spent_ns += (self.clock)() - began;
     }
 
     /// Sets each rule's first tick: the first multiple of its `every` after `start`.
     pub fn start(&mut self, start: TimestampMs) {
+        self.started = true;
         for (index, evaluated) in self.rules.iter().enumerate() {
             let every_ms = evaluated.rule.front.every_ms;
-            self.schedule.entry(align_down(start, every_ms) + every_ms).or_default().push(index);
+            if evaluated.rule.front.span != Span::Instant {
+                self.schedule.add(align_down(start, every_ms) + every_ms, index);
+            }
         }
     }
 
     /// Whether [`Self::start`] was called.
     pub fn started(&self) -> bool {
-        self.is_empty() || !self.schedule.is_empty()
+        self.started || self.is_empty()
     }
 
     /// The instant of the next tick.
     pub fn next_tick(&self) -> Option<TimestampMs> {
-        self.schedule.first_key_value().map(|(at, _)| *at)
+        self.schedule.next()
     }
 
     /// The rules to evaluate at the next tick, which must be `at`; schedules the tick after.
     pub fn due(&mut self, at: TimestampMs) -> Vec<RuleIndex> {
-        let Some(mut due) = self.schedule.remove(&at) else { return Vec::new() };
-        due.sort_unstable();
+        let due = self.schedule.take(at);
         for index in &due {
-            let next = at + self.rules[*index].rule.front.every_ms;
-            self.schedule.entry(next).or_default().push(*index);
+            let front = &self.rules[*index].rule.front;
+            if front.span != Span::Instant {
+                self.schedule.add(at + front.every_ms, *index);
+            }
         }
         due
     }
 
-    /// Evaluates a rule over the window that ends at `at`. An evaluation that fails is counted and finds nothing.
-    pub fn tick(&mut self, index: RuleIndex, at: TimestampMs) -> Vec<Breach> {
-        let window: Range<TimestampMs> = at - self.rules[index].rule.front.window_ms..at;
-        let answer = self.seal(index, at).and_then(|()| {
-            let evaluated = &self.rules[index];
-            let silent = evaluated.leaves.iter().all(|(table, _)| !self.tables[*table].table.has_rows(&window));
-            if silent && evaluated.rule.plan.is_grouped() {
-                return Ok(Vec::new());
-            }
-            evaluate(&evaluated.rule, &evaluated.leaves, &self.tables, &window)
+    /// Asks for another tick of a rule about single events: its alerts must end some time.
+    pub fn again(&mut self, index: RuleIndex, after: TimestampMs) {
+        let every_ms = self.rules[index].rule.front.every_ms;
+        self.schedule.add(align_down(after, every_ms) + every_ms, index);
+    }
+
+    /// Evaluates a rule over its windows at `at`. An evaluation that fails is counted and finds nothing. `None` where the rule
+    /// rests: then nothing is known, not even that nothing happened.
+    pub fn tick(&mut self, index: RuleIndex, at: TimestampMs) -> Option<Vec<Breach>> {
+        if self.rests(index, at) {
+            return None;
+        }
+        let began = (self.clock)();
+        let answer = self.answer(index, at);
+        let shares = self.rules[index].leaves.iter().map(|leaf| {
+            let shared = &mut self.tables.tables[leaf.table];
+            let share = shared.spent_ns / shared.rules.len().max(1) as u64;
+            shared.spent_ns -= share;
+            share
         });
+        let shared_ns: u64 = shares.sum();
         let evaluated = &mut self.rules[index];
         evaluated.stats.ticks += 1;
-        match answer {
-            Ok(rows) => {
-                let breaches = match &mut evaluated.histories {
-                    Some(histories) => {
-                        let refused = histories.refused();
-                        let departed = histories.judge(at, rows);
-                        evaluated.stats.overflow += histories.refused() - refused;
-                        departed
-                    }
-                    None => rows,
-                };
-                evaluated.stats.breaches += breaches.len() as u64;
-                breaches
-            }
+        let breaches = match answer {
+            Ok(rows) => match &mut evaluated.histories {
+                Some(histories) => {
+                    let refused = histories.refused();
+                    let departed = histories.judge(at, rows);
+                    evaluated.stats.overflow += histories.refused() - refused;
+                    departed
+                }
+                None => rows,
+            },
             Err(error) => {
                 evaluated.failed(&error);
                 Vec::new()
             }
-        }
+        };
+        evaluated.stats.breaches += breaches.len() as u64;
+        evaluated.stats.spent_ns += shared_ns + (self.clock)() - began;
+        Some(breaches)
     }
 
-    fn seal(&mut self, index: RuleIndex, at: TimestampMs) -> Result<(), DataFusionError> {
-        self.rules[index].leaves.iter().try_for_each(|(table, _)| self.tables[*table].table.seal(at))
+    /// Whether a rule rests; begins or ends its rest.
+    fn rests(&mut self, index: RuleIndex, at: TimestampMs) -> bool {
+        let evaluated = &mut self.rules[index];
+        let tables = &mut self.tables.tables;
+        if let Some(quarantine) = &evaluated.quarantine {
+            if at < quarantine.until {
+                return true;
+            }
+            evaluated.quarantine = None;
+            for leaf in &evaluated.leaves {
+                if let TableState::Rows(table) = &mut tables[leaf.table].state
+                    && table.broken().is_some()
+                {
+                    table.mend();
+                }
+            }
+        }
+        let broken = evaluated.leaves.iter().find_map(|leaf| match &tables[leaf.table].state {
+            TableState::Rows(table) => table.broken().map(String::from),
+            TableState::Aggregate(..) => None,
+        });
+        if let Some(reason) = broken {
+            evaluated.rest_until(at + QUARANTINE_MS, &reason);
+            return true;
+        }
+        false
+    }
+
+    fn answer(&mut self, index: RuleIndex, at: TimestampMs) -> Result<Vec<Breach>> {
+        let Self { rules, tables, merger, .. } = self;
+        let EvaluatedRule { rule, leaves, .. } = &rules[index];
+        for leaf in leaves {
+            match &mut tables.tables[leaf.table].state {
+                TableState::Aggregate(table, _) => table.seal(at)?,
+                TableState::Rows(table) => table.seal(at),
+            }
+        }
+        let silent = leaves.iter().all(|leaf| !tables.tables[leaf.table].state.has_rows(&leaf.window(at)));
+        if silent && rule.plan.is_grouped() {
+            return Ok(Vec::new());
+        }
+        if let ([leaf], Span::Instant) = (leaves.as_slice(), rule.front.span)
+            && let TableState::Rows(table) = &mut tables.tables[leaf.table].state
+        {
+            let (rows, times) = table.rows(&leaf.window(at))?;
+            return Ok(rule.output.events(&rule.plan.rest.run(vec![rows])?, &times)?);
+        }
+        let sorted = !matches!(rule.plan.rest, Rest::Chain(_));
+        let sources = leaves.iter().zip(&rule.plan.leaves);
+        let rows = sources.map(|(leaf, source)| rows_of(leaf, source, tables, merger, at, sorted)).collect::<Result<Vec<_>>>()?;
+        let mut breaches = rule.output.breaches(&rule.plan.rest.run(rows)?, at)?;
+        if !sorted {
+            breaches.sort_by(Breach::in_order);
+        }
+        Ok(breaches)
+    }
+
+    /// Rebuilds key spaces of which most keys are gone. To be called between ticks.
+    pub fn clean_up(&mut self) {
+        self.tables.clean_up();
     }
 
     /// Whether no window holds anything.
     pub fn is_blank(&self) -> bool {
-        self.tables.iter().all(|shared| shared.table.panes() == 0)
+        self.tables.tables.iter().all(|table: &SharedTable| table.state.is_blank())
     }
 
     /// Leaves out the ticks before `at`: for stretches of time in which nothing is in any window, however long.
     pub fn skip_to(&mut self, at: TimestampMs) {
-        for (next, rules) in std::mem::take(&mut self.schedule) {
-            for index in rules {
-                let every_ms = self.rules[index].rule.front.every_ms;
-                let first = align_down(at - 1, every_ms) + every_ms;
-                self.schedule.entry(next.max(first)).or_default().push(index);
-            }
-        }
+        self.schedule.skip_to(at, |index| self.rules[index].rule.front.every_ms);
     }
 }
 
-fn evaluate(
-    rule: &Rule,
-    leaves: &[(usize, Vec<usize>)],
-    tables: &[TableOfRules],
-    window: &Range<TimestampMs>,
-) -> Result<Vec<Breach>, DataFusionError> {
-    let sources = rule.plan.aggregates.iter();
-    let rows = leaves
-        .iter()
-        .zip(sources)
-        .map(|((table, mine), source)| tables[*table].table.evaluate(window, mine, &source.leaf_schema));
-    let result = rule.plan.rest.run(rows.collect::<Result<Vec<_>, _>>()?)?;
-    Ok(rule.output.breaches(&result, window.end)?)
+fn rows_of(
+    leaf: &LeafUse,
+    source: &Leaf,
+    tables: &mut Tables,
+    merger: &mut Merger,
+    at: TimestampMs,
+    sorted: bool,
+) -> Result<RecordBatch> {
+    let Tables { tables, spaces, .. } = tables;
+    match &mut tables[leaf.table].state {
+        TableState::Aggregate(table, space) => {
+            let (columns, rows) = table.evaluate(&leaf.window(at), &leaf.columns, sorted, &mut spaces[*space].keys, merger)?;
+            if rows == 0 { Ok(RecordBatch::new_empty(Arc::clone(source.schema()))) } else { batch_of(source.schema(), columns, rows) }
+        }
+        TableState::Rows(table) => Ok(table.rows(&leaf.window(at))?.0),
+    }
 }

@@ -1,6 +1,10 @@
-//! Floor 1: windows. Aggregates kept as mergeable state per group and pane ([`table`], [`pane`], [`key_space`]), rows led to the
-//! rules that want them ([`router`]), time measured by what arrives ([`watermark`]), the past of each label set
-//! ([`history`]), and all rules together ([`evaluator`]).
+//! Floor 1: windows. Aggregates kept as mergeable state per group and pane, rows led to the rules that want them, time measured
+//! by what arrives, and all rules together ([`evaluator`]).
+//!
+//! - In: [`router`] sorts a micro-batch by metric name, [`micro_batch`] shows each table its stretch, [`key_space`] interns keys.
+//! - Held: [`table`] and [`pane`] are the state, [`pane_store`] rolls panes up, [`session`] stitches them to sessions,
+//!   [`row_table`] keeps rows where a plan needs them, [`tables`] says who shares what.
+//! - Out: [`schedule`] says when, [`merge`] merges panes, [`history`] decides which rows are breaches.
 //!
 //! Memory is groups times panes, never events: a row updates one pane of each table that wants it and is forgotten. Idea and
 //! traps: panes after Li et al., "No pane, no gain" (SIGMOD Record 2005); watermarks after Akidau et al., "The Dataflow Model"
@@ -9,7 +13,31 @@
 pub mod evaluator;
 pub mod history;
 pub mod key_space;
+pub mod merge;
+pub mod micro_batch;
 pub mod pane;
+pub mod pane_store;
 pub mod router;
+pub mod row_table;
+pub mod schedule;
+pub mod session;
 pub mod table;
+pub mod tables;
 pub mod watermark;
+
+use crate::words::limits::{GROUPS_PER_TABLE_MAX, ROWS_RETAINED_MAX};
+
+/// What one rule may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowLimits {
+    /// Groups of one aggregate.
+    pub groups: usize,
+    /// Rows kept as they came.
+    pub retained_rows: usize,
+}
+
+impl Default for WindowLimits {
+    fn default() -> Self {
+        Self { groups: GROUPS_PER_TABLE_MAX, retained_rows: ROWS_RETAINED_MAX }
+    }
+}

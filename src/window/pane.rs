@@ -3,32 +3,45 @@
 use std::sync::Arc;
 
 use ahash::HashMap;
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::take;
 use datafusion::common::Result;
 use datafusion::common::cast::as_boolean_array;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
-use datafusion::physical_expr::GroupsAccumulatorAdapter;
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
 
-use crate::rule::pipeline::{evaluate, true_only};
-use crate::rule::plan::AggregateColumn;
+use crate::rule::pipeline::{evaluate, mask_of};
+use crate::rule::source::AggregateColumn;
 use crate::window::key_space::{GroupId, NO_GROUP};
+use crate::words::time::TimestampMs;
 
 /// A pane that still takes rows. Its groups are numbered from 0 in order of appearance, so that its state is as large as the
-/// groups it saw, not as the table's.
+/// groups it saw, not as the key space: an accumulator that is told of a group takes it for seen.
 pub struct OpenPane {
-    local: HashMap<GroupId, usize>,
+    local: HashMap<GroupId, u32>,
     groups: Vec<GroupId>,
     accumulators: Vec<Box<dyn GroupsAccumulator>>,
+    times: Option<Vec<Times>>,
+}
+
+/// When the first and the last event of a group came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// The first.
+    pub first: TimestampMs,
+    /// The last.
+    pub last: TimestampMs,
 }
 
 /// A pane that takes no more rows: each accumulator's state, one row a group.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct SealedPane {
     /// The groups seen, in the order of the states' rows.
     pub groups: Vec<GroupId>,
     /// The state columns of each aggregate.
     pub states: Vec<Vec<ArrayRef>>,
+    /// When each group's events came, where sessions are to be told apart.
+    pub times: Option<Vec<Times>>,
 }
 
 /// What an aggregate needs of each row: evaluated once, used by every pane that the rows fall into.
@@ -39,23 +52,16 @@ pub struct AggregateInput {
 
 impl AggregateInput {
     /// Evaluates an aggregate's arguments and FILTER over a batch.
-    pub fn new(column: &AggregateColumn, arguments: &[Arc<dyn PhysicalExpr>], batch: &RecordBatch) -> Result<Self> {
-        let filter = match &column.filter {
-            Some(filter) => {
-                let mask = filter.evaluate(batch)?.into_array(batch.num_rows())?;
-                Some(true_only(as_boolean_array(&mask)?))
-            }
-            None => None,
-        };
+    pub fn new(arguments: &[Arc<dyn PhysicalExpr>], filter: Option<&Arc<dyn PhysicalExpr>>, batch: &RecordBatch) -> Result<Self> {
+        let filter = filter.map(|filter| mask_of(filter, batch)).transpose()?;
         Ok(Self { arguments: evaluate(arguments, batch)?, filter })
     }
 
     /// The rows at `indices`.
-    pub fn take(&self, indices: &arrow::array::UInt32Array) -> Result<Self> {
-        let arguments =
-            self.arguments.iter().map(|column| Ok(arrow::compute::take(column, indices, None)?)).collect::<Result<Vec<_>>>()?;
+    pub fn take(&self, indices: &UInt32Array) -> Result<Self> {
+        let arguments = self.arguments.iter().map(|column| Ok(take(column, indices, None)?)).collect::<Result<Vec<_>>>()?;
         let filter = match &self.filter {
-            Some(filter) => Some(as_boolean_array(&arrow::compute::take(filter, indices, None)?)?.clone()),
+            Some(filter) => Some(as_boolean_array(&take(filter, indices, None)?)?.clone()),
             None => None,
         };
         Ok(Self { arguments, filter })
@@ -77,26 +83,47 @@ pub fn accumulators<'a>(columns: impl IntoIterator<Item = &'a AggregateColumn>) 
         .collect()
 }
 
+impl Times {
+    /// The stretch that holds both.
+    pub fn and(self, other: Times) -> Times {
+        Times { first: self.first.min(other.first), last: self.last.max(other.last) }
+    }
+}
+
 impl OpenPane {
     /// An empty pane for these aggregates.
-    pub fn new(columns: &[AggregateColumn]) -> Result<Self> {
-        Ok(Self { local: HashMap::default(), groups: Vec::new(), accumulators: accumulators(columns)? })
+    pub fn new(columns: &[AggregateColumn], with_times: bool) -> Result<Self> {
+        Ok(Self {
+            local: HashMap::default(),
+            groups: Vec::new(),
+            accumulators: accumulators(columns)?,
+            times: with_times.then(Vec::new),
+        })
     }
 
-    /// Counts rows in. `ids` are the rows' groups; all of them have one.
-    pub fn update(&mut self, ids: &[GroupId], inputs: &[AggregateInput]) -> Result<()> {
+    /// Counts rows in. `ids` are the rows' groups, `times` their times; all of them have a group.
+    pub fn update(&mut self, ids: &[GroupId], times: &[TimestampMs], inputs: &[AggregateInput]) -> Result<()> {
         let mut locals = Vec::with_capacity(ids.len());
         for id in ids {
             debug_assert_ne!(*id, NO_GROUP, "rows without a group are dropped before");
-            let next = self.groups.len();
+            let next = self.groups.len() as u32;
             let local = *self.local.entry(*id).or_insert(next);
             if local == next {
                 self.groups.push(*id);
             }
-            locals.push(local);
+            locals.push(local as usize);
         }
         for (accumulator, input) in self.accumulators.iter_mut().zip(inputs) {
             accumulator.update_batch(&input.arguments, &locals, input.filter.as_ref(), self.groups.len())?;
+        }
+        if let Some(seen) = &mut self.times {
+            for (local, ts) in locals.iter().zip(times) {
+                let this = Times { first: *ts, last: *ts };
+                match seen.get_mut(*local) {
+                    Some(known) => *known = known.and(this),
+                    None => seen.push(this),
+                }
+            }
         }
         Ok(())
     }
@@ -105,7 +132,7 @@ impl OpenPane {
     pub fn seal(mut self) -> Result<SealedPane> {
         let states =
             self.accumulators.iter_mut().map(|accumulator| accumulator.state(EmitTo::All)).collect::<Result<Vec<_>>>()?;
-        Ok(SealedPane { groups: self.groups, states })
+        Ok(SealedPane { groups: self.groups, states, times: self.times })
     }
 
     /// The groups seen, for counting.
@@ -116,21 +143,52 @@ impl OpenPane {
     /// Gives every group its new id.
     pub fn rename(&mut self, renamed: &[GroupId]) {
         self.groups.iter_mut().for_each(|id| *id = renamed[*id as usize]);
-        self.local = self.groups.iter().enumerate().map(|(local, id)| (*id, local)).collect();
+        self.local = self.groups.iter().enumerate().map(|(local, id)| (*id, local as u32)).collect();
+    }
+
+    /// Keeps only some of its aggregates.
+    pub fn keep_columns(&mut self, kept: &[bool]) {
+        let mut kept = kept.iter();
+        self.accumulators.retain(|_| kept.next().copied().unwrap_or(true));
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
+        let times = self.times.as_ref().map_or(0, |times| times.capacity() * size_of::<Times>());
         self.groups.capacity() * size_of::<GroupId>()
-            + self.local.capacity() * 16
-            + self.accumulators.iter().map(|a| a.size()).sum::<usize>()
+            + self.local.capacity() * size_of::<(GroupId, u32, u8)>()
+            + self.accumulators.iter().map(|accumulator| accumulator.size()).sum::<usize>()
+            + times
     }
 }
 
 impl SealedPane {
+    /// The groups at `rows`.
+    pub fn keep(&self, rows: &[u32]) -> Result<Self> {
+        let indices = UInt32Array::from(rows.to_vec());
+        let some = |columns: &Vec<ArrayRef>| columns.iter().map(|column| Ok(take(column, &indices, None)?)).collect();
+        Ok(Self {
+            groups: rows.iter().map(|row| self.groups[*row as usize]).collect(),
+            states: self.states.iter().map(some).collect::<Result<_>>()?,
+            times: self.times.as_ref().map(|times| rows.iter().map(|row| times[*row as usize]).collect()),
+        })
+    }
+
+    /// Gives every group its new id.
+    pub fn rename(&mut self, renamed: &[GroupId]) {
+        self.groups.iter_mut().for_each(|id| *id = renamed[*id as usize]);
+    }
+
+    /// Keeps only some of its aggregates.
+    pub fn keep_columns(&mut self, kept: &[bool]) {
+        let mut kept = kept.iter();
+        self.states.retain(|_| kept.next().copied().unwrap_or(true));
+    }
+
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         let states: usize = self.states.iter().flatten().map(|column| column.get_array_memory_size()).sum();
-        states + self.groups.capacity() * size_of::<GroupId>()
+        let times = self.times.as_ref().map_or(0, |times| times.capacity() * size_of::<Times>());
+        states + self.groups.capacity() * size_of::<GroupId>() + times
     }
 }

@@ -1,69 +1,133 @@
-//! Leads rows to the tables that want them. Tables whose filter lists metric names are indexed by name, so that a row costs one
-//! look-up however many rules there are; the others see every row of their stream.
+//! Leads rows to the tables that want them. Tables whose filter lists metric names are indexed by name: one counting sort brings
+//! the rows of each name together, so that a row costs one look-up however many rules there are, and each table sees a
+//! contiguous stretch of rows. The others see every row of their stream.
 
 use std::collections::BTreeSet;
 
-use ahash::HashMap;
-use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
+use ahash::RandomState;
+use arrow::array::{Array, StringViewArray};
+use hashbrown::HashTable;
 
 /// Which tables take which rows of one stream.
 #[derive(Debug, Default)]
 pub struct Router {
-    /// Tables by the metric name they want.
-    by_name: HashMap<String, Vec<usize>>,
+    /// Names that some table wants; a name's number is its class.
+    names: Vec<String>,
+    index: HashTable<u32>,
+    hasher: RandomState,
+    /// Tables of each class, in order.
+    tables: Vec<Vec<usize>>,
     /// Tables that take every row.
     all: Vec<usize>,
-    tables: usize,
 }
 
-/// The rows that a table is to see.
-pub enum Share<'a> {
-    /// All rows of the batch.
-    All,
-    /// The rows at these indices, ascending.
-    Some(&'a UInt32Array),
+/// The rows of a batch that some named table wants, brought together by name.
+#[derive(Debug, Default)]
+pub struct Routed {
+    /// Indices of the batch's rows, class by class, within a class in the order of the batch.
+    pub order: Vec<u32>,
+    /// The classes that got rows, with their stretch of `order`.
+    pub classes: Vec<(usize, std::ops::Range<usize>)>,
 }
 
 impl Router {
     /// Adds a table that wants the rows with these names, or all.
     pub fn add(&mut self, table: usize, names: Option<&BTreeSet<String>>) {
-        self.tables = self.tables.max(table + 1);
-        match names {
-            Some(names) => names.iter().for_each(|name| self.by_name.entry(name.clone()).or_default().push(table)),
-            None => self.all.push(table),
+        let Some(names) = names else {
+            self.all.push(table);
+            return;
+        };
+        for name in names {
+            let class = self.class(name).unwrap_or_else(|| {
+                let class = self.names.len() as u32;
+                self.names.push(name.clone());
+                self.tables.push(Vec::new());
+                let (names, hasher) = (&self.names, &self.hasher);
+                self.index.insert_unique(hasher.hash_one(name.as_bytes()), class, |class| {
+                    hasher.hash_one(names[*class as usize].as_bytes())
+                });
+                class
+            });
+            self.tables[class as usize].push(table);
         }
+    }
+
+    fn class(&self, name: &str) -> Option<u32> {
+        self.index.find(self.hasher.hash_one(name.as_bytes()), |class| self.names[*class as usize] == name).copied()
     }
 
     /// Whether no table takes rows of this stream.
     pub fn is_empty(&self) -> bool {
-        self.by_name.is_empty() && self.all.is_empty()
+        self.names.is_empty() && self.all.is_empty()
     }
 
-    /// Calls `deliver` for each table that gets rows of the batch, in a fixed order. `name_column` is where the name stands.
-    pub fn route(&self, batch: &RecordBatch, name_column: Option<usize>, mut deliver: impl FnMut(usize, Share<'_>)) {
-        let mut rows_of: Vec<Vec<u32>> = Vec::new();
-        if let Some(column) = name_column.filter(|_| !self.by_name.is_empty()) {
-            rows_of.resize(self.tables, Vec::new());
-            let names = batch.column(column).as_string_view();
-            // Batches come in runs of one name: collectors send a metric of all hosts together.
-            let mut last: Option<(&str, Option<&Vec<usize>>)> = None;
-            for row in 0..names.len() {
-                let name = if names.is_valid(row) { names.value(row) } else { continue };
-                let tables = match last {
-                    Some((known, tables)) if known == name => tables,
-                    _ => self.by_name.get(name),
-                };
-                last = Some((name, tables));
-                tables.into_iter().flatten().for_each(|table| rows_of[*table].push(row as u32));
-            }
+    /// The tables that take the rows of a class.
+    pub fn tables(&self, class: usize) -> &[usize] {
+        &self.tables[class]
+    }
+
+    /// The tables that take every row.
+    pub fn tables_of_all(&self) -> &[usize] {
+        &self.all
+    }
+
+    /// Sorts the rows by the class of their name; rows that no named table wants are left out.
+    pub fn route(&self, names: &StringViewArray) -> Routed {
+        const NONE: u32 = u32::MAX;
+        if self.names.is_empty() {
+            return Routed::default();
         }
-        for (table, rows) in rows_of.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
-            if rows.len() == batch.num_rows() {
-                deliver(table, Share::All);
+        let mut class_of = Vec::with_capacity(names.len());
+        let mut counts = vec![0_u32; self.names.len()];
+        // Collectors often send a metric of all hosts together; equal views are equal names.
+        let mut last = (None, NONE);
+        for (row, view) in names.views().iter().enumerate() {
+            let class = if names.is_null(row) {
+                NONE
+            } else if last.0 == Some(view) {
+                last.1
             } else {
-                deliver(table, Share::Some(&UInt32Array::from(rows)));
+                last = (Some(view), self.class(names.value(row)).unwrap_or(NONE));
+                last.1
+            };
+            if class != NONE {
+                counts[class as usize] += 1;
             }
+            class_of.push(class);
         }
-        self.all.iter().for_each(|table| deliver(*table, Share::All));
+        let mut classes = Vec::new();
+        let mut next = vec![0_u32; self.names.len()];
+        let mut start = 0;
+        for (class, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            next[class] = start;
+            classes.push((class, start as usize..(start + count) as usize));
+            start += count;
+        }
+        let mut order = vec![0; start as usize];
+        for (row, class) in class_of.into_iter().enumerate().filter(|(_, class)| *class != NONE) {
+            let place = &mut next[class as usize];
+            order[*place as usize] = row as u32;
+            *place += 1;
+        }
+        Routed { order, classes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_together_by_name_in_their_order() {
+        let mut router = Router::default();
+        router.add(0, Some(&["cpu".to_string()].into()));
+        router.add(1, Some(&["cpu".to_string(), "a name that is longer than twelve bytes".to_string()].into()));
+        router.add(2, None);
+        let long = Some("a name that is longer than twelve bytes");
+        let names: StringViewArray = [Some("disk"), long, Some("cpu"), None, Some("cpu"), long, Some("cpu")].into_iter().collect();
+        let routed = router.route(&names);
+        assert_eq!(routed.order, [2, 4, 6, 1, 5]);
+        assert_eq!(routed.classes, [(0, 0..3), (1, 3..5)]);
+        assert_eq!((router.tables(0), router.tables(1), router.tables_of_all()), (&[0, 1][..], &[1][..], &[2][..]));
     }
 }

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 
 use super::labels::Labels;
 use super::severity::Severity;
@@ -208,6 +209,8 @@ pub struct MessageMark {
     pub max_ts: Option<TimestampMs>,
     /// The earliest event time in the message.
     pub min_ts: Option<TimestampMs>,
+    /// When the broker took the message, where it says.
+    pub received_at: Option<TimestampMs>,
 }
 
 /// Decoded messages, in the order in which they arrived: the engine's input.
@@ -222,6 +225,19 @@ pub struct EventBatch {
 }
 
 impl EventBatch {
+    /// When the broker took each of some rows of a table; where it did not say, the event's own time.
+    pub fn received(&self, kind: Kind, rows: Range<usize>) -> Vec<TimestampMs> {
+        let own = self.tables[kind as usize].column(0).as_primitive::<TimestampMillisecondType>().values();
+        let mut received = Vec::with_capacity(rows.len());
+        for mark in &self.messages {
+            let end = mark.rows_end[kind as usize].min(rows.end);
+            let mine = rows.start + received.len()..end;
+            received.extend(mine.map(|row| mark.received_at.unwrap_or(own[row])));
+        }
+        received.extend(own[rows.start + received.len()..rows.end].iter());
+        received
+    }
+
     /// The events in the batch, of all kinds.
     pub fn events(&self) -> usize {
         self.tables.iter().map(RecordBatch::num_rows).sum()

@@ -6,8 +6,18 @@ pub const EVENT_BYTES_MAX: usize = 1 << 20;
 pub const MESSAGE_INFLATED_BYTES_MAX: usize = 64 << 20;
 /// Labels kept of one external alert; the rest are left out.
 pub const EXTERNAL_LABELS_MAX: usize = 128;
-/// Groups that one key space interns before it sheds dead ones, and refuses new ones when all are alive.
+/// Groups of one aggregate, or label sets that a rule remembers. Over it the first stay and the rest is counted.
 pub const GROUPS_PER_TABLE_MAX: usize = 1_000_000;
+/// Keys that all rules that group a stream alike intern together: as many as a few rules at their limit have.
+pub const KEYS_PER_SPACE_MAX: usize = 4_000_000;
+/// Rows that a rule keeps as they came, in all its windows, where its plan needs them.
+pub const ROWS_RETAINED_MAX: usize = 1_000_000;
+/// Bytes of such rows.
+pub const ROWS_RETAINED_BYTES_MAX: usize = 256 << 20;
+/// Rows that all parts of one evaluation may make above the aggregates: a join of everything with everything ends here.
+pub const ROWS_PER_EVALUATION_MAX: usize = 10_000_000;
+/// How long a rule that broke a limit rests, in event time, before it begins anew with empty windows.
+pub const QUARANTINE_MS: i64 = 600_000;
 /// Panes in one window of one rule: a day by 10 seconds is 8,640.
 pub const PANES_PER_WINDOW_MAX: i64 = 10_000;
 /// Values that the history of one label set remembers, evenly spaced over its time.
@@ -39,4 +49,5 @@ pub const SQL_DEPTH_MAX: usize = 50;
 
 const _: () = assert!(EVENT_BYTES_MAX <= MESSAGE_INFLATED_BYTES_MAX, "a message must hold at least one event");
 const _: () = assert!(2 * TEMPLATE_BYTES_MAX <= EVENT_BYTES_MAX, "the prose of one alert is small beside a message");
+const _: () = assert!(GROUPS_PER_TABLE_MAX <= KEYS_PER_SPACE_MAX, "one rule alone may use all of its limit");
 const _: () = assert!(ALERTS_PER_INCIDENT_MAX <= ALERTS_PER_RULE_MAX, "one rule alone may fill an incident");

@@ -18,6 +18,7 @@ use squelch::edges::decode::{Decoder, MessageInfo};
 use squelch::rule::check::{Complaints, from_texts};
 use squelch::rule::output::Breach;
 use squelch::rule::{plan, sql};
+use squelch::window::WindowLimits;
 use squelch::window::evaluator::Evaluator;
 use squelch::words::event::{EventBatch, Kind};
 
@@ -135,7 +136,7 @@ fn plain(query: &str, window: std::ops::Range<i64>, all: &RecordBatch, book: &sq
     let mask: BooleanArray = times.values().iter().map(|ts| Some(window.contains(ts))).collect();
     let rows = filter_record_batch(all, &mask).unwrap();
     let statement = sql::parse(query).unwrap().statement;
-    let logical = plan::logical_plan(&statement, &book.label_keys).unwrap();
+    let logical = plan::logical_plan(&statement, plan::Ground { label_keys: &book.label_keys, windows: &[], instant: false }).unwrap();
     let table = Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap());
     let over_rows = logical
         .transform_up_with_subqueries(|node| match node {
@@ -187,7 +188,7 @@ fn check(query: &str, rows: &[Row], panes: i64, seed: u64) {
     let all = decoder.take().tables[Kind::Metric as usize].clone();
     let batches = arrivals(rows, &mut Dice(seed), &mut decoder);
     let again = self::book(query, window_ms);
-    let mut evaluator = Evaluator::new(again.rules.into_iter().map(Arc::new).collect()).unwrap();
+    let mut evaluator = Evaluator::new(again.rules.into_iter().map(Arc::new).collect(), WindowLimits::default(), || 0).unwrap();
     evaluator.start(START_MS);
     // The engine's loop in small: a tick as soon as the watermark has passed it.
     let mut latest = i64::MIN;
@@ -195,7 +196,7 @@ fn check(query: &str, rows: &[Row], panes: i64, seed: u64) {
         while evaluator.next_tick().is_some_and(|at| at <= until) {
             let at = evaluator.next_tick().unwrap();
             for index in evaluator.due(at) {
-                let got = comparable(&evaluator.tick(index, at));
+                let got = comparable(&evaluator.tick(index, at).unwrap());
                 let want = comparable(&plain(query, at - window_ms..at, &all, &book));
                 assert_eq!(got, want, "{query}\nwindow of {panes} panes ending at +{} s, seed {seed}", (at - START_MS) / 1000);
             }
@@ -230,7 +231,7 @@ fn keys_that_died_make_room_and_change_no_answer() {
     let query = "SELECT service, host, sum(value) AS value FROM metrics GROUP BY service, host";
     let book = book(query, EVERY_MS);
     let mut decoder = Decoder::new(&book.label_keys, i64::MAX);
-    let mut evaluator = Evaluator::new(book.rules.into_iter().map(Arc::new).collect()).unwrap();
+    let mut evaluator = Evaluator::new(book.rules.into_iter().map(Arc::new).collect(), WindowLimits::default(), || 0).unwrap();
     evaluator.start(START_MS);
     let mut most = 0;
     for pane in 0..40 {
@@ -244,7 +245,8 @@ fn keys_that_died_make_room_and_change_no_answer() {
         evaluator.ingest(&batch, [0; 4], std::array::from_fn(|kind| batch.tables[kind].num_rows()));
         let at = evaluator.next_tick().unwrap();
         assert_eq!(evaluator.due(at), [0]);
-        assert_eq!(evaluator.tick(0, at).len(), 200, "every host of the pane has its row");
+        assert_eq!(evaluator.tick(0, at).unwrap().len(), 200, "every host of the pane has its row");
+        evaluator.clean_up();
         most = most.max(evaluator.size().0);
     }
     assert!(most < 8000 / 2, "{most} of 8000 keys were kept at once");

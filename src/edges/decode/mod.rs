@@ -103,7 +103,7 @@ impl Decoder {
             Ok(inflated) => self.lines(&inflated, info, reject),
             Err(why) => reject(Rejected { line: 0, bytes: bytes.to_vec(), reason: Reason::Inflate(why) }),
         }
-        self.tables.end_message();
+        self.tables.end_message(info.received_at);
     }
 
     fn lines(&mut self, text: &[u8], info: MessageInfo, reject: &mut dyn FnMut(Rejected)) {

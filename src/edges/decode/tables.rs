@@ -72,12 +72,13 @@ impl Tables {
     }
 
     /// The message ends here.
-    pub fn end_message(&mut self) {
+    pub fn end_message(&mut self, received_at: Option<TimestampMs>) {
         self.marks.push(MessageMark {
             rows_end: std::array::from_fn(|kind| self.kinds[kind].rows),
             alerts_end: self.alerts.len(),
             min_ts: self.min_ts.take(),
             max_ts: self.max_ts.take(),
+            received_at,
         });
     }
 

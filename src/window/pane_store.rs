@@ -1,0 +1,164 @@
+//! The sealed panes of one table, and roll-ups over them: a window of many panes is merged of a few pieces.
+//!
+//! Eight neighbouring panes are rolled up into one of the next level, eight of those into one above, aligned to the epoch. A
+//! window is covered by the largest pieces that lie inside it: a day by the minute is at most 14 panes, 14 roll-ups of eight
+//! minutes, 14 of an hour and so on, whatever the number of panes, and roll-ups are shared by all windows over the table. Two
+//! stacks would merge less at each tick, but serve only one window each, and what they hold would depend on when it began.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use datafusion::common::Result;
+
+use crate::rule::source::AggregateColumn;
+use crate::window::key_space::GroupId;
+use crate::window::merge::Merger;
+use crate::window::pane::SealedPane;
+use crate::words::time::{TimestampMs, align_down};
+
+/// How many pieces of a level make one of the next.
+const FAN: i64 = 8;
+/// Panes in a window up to which they are simply all merged.
+const PANES_MERGED_MAX: i64 = FAN;
+/// Levels above the panes: eight to the fifth is more than the panes of any window.
+const LEVELS: usize = 5;
+
+/// Sealed panes by their start.
+#[derive(Clone, Debug, Default)]
+pub struct PaneStore {
+    pane_ms: i64,
+    panes: BTreeMap<TimestampMs, SealedPane>,
+    /// Roll-ups, level by level. Made when a window first needs them.
+    levels: [BTreeMap<TimestampMs, SealedPane>; LEVELS],
+}
+
+/// A piece of a window: level 0 is a pane.
+type Piece = (usize, TimestampMs);
+
+impl PaneStore {
+    /// An empty store for panes of this width.
+    pub fn new(pane_ms: i64) -> Self {
+        Self { pane_ms, ..Self::default() }
+    }
+
+    fn width(&self, level: usize) -> i64 {
+        self.pane_ms * FAN.pow(level as u32)
+    }
+
+    /// Adds a pane that was sealed.
+    pub fn insert(&mut self, start: TimestampMs, pane: SealedPane) {
+        self.panes.insert(start, pane);
+    }
+
+    /// Forgets the panes that start before `at`, and every roll-up that begins before it.
+    pub fn forget_before(&mut self, at: TimestampMs) {
+        if self.panes.first_key_value().is_some_and(|(start, _)| *start < at) {
+            self.panes = self.panes.split_off(&at);
+        }
+        for level in &mut self.levels {
+            if level.first_key_value().is_some_and(|(start, _)| *start < at) {
+                *level = level.split_off(&at);
+            }
+        }
+    }
+
+    /// Whether a pane lies in the window.
+    pub fn has_any(&self, window: &Range<TimestampMs>) -> bool {
+        self.panes.range(window.clone()).next().is_some()
+    }
+
+    /// Makes the roll-ups that a window needs. The window is pane aligned and no pane of it is still open.
+    pub fn prepare(&mut self, window: &Range<TimestampMs>, columns: &[AggregateColumn], merger: &mut Merger, keys: usize) -> Result<()> {
+        for (level, start) in self.pieces(window) {
+            self.roll_up(level, start, columns, merger, keys)?;
+        }
+        Ok(())
+    }
+
+    fn roll_up(&mut self, level: usize, start: TimestampMs, columns: &[AggregateColumn], merger: &mut Merger, keys: usize) -> Result<()> {
+        if level == 0 || self.levels[level - 1].contains_key(&start) {
+            return Ok(());
+        }
+        let below: Vec<Piece> = (0..FAN).map(|i| (level - 1, start + i * self.width(level - 1))).collect();
+        let full = |piece: &&Piece| self.has_any(&(piece.1..piece.1 + self.width(piece.0)));
+        let below: Vec<Piece> = below.iter().filter(full).copied().collect();
+        for (level, start) in &below {
+            self.roll_up(*level, *start, columns, merger, keys)?;
+        }
+        let all: Vec<usize> = (0..columns.len()).collect();
+        let parts: Vec<&SealedPane> = below.iter().filter_map(|piece| self.piece(*piece)).collect();
+        let rolled = merger.merge(columns, &all, &parts, keys)?.seal()?;
+        self.levels[level - 1].insert(start, rolled);
+        Ok(())
+    }
+
+    fn piece(&self, (level, start): Piece) -> Option<&SealedPane> {
+        if level == 0 { self.panes.get(&start) } else { self.levels[level - 1].get(&start) }
+    }
+
+    /// What a window is merged of, after [`Self::prepare`].
+    pub fn cover(&self, window: &Range<TimestampMs>) -> Vec<&SealedPane> {
+        self.pieces(window).into_iter().filter_map(|piece| self.piece(piece)).collect()
+    }
+
+    fn pieces(&self, window: &Range<TimestampMs>) -> Vec<Piece> {
+        let few = window.end - window.start <= PANES_MERGED_MAX * self.pane_ms;
+        let mut pieces = Vec::new();
+        let mut from = window.start;
+        while let Some((first, _)) = self.panes.range(from..window.end).next() {
+            let fits = |level: &usize| {
+                let start = align_down(*first, self.width(*level));
+                start >= from && start + self.width(*level) <= window.end
+            };
+            let level = if few { 0 } else { (0..=LEVELS).rev().find(fits).unwrap_or(0) };
+            let start = align_down(*first, self.width(level));
+            pieces.push((level, start));
+            from = start + self.width(level);
+        }
+        pieces
+    }
+
+    /// Panes held.
+    pub fn len(&self) -> usize {
+        self.panes.len()
+    }
+
+    /// Whether no pane is held.
+    pub fn is_empty(&self) -> bool {
+        self.panes.is_empty()
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.all().map(SealedPane::bytes).sum()
+    }
+
+    /// The groups of all panes.
+    pub fn groups(&self) -> impl Iterator<Item = GroupId> {
+        self.panes.values().flat_map(|pane| pane.groups.iter().copied())
+    }
+
+    /// The panes by their start.
+    pub fn panes(&self) -> impl Iterator<Item = (TimestampMs, &SealedPane)> {
+        self.panes.iter().map(|(start, pane)| (*start, pane))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &SealedPane> {
+        self.panes.values().chain(self.levels.iter().flat_map(BTreeMap::values))
+    }
+
+    /// Gives every group its new id.
+    pub fn rename(&mut self, renamed: &[GroupId]) {
+        self.all_mut().for_each(|pane| pane.rename(renamed));
+    }
+
+    /// Keeps only some of the aggregates.
+    pub fn keep_columns(&mut self, kept: &[bool]) {
+        self.all_mut().for_each(|pane| pane.keep_columns(kept));
+    }
+
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut SealedPane> {
+        let levels = self.levels.iter_mut().flat_map(BTreeMap::values_mut);
+        self.panes.values_mut().chain(levels)
+    }
+}
