@@ -9,9 +9,8 @@ use arrow::compute::take_record_batch;
 use datafusion::common::DataFusionError;
 
 use crate::rule::Rule;
-use crate::rule::kinds::JudgeSpec;
 use crate::rule::output::Breach;
-use crate::window::history::Histories;
+use crate::window::judge::Judge;
 use crate::window::router::{Router, Share};
 use crate::window::table::{AggregateTable, Ingested};
 use crate::words::event::{EventBatch, Kind};
@@ -60,7 +59,7 @@ struct EvaluatedRule {
     leaves: Vec<(usize, Vec<usize>)>,
     stats: RuleStats,
     last_error: Option<String>,
-    histories: Option<Histories>,
+    judge: Option<Judge>,
 }
 
 impl EvaluatedRule {
@@ -118,11 +117,8 @@ impl Evaluator {
                 }
                 leaves.push((at, shared.table.join(&source.columns, rule.front.window_ms)));
             }
-            let histories = match &rule.front.judge {
-                Some(JudgeSpec::Deviation(spec)) => Some(Histories::new(spec.clone(), rule.front.window_ms)),
-                _ => None,
-            };
-            evaluator.rules.push(EvaluatedRule { rule, leaves, stats: RuleStats::default(), last_error: None, histories });
+            let judge = Judge::new(&rule.front);
+            evaluator.rules.push(EvaluatedRule { rule, leaves, stats: RuleStats::default(), last_error: None, judge });
         }
         Ok(evaluator)
     }
@@ -245,12 +241,12 @@ impl Evaluator {
         evaluated.stats.ticks += 1;
         match answer {
             Ok(rows) => {
-                let breaches = match &mut evaluated.histories {
-                    Some(histories) => {
-                        let refused = histories.refused();
-                        let departed = histories.judge(at, rows);
-                        evaluated.stats.overflow += histories.refused() - refused;
-                        departed
+                let breaches = match &mut evaluated.judge {
+                    Some(judge) => {
+                        let refused = judge.refused();
+                        let breaches = judge.judge(at, rows);
+                        evaluated.stats.overflow += judge.refused() - refused;
+                        breaches
                     }
                     None => rows,
                 };
@@ -268,9 +264,10 @@ impl Evaluator {
         self.rules[index].leaves.iter().try_for_each(|(table, _)| self.tables[*table].table.seal(at))
     }
 
-    /// Whether no window holds anything.
+    /// Whether no window holds anything, and nobody is missed who was there once.
     pub fn is_blank(&self) -> bool {
-        self.tables.iter().all(|shared| shared.table.panes() == 0)
+        let idle = |evaluated: &EvaluatedRule| evaluated.judge.as_ref().is_none_or(Judge::is_idle);
+        self.tables.iter().all(|shared| shared.table.panes() == 0) && self.rules.iter().all(idle)
     }
 
     /// Leaves out the ticks before `at`: for stretches of time in which nothing is in any window, however long.
