@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
+use crate::process::rule_words;
 use crate::rule::Rule;
 use crate::rule::check::RuleBook;
-use crate::rule::kinds::JudgeSpec;
 use crate::rule::source::Leaf;
 use crate::rule::span::Span;
 use crate::window::WindowLimits;
@@ -32,15 +32,12 @@ fn describe(evaluator: &Evaluator, index: RuleIndex) -> String {
     let mut line = |name: &str, value: String| writeln!(text, "{name:<12} {value}").is_ok();
     line("rule", format!("{} ({})", front.rule, rule.file.path.display()));
     line("severity", front.severity.to_string());
-    let window = format_ms(front.window_ms);
-    if front.every_ms == front.window_ms {
-        line("window", format!("tumbling, {window}: one evaluation when it ends"));
-    } else {
-        let panes = front.window_ms / front.every_ms;
-        line(
-            "window",
-            format!("hopping, the last {window} every {}: {panes} panes, merged at each evaluation", format_ms(front.every_ms)),
-        );
+    line("window", rule_words::span(front));
+    for window in &front.windows {
+        line("and window", rule_words::named_window(window));
+    }
+    if let Some(time) = rule_words::time(front) {
+        line("time", time);
     }
     let firing = if front.for_ms == 0 {
         "at the first breach".into()
@@ -54,18 +51,8 @@ fn describe(evaluator: &Evaluator, index: RuleIndex) -> String {
         format!("{} after the first evaluation without it", format_ms(front.keep_firing_for_ms))
     };
     line("resolves", over);
-    if let Some(JudgeSpec::Deviation(deviation)) = &front.judge {
-        let share = deviation.floor_share * 100.0;
-        line(
-            "breaches",
-            format!(
-                "where the value is {} deviations or more from the median of its last {} (after {} values; one deviation is 1.4826 MAD, at least {share}% of the median and {})",
-                deviation.score,
-                format_ms(deviation.over_ms),
-                deviation.min_history,
-                deviation.floor_value
-            ),
-        );
+    if let Some(judge) = &front.judge {
+        line("breaches", rule_words::breaches(judge));
     }
     let labels: Vec<&str> = rule.output.label_names().collect();
     line("labels", labels.join(", "));

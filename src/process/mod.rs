@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod pack;
 pub mod replay;
 pub mod report;
+mod rule_words;
 pub mod run;
 pub mod story;
 pub mod validate;

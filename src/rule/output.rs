@@ -246,3 +246,59 @@ fn number_at(column: &ArrayRef, row: usize) -> Option<f64> {
     let column = column.as_primitive::<Float64Type>();
     column.is_valid(row).then(|| column.value(row))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+
+    use super::{OutputColumns, OutputError};
+    use crate::rule::kinds::JudgeSpec;
+
+    fn batch(rows: &[(&str, &str, Option<f64>)]) -> RecordBatch {
+        let hosts: ArrayRef = Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.0)));
+        let steps: ArrayRef = Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.1)));
+        let values: ArrayRef = Arc::new(rows.iter().map(|row| row.2).collect::<Float64Array>());
+        RecordBatch::try_from_iter_with_nullable([("host", hosts, true), ("step", steps, true), ("value", values, true)]).unwrap()
+    }
+
+    fn sequence() -> JudgeSpec {
+        JudgeSpec::parse("sequence", &serde_json::json!({ "steps": ["a", "b"], "within": "1m" })).unwrap()
+    }
+
+    #[test]
+    fn events_have_times_of_their_own_and_an_order_that_arrival_does_not_change() {
+        let rows = [("b", "x", Some(1.0)), ("a", "x", Some(2.0)), ("a", "x", Some(1.0)), ("a", "x", None), ("c", "x", Some(1.0))];
+        let times = [5, 5, 5, 5, 3];
+        let columns = OutputColumns::new(&batch(&rows).schema()).unwrap();
+        let read = |order: &[usize]| {
+            let shuffled: Vec<_> = order.iter().map(|at| rows[*at]).collect();
+            let times: ArrayRef = Arc::new(TimestampMillisecondArray::from_iter_values(order.iter().map(|at| times[*at])));
+            columns.events(&batch(&shuffled), &times).unwrap()
+        };
+        let events = read(&[0, 1, 2, 3, 4]);
+        let told: Vec<_> = events.iter().map(|it| (it.ts, it.labels.get("host").unwrap(), it.value)).collect();
+        assert_eq!(told, [(3, "c", 1.0), (5, "a", 1.0), (5, "a", 2.0), (5, "b", 1.0)]);
+        assert_eq!(events, read(&[4, 3, 2, 1, 0]));
+    }
+
+    #[test]
+    fn rows_of_an_evaluation_have_its_time() {
+        let rows = batch(&[("b", "x", Some(1.0)), ("a", "x", Some(2.0))]);
+        let breaches = OutputColumns::new(&rows.schema()).unwrap().breaches(&rows, 7).unwrap();
+        assert_eq!(breaches.iter().map(|it| (it.ts, it.value)).collect::<Vec<_>>(), [(7, 1.0), (7, 2.0)]);
+    }
+
+    #[test]
+    fn the_step_of_a_sequence_is_a_text_and_no_label() {
+        let rows = batch(&[("a", "failed", Some(1.0))]);
+        let columns = OutputColumns::new(&rows.schema()).unwrap().with_judge(&sequence()).unwrap();
+        let breach = columns.breaches(&rows, 0).unwrap().remove(0);
+        assert_eq!((breach.labels.get("step"), breach.text("step")), (None, Some("failed")));
+        assert_eq!(columns.template_names(), ["host", "took", "step", "value", "severity"]);
+        let without = rows.project(&[0, 2]).unwrap();
+        let error = OutputColumns::new(&without.schema()).unwrap().with_judge(&sequence());
+        assert_eq!(error, Err(OutputError::NoStep));
+    }
+}

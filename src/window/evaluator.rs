@@ -1,19 +1,19 @@
 //! All rules over all streams: takes event batches in, and at each tick yields a rule's breaches.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use datafusion::common::{DataFusionError, Result};
 
 use crate::rule::Rule;
-use crate::rule::kinds::JudgeSpec;
 use crate::rule::output::Breach;
 use crate::rule::pipeline::batch_of;
 use crate::rule::rest::Rest;
 use crate::rule::source::Leaf;
 use crate::rule::span::{Span, Time};
 use crate::window::WindowLimits;
-use crate::window::history::Histories;
+use crate::window::judge::Judge;
 use crate::window::merge::Merger;
 use crate::window::micro_batch::{MicroBatch, Stretch};
 use crate::window::router::Routed;
@@ -77,17 +77,14 @@ struct EvaluatedRule {
     leaves: Vec<LeafUse>,
     stats: RuleStats,
     last_error: Option<String>,
-    histories: Option<Histories>,
+    judge: Option<Judge>,
     quarantine: Option<Quarantine>,
 }
 
 impl EvaluatedRule {
     fn new(rule: Arc<Rule>) -> Self {
-        let histories = match &rule.front.judge {
-            Some(JudgeSpec::Deviation(spec)) => Some(Histories::new(spec.clone(), rule.front.window_ms)),
-            _ => None,
-        };
-        Self { rule, leaves: Vec::new(), stats: RuleStats::default(), last_error: None, histories, quarantine: None }
+        let judge = Judge::new(&rule.front);
+        Self { rule, leaves: Vec::new(), stats: RuleStats::default(), last_error: None, judge, quarantine: None }
     }
 
     fn ingested(&mut self, done: &Result<Ingested>) {
@@ -107,6 +104,25 @@ impl EvaluatedRule {
             tracing::warn!(rule = self.rule.name(), %error, "the rule fails on some rows; further failures are only counted");
         }
         self.last_error = Some(error.strip_backtrace());
+    }
+
+    /// Which rows of an evaluation are breaches.
+    fn judged(&mut self, at: TimestampMs, rows: Vec<Breach>) -> Vec<Breach> {
+        let mut breaches = match &mut self.judge {
+            Some(judge) => {
+                let refused = judge.refused();
+                let breaches = judge.judge(at, rows);
+                self.stats.overflow += judge.refused() - refused;
+                breaches
+            }
+            None => rows,
+        };
+        if self.rule.front.span == Span::Instant {
+            // One label set in several events of a second is one alert, told by the first.
+            let mut seen = BTreeSet::new();
+            breaches.retain(|breach| seen.insert(breach.labels.clone()));
+        }
+        breaches
     }
 
     fn rest_until(&mut self, until: TimestampMs, reason: &str) {
@@ -148,7 +164,7 @@ impl Evaluator {
             let Some(new) = next.rules.iter_mut().find(same) else { continue };
             new.stats = old.stats;
             if new.rule.file.text == old.rule.file.text {
-                (new.histories, new.last_error) = (old.histories.take(), old.last_error.take());
+                (new.judge, new.last_error) = (old.judge.take(), old.last_error.take());
                 new.quarantine = old.quarantine.take();
             }
         }
@@ -332,15 +348,7 @@ impl Evaluator {
         let evaluated = &mut self.rules[index];
         evaluated.stats.ticks += 1;
         let breaches = match answer {
-            Ok(rows) => match &mut evaluated.histories {
-                Some(histories) => {
-                    let refused = histories.refused();
-                    let departed = histories.judge(at, rows);
-                    evaluated.stats.overflow += histories.refused() - refused;
-                    departed
-                }
-                None => rows,
-            },
+            Ok(rows) => evaluated.judged(at, rows),
             Err(error) => {
                 evaluated.failed(&error);
                 Vec::new()
@@ -413,9 +421,10 @@ impl Evaluator {
         self.tables.clean_up();
     }
 
-    /// Whether no window holds anything.
+    /// Whether no window holds anything, and nobody is missed who was there once.
     pub fn is_blank(&self) -> bool {
-        self.tables.tables.iter().all(|table: &SharedTable| table.state.is_blank())
+        let idle = |rule: &EvaluatedRule| rule.judge.as_ref().is_none_or(Judge::is_idle);
+        self.tables.tables.iter().all(|table: &SharedTable| table.state.is_blank()) && self.rules.iter().all(idle)
     }
 
     /// Leaves out the ticks before `at`: for stretches of time in which nothing is in any window, however long.

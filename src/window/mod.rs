@@ -4,14 +4,14 @@
 //! - In: [`router`] sorts a micro-batch by metric name, [`micro_batch`] shows each table its stretch, [`key_space`] interns keys.
 //! - Held: [`table`] and [`pane`] are the state, [`pane_store`] rolls panes up, [`session`] stitches them to sessions,
 //!   [`row_table`] keeps rows where a plan needs them, [`tables`] says who shares what.
-//! - Out: [`schedule`] says when, [`merge`] merges panes, [`history`] decides which rows are breaches.
+//! - Out: [`schedule`] says when, [`merge`] merges panes, [`judge`] decides which rows are breaches.
 //!
 //! Memory is groups times panes, never events: a row updates one pane of each table that wants it and is forgotten. Idea and
 //! traps: panes after Li et al., "No pane, no gain" (SIGMOD Record 2005); watermarks after Akidau et al., "The Dataflow Model"
 //! (VLDB 2015).
 
 pub mod evaluator;
-pub mod history;
+pub mod judge;
 pub mod key_space;
 pub mod merge;
 pub mod micro_batch;

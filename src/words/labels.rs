@@ -24,6 +24,11 @@ impl Labels {
         Some(self.0[at].1.as_str())
     }
 
+    /// The same set without some of its labels: those whose name `keep` says no to.
+    pub fn filtered(&self, keep: impl Fn(&str) -> bool) -> Self {
+        Self(self.0.iter().filter(|(name, _)| keep(name)).cloned().collect())
+    }
+
     /// The pairs in key order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))

@@ -129,3 +129,92 @@ fn wrong_expectation(expected: &Labels, labels: &[&str]) -> Option<Wrong> {
         hint: Some(format!("each label set names all labels of the result: {}", labels.join(", "))),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::JudgeSpec;
+    use crate::rule::file::RuleFile;
+    use crate::rule::front_matter::{self, FrontMatter};
+    use crate::rule::kinds::absence::AbsenceSpec;
+    use crate::rule::kinds::change::ChangeSpec;
+    use crate::rule::kinds::deviation::{Method, Season};
+    use crate::rule::kinds::first_seen::FirstSeenSpec;
+    use crate::rule::kinds::sequence::SequenceSpec;
+    use crate::rule::span::{NamedWindow, Span, Time};
+    use crate::words::labels::Labels;
+    use crate::words::time::{DAY_MS, HOUR_MS, MINUTE_MS, WEEK_MS};
+
+    fn front(keys: &str) -> FrontMatter {
+        let text = format!("/*---\nrule: r\nseverity: warning\n{keys}\n---*/\nSELECT 1");
+        front_matter::parse(&RuleFile::new("r.sql".into(), &text).unwrap()).unwrap_or_else(|errors| panic!("{keys}: {errors:?}"))
+    }
+
+    fn judge(keys: &str) -> JudgeSpec {
+        front(keys).judge.unwrap()
+    }
+
+    #[test]
+    fn spans_and_their_defaults() {
+        let every = |keys: &str| (front(keys).span, front(keys).window_ms, front(keys).every_ms, front(keys).keep_firing_for_ms);
+        let (five, ten) = (5 * MINUTE_MS, 10 * MINUTE_MS);
+        assert_eq!(every("window: 5m"), (Span::Window { window_ms: five, every_ms: five }, five, five, 0));
+        assert_eq!(every("session: 10m"), (Span::Session { gap_ms: ten, every_ms: MINUTE_MS }, ten, MINUTE_MS, 0));
+        assert_eq!(every("session: 30s"), (Span::Session { gap_ms: 30_000, every_ms: 30_000 }, 30_000, 30_000, 0));
+        assert_eq!(every("instant: true"), (Span::Instant, 1000, 1000, five));
+        assert_eq!(every("instant: true\nkeep_firing_for: 0s"), (Span::Instant, 1000, 1000, 0));
+        assert_eq!(every("sequence: { steps: [a, b], within: 1m }").0, Span::Instant);
+        assert_eq!(every("instant: true\nsequence: { steps: [a, b], within: 1m }").0, Span::Instant);
+        assert_eq!((front("window: 5m").time, front("window: 5m\ntime: broker").time), (Time::Event, Time::Broker));
+    }
+
+    #[test]
+    fn windows_come_by_name() {
+        let windows = front("window: 5m\nwindows:\n  yesterday: { window: 1h, ago: 1d }\n  hour: { window: 1h }").windows;
+        let named = |name: &str, ago_ms| NamedWindow { name: name.into(), window_ms: HOUR_MS, ago_ms };
+        assert_eq!(windows, [named("hour", 0), named("yesterday", DAY_MS)]);
+    }
+
+    #[test]
+    fn short_forms_mean_the_long_ones() {
+        let absence = AbsenceSpec { after_ms: 5 * MINUTE_MS, forget_ms: DAY_MS, expect: Vec::new() };
+        assert_eq!(judge("window: 1m\nabsence: 5m"), JudgeSpec::Absence(absence));
+        let first_seen = FirstSeenSpec { forget_ms: 2 * DAY_MS, learn_ms: HOUR_MS, per: Vec::new() };
+        assert_eq!(judge("window: 1m\nfirst_seen: 2d"), JudgeSpec::FirstSeen(first_seen));
+        let change = ChangeSpec { of: Some("version".into()), within_ms: DAY_MS };
+        assert_eq!(judge("instant: true\nchange: version"), JudgeSpec::Change(change));
+        assert_eq!(judge("window: 1m\nchange: value"), JudgeSpec::Change(ChangeSpec { of: None, within_ms: DAY_MS }));
+    }
+
+    #[test]
+    fn long_forms_say_all() {
+        let expect = vec![Labels::new([("host".to_string(), "7".to_string())])];
+        let absence = AbsenceSpec { after_ms: MINUTE_MS, forget_ms: HOUR_MS, expect };
+        assert_eq!(judge("window: 1m\nabsence: { after: 1m, forget: 1h, expect: [{ host: 7 }] }"), JudgeSpec::Absence(absence));
+        let first_seen = FirstSeenSpec { forget_ms: DAY_MS, learn_ms: 0, per: vec!["env".into(), "host".into()] };
+        assert_eq!(
+            judge("window: 1m\nfirst_seen: { forget: 1d, learn: 0s, per: [host, env] }"),
+            JudgeSpec::FirstSeen(first_seen)
+        );
+        let steps = ["failed", "failed", "ok"].map(String::from).into();
+        let sequence = SequenceSpec { steps, within_ms: MINUTE_MS, ordered: false };
+        let keys = "sequence:\n  steps: [failed, failed, ok]\n  within: 1m\n  ordered: false";
+        assert_eq!(judge(keys), JudgeSpec::Sequence(sequence));
+    }
+
+    #[test]
+    fn the_defaults_of_a_deviation_follow_its_season() {
+        let defaults = |keys: &str| match judge(&format!("window: 1m\ndeviation: {keys}")) {
+            JudgeSpec::Deviation(spec) => (spec.over_ms, spec.min_history, spec.method, spec.season, spec.settle_ms),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(defaults("{}"), (2 * HOUR_MS, 10, Method::Median, Season::None, 0));
+        assert_eq!(defaults("{ season: day }"), (14 * DAY_MS, 3, Method::Median, Season::Day, 0));
+        let half_life_ms = 2 * WEEK_MS;
+        assert_eq!(defaults("{ season: week, method: ewma }"), (8 * WEEK_MS, 3, Method::Ewma { half_life_ms }, Season::Week, 0));
+        let half_life_ms = MINUTE_MS;
+        assert_eq!(
+            defaults("{ over: 1h, method: ewma, half_life: 1m, settle: 10m }"),
+            (HOUR_MS, 10, Method::Ewma { half_life_ms }, Season::None, 10 * MINUTE_MS)
+        );
+    }
+}

@@ -77,6 +77,8 @@ fn value_length(line: &str) -> usize {
     line.trim_end().len()
 }
 
+const QUOTE: &str = "quote what YAML takes for true or false: \"on\", \"y\"";
+
 /// The map below a key, read key by key.
 pub struct Reader {
     under: String,
@@ -241,7 +243,8 @@ impl Reader {
     pub fn word(&mut self, key: &str) -> Option<String> {
         let found = self.map.get(key).map(word_of)?;
         if found.is_none() {
-            self.complain(key, format!("`{key}` must be a text"), None);
+            let hint = self.map.get(key).filter(|value| value.is_boolean()).map(|_| QUOTE.into());
+            self.complain(key, format!("`{key}` must be a text"), hint);
         }
         found
     }
@@ -255,22 +258,21 @@ impl Reader {
         match found {
             Some(words) if !words.is_empty() => Some(words),
             _ => {
-                self.complain(
-                    key,
-                    format!("`{key}` must be a list of texts"),
-                    Some(format!("write for example `{key}: [a, b]`")),
-                );
+                let list = self.map.get(key).and_then(Value::as_array);
+                let swallowed = list.is_some_and(|list| list.iter().any(Value::is_boolean));
+                let hint = if swallowed { QUOTE.into() } else { format!("write for example `{key}: [a, b]`") };
+                self.complain(key, format!("`{key}` must be a list of texts"), Some(hint));
                 None
             }
         }
     }
 }
 
-/// A text, or what YAML takes for something else though it stands for a text: `2`, `true`.
+/// A text, or a number that stands for one. YAML takes `on`, `y` and the like for true: what was written is lost then.
 pub fn word_of(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.trim().to_string()).filter(|text| !text.is_empty()),
-        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        Value::Number(_) => Some(value.to_string()),
         _ => None,
     }
 }

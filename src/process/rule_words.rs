@@ -1,0 +1,112 @@
+//! What the keys of a rule's front matter mean, in words for `squelch explain`.
+
+use crate::rule::front_matter::FrontMatter;
+use crate::rule::kinds::JudgeSpec;
+use crate::rule::kinds::absence::AbsenceSpec;
+use crate::rule::kinds::change::ChangeSpec;
+use crate::rule::kinds::deviation::{DeviationSpec, Direction, Method, Season};
+use crate::rule::kinds::first_seen::FirstSeenSpec;
+use crate::rule::kinds::sequence::SequenceSpec;
+use crate::rule::span::{NamedWindow, Span, Time};
+use crate::words::duration::format_ms;
+
+/// What stretch of time an evaluation looks at.
+pub(super) fn span(front: &FrontMatter) -> String {
+    let every = format_ms(front.every_ms);
+    match front.span {
+        Span::Window { window_ms, every_ms } if window_ms == every_ms => {
+            format!("tumbling, {}: one evaluation when it ends", format_ms(window_ms))
+        }
+        Span::Window { window_ms, every_ms } => {
+            let panes = window_ms / every_ms;
+            format!("hopping, the last {} every {every}: {panes} panes, merged at each evaluation", format_ms(window_ms))
+        }
+        Span::Session { gap_ms, .. } => {
+            format!("session, per key all since it last paused for {}; evaluated every {every}", format_ms(gap_ms))
+        }
+        Span::Instant => "none: each event is looked at alone, at its own time".into(),
+    }
+}
+
+/// By which time events fall into windows, where it is not their own.
+pub(super) fn time(front: &FrontMatter) -> Option<String> {
+    (front.time == Time::Broker).then(|| "the broker's: events count when it received them".into())
+}
+
+/// One further window.
+pub(super) fn named_window(window: &NamedWindow) -> String {
+    let length = format_ms(window.window_ms);
+    match window.ago_ms {
+        0 => format!("`{}`: the last {length}", window.name),
+        ago_ms => format!("`{}`: the {length} that ended {} ago", window.name, format_ms(ago_ms)),
+    }
+}
+
+/// Which rows are breaches, where not all are.
+pub(super) fn breaches(judge: &JudgeSpec) -> String {
+    match judge {
+        JudgeSpec::Deviation(spec) => deviation(spec),
+        JudgeSpec::Absence(spec) => absence(spec),
+        JudgeSpec::FirstSeen(spec) => first_seen(spec),
+        JudgeSpec::Change(spec) => change(spec),
+        JudgeSpec::Sequence(spec) => sequence(spec),
+    }
+}
+
+fn deviation(spec: &DeviationSpec) -> String {
+    let way = match spec.direction {
+        Direction::Up => "above",
+        Direction::Down => "below",
+        Direction::Both => "from",
+    };
+    let (middle, one) = match spec.method {
+        Method::Median => ("median", "1.4826 MAD".to_string()),
+        Method::Ewma { half_life_ms } => {
+            ("weighted mean", format!("the weighted standard deviation, weights halve every {}", format_ms(half_life_ms)))
+        }
+    };
+    let (which, history) = match spec.season {
+        Season::None => ("", "values"),
+        Season::Day => (" at the same hour of the day", "earlier days"),
+        Season::Week => (" at the same hour of the week", "earlier weeks"),
+    };
+    let settle = match spec.settle_ms {
+        0 => String::new(),
+        settle_ms => format!("; what departs is learned after {}", format_ms(settle_ms)),
+    };
+    let share = spec.floor_share * 100.0;
+    format!(
+        "where the value is {} deviations or more {way} the {middle} of its last {}{which} (after {} {history}; one deviation is {one}, at least {share}% of the {middle} and {}{settle})",
+        spec.score,
+        format_ms(spec.over_ms),
+        spec.min_history,
+        spec.floor_value
+    )
+}
+
+fn absence(spec: &AbsenceSpec) -> String {
+    let expected = match spec.expect.len() {
+        0 => String::new(),
+        many => format!("; {many} expected from the start, and never forgotten"),
+    };
+    let (after, forget) = (format_ms(spec.after_ms), format_ms(spec.forget_ms));
+    format!("where a label set that was there has stayed away for {after} or more, up to {forget}{expected}")
+}
+
+fn first_seen(spec: &FirstSeenSpec) -> String {
+    let per = if spec.per.is_empty() { String::new() } else { format!(" for each {}", spec.per.join(" and ")) };
+    let (forget, learn) = (format_ms(spec.forget_ms), format_ms(spec.learn_ms));
+    format!(
+        "where a label set was not seen in the last {forget}; all is learned in silence for {learn} from the first row on{per}"
+    )
+}
+
+fn change(spec: &ChangeSpec) -> String {
+    let of = spec.of.as_deref().unwrap_or("value");
+    format!("where `{of}` is another than the last one of the other labels, within {}", format_ms(spec.within_ms))
+}
+
+fn sequence(spec: &SequenceSpec) -> String {
+    let (all, order) = if spec.ordered { (spec.steps.join(", then "), "") } else { (spec.steps.join(" and "), ", in any order") };
+    format!("where a row completes {all}{order} within {}", format_ms(spec.within_ms))
+}
