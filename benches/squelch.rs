@@ -27,6 +27,8 @@ const EVENTS_A_MESSAGE: usize = 100;
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--test");
+    // Whoever asks for some of the benchmarks does not wait for the process.
+    let some = std::env::args().skip(1).any(|argument| !argument.starts_with('-'));
     let results = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("criterion");
     let mut criterion = Criterion::default().configure_from_args().output_directory(&results).sample_size(10);
     decode(&mut criterion);
@@ -36,7 +38,9 @@ fn main() {
         return;
     }
     tables(&results);
-    process::tables();
+    if !some {
+        process::tables();
+    }
 }
 
 fn decode(criterion: &mut Criterion) {

@@ -1,13 +1,18 @@
 //! Messages in, Arrow columns out. Good lines of a bad message still count; a bad line is handed back with its bytes and the
 //! reason, and stops nothing.
 
+mod alert;
+pub mod event;
 pub mod inflate;
 pub mod json;
+mod scan;
 pub mod tables;
 
 use std::fmt;
 
+use crate::edges::decode::event::RawEvent;
 use crate::edges::decode::inflate::{Encoding, inflate};
+use crate::edges::decode::scan::scan;
 use crate::edges::decode::tables::Tables;
 use crate::words::event::{EventBatch, Kind, LabelKeys};
 use crate::words::limits::{EVENT_BYTES_MAX, ROWS_PER_BATCH_MAX};
@@ -106,23 +111,53 @@ impl Decoder {
         self.tables.end_message();
     }
 
-    fn lines(&mut self, text: &[u8], info: MessageInfo, reject: &mut dyn FnMut(Rejected)) {
-        for (i, line) in text.split(|byte| *byte == b'\n').enumerate() {
-            let line = line.trim_ascii();
-            if line.is_empty() {
-                continue;
+    fn lines(&mut self, bytes: &[u8], info: MessageInfo, reject: &mut dyn FnMut(Rejected)) {
+        // One look at the whole message costs less than one at each text of it.
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            for (i, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+                self.line(i + 1, line, info, reject);
             }
-            if let Err(reason) = self.event(line, info) {
-                reject(Rejected { line: i + 1, bytes: line.to_vec(), reason });
-            }
+            return;
+        };
+        let mut event = RawEvent::default();
+        let (mut number, mut start) = (1, 0);
+        while start < bytes.len() {
+            let end = match scan(text, start, &mut event) {
+                // What is nearly too long is looked at as a line, without the space around it.
+                Some(end) if end - start <= EVENT_BYTES_MAX => {
+                    if let Err(reason) = self.event(&mut event, info) {
+                        reject(Rejected { line: number, bytes: bytes[start..end].trim_ascii().to_vec(), reason });
+                    }
+                    end
+                }
+                _ => {
+                    let length = bytes[start..].iter().position(|byte| *byte == b'\n');
+                    let end = length.map_or(bytes.len(), |length| start + length);
+                    self.line(number, &bytes[start..end], info, reject);
+                    end
+                }
+            };
+            (number, start) = (number + 1, end + 1);
         }
     }
 
-    fn event(&mut self, line: &[u8], info: MessageInfo) -> Result<(), Reason> {
-        if line.len() > EVENT_BYTES_MAX {
-            return Err(Reason::Size(line.len()));
+    fn line(&mut self, number: usize, line: &[u8], info: MessageInfo, reject: &mut dyn FnMut(Rejected)) {
+        let line = line.trim_ascii();
+        if line.is_empty() {
+            return;
         }
-        let mut event = json::parse(line).map_err(|error| Reason::Json(error.to_string()))?;
+        let taken = if line.len() > EVENT_BYTES_MAX {
+            Err(Reason::Size(line.len()))
+        } else {
+            let event = json::parse(line).map_err(|error| Reason::Json(error.to_string()));
+            event.and_then(|mut event| self.event(&mut event, info))
+        };
+        if let Err(reason) = taken {
+            reject(Rejected { line: number, bytes: line.to_vec(), reason });
+        }
+    }
+
+    fn event(&mut self, event: &mut RawEvent<'_>, info: MessageInfo) -> Result<(), Reason> {
         let kind = match (&event.kind, info.kind) {
             (Some(kind), _) => kind.parse::<Kind>().map_err(|error| Reason::Kind(error.to_string()))?,
             (None, Some(kind)) => kind,
@@ -144,7 +179,7 @@ impl Decoder {
                 format_rfc3339(received_at)
             )));
         }
-        self.tables.push(kind, ts, &event)
+        self.tables.push(kind, ts, event)
     }
 
     /// Whether enough has been decoded for a batch.
