@@ -53,8 +53,10 @@ impl NumberField {
     }
 }
 
-const TEXT_FIELDS: usize = TextField::ParentId as usize + 1;
-const NUMBER_FIELDS: usize = NumberField::DurationMs as usize + 1;
+/// How many texts there are.
+pub(super) const TEXT_FIELDS: usize = TextField::ParentId as usize + 1;
+/// How many numbers there are.
+pub(super) const NUMBER_FIELDS: usize = NumberField::DurationMs as usize + 1;
 
 /// What a key of the event means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

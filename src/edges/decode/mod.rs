@@ -4,6 +4,7 @@
 mod alert;
 pub mod event;
 pub mod inflate;
+mod ipc;
 pub mod json;
 mod scan;
 pub mod tables;
@@ -27,6 +28,8 @@ pub enum Reason {
     Size(usize),
     /// The line is no JSON object of the expected shape.
     Json(String),
+    /// The Arrow stream is corrupt, or holds what cannot be read.
+    Arrow(String),
     /// Neither the subject nor a `kind` field says what the event is.
     Kind(String),
     /// `ts` is missing, unreadable or out of range.
@@ -44,6 +47,7 @@ impl Reason {
             Reason::Inflate(_) => "inflate",
             Reason::Size(_) => "size",
             Reason::Json(_) => "json",
+            Reason::Arrow(_) => "arrow",
             Reason::Kind(_) => "kind",
             Reason::Time(_) => "time",
             Reason::Future(_) => "future",
@@ -52,7 +56,7 @@ impl Reason {
     }
 
     /// All names.
-    pub const CODES: [&'static str; 7] = ["inflate", "size", "json", "kind", "time", "future", "field"];
+    pub const CODES: [&'static str; 8] = ["inflate", "size", "json", "arrow", "kind", "time", "future", "field"];
 }
 
 impl fmt::Display for Reason {
@@ -60,9 +64,12 @@ impl fmt::Display for Reason {
         match self {
             Reason::Inflate(why) => write!(f, "cannot be inflated: {why}"),
             Reason::Size(bytes) => write!(f, "{bytes} bytes in one line, the limit is {EVENT_BYTES_MAX}"),
-            Reason::Json(why) | Reason::Kind(why) | Reason::Time(why) | Reason::Future(why) | Reason::Field(why) => {
-                f.write_str(why)
-            }
+            Reason::Json(why)
+            | Reason::Arrow(why)
+            | Reason::Kind(why)
+            | Reason::Time(why)
+            | Reason::Future(why)
+            | Reason::Field(why) => f.write_str(why),
         }
     }
 }
@@ -70,12 +77,30 @@ impl fmt::Display for Reason {
 /// What was not taken in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
-    /// The line within the message, from 1; 0 where the whole message is meant.
+    /// The line, or the row, within the message, from 1; 0 where the whole message is meant.
     pub line: usize,
-    /// The bytes, untouched.
+    /// The bytes, untouched; a row of an Arrow stream is written as the line that would have said the same.
     pub bytes: Vec<u8>,
     /// Why.
     pub reason: Reason,
+}
+
+/// How events are written in a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// An Arrow IPC stream, one row an event.
+    ArrowStream,
+}
+
+impl Format {
+    /// The format that a `Content-Type` header names. What is not known was always read as JSON.
+    pub fn of_header(value: &str) -> Self {
+        let media_type = value.split(';').next().unwrap_or_default().trim();
+        if media_type.eq_ignore_ascii_case("application/vnd.apache.arrow.stream") { Format::ArrowStream } else { Format::Json }
+    }
 }
 
 /// What a message says besides its bytes.
@@ -83,6 +108,8 @@ pub struct Rejected {
 pub struct MessageInfo {
     /// The kind of its events, where the subject tells; a `kind` field in an event goes before it.
     pub kind: Option<Kind>,
+    /// How its events are written.
+    pub format: Format,
     /// How its bytes are compressed.
     pub encoding: Encoding,
     /// When the broker took it, for judging times that lie in the future.
@@ -93,20 +120,28 @@ pub struct MessageInfo {
 #[derive(Debug)]
 pub struct Decoder {
     tables: Tables,
+    label_keys: LabelKeys,
     future_ms: i64,
 }
 
 impl Decoder {
     /// A decoder that keeps these labels, and rejects events later than the broker's clock by more than `future_ms`.
     pub fn new(label_keys: &LabelKeys, future_ms: i64) -> Self {
-        Self { tables: Tables::new(label_keys), future_ms }
+        Self { tables: Tables::new(label_keys), label_keys: label_keys.clone(), future_ms }
     }
 
     /// Takes one message in. What is bad goes to `reject`.
     pub fn message(&mut self, bytes: &[u8], info: MessageInfo, reject: &mut dyn FnMut(Rejected)) {
-        match inflate(bytes, info.encoding) {
-            Ok(inflated) => self.lines(&inflated, info, reject),
-            Err(why) => reject(Rejected { line: 0, bytes: bytes.to_vec(), reason: Reason::Inflate(why) }),
+        let taken = match (inflate(bytes, info.encoding), info.format) {
+            (Ok(inflated), Format::Json) => {
+                self.lines(&inflated, info, reject);
+                Ok(())
+            }
+            (Ok(inflated), Format::ArrowStream) => ipc::take_in(self, inflated, info, reject),
+            (Err(why), _) => Err(Reason::Inflate(why)),
+        };
+        if let Err(reason) = taken {
+            reject(Rejected { line: 0, bytes: bytes.to_vec(), reason });
         }
         self.tables.end_message();
     }
@@ -172,7 +207,7 @@ impl Decoder {
         if ts > LATEST_MS {
             return Err(Reason::Time(format!("`ts` {ts} lies after the year 9999: it must be Unix milliseconds")));
         }
-        if let Some(received_at) = info.received_at.filter(|received_at| ts > received_at + self.future_ms) {
+        if let Some(received_at) = info.received_at.filter(|received_at| ts > received_at.saturating_add(self.future_ms)) {
             return Err(Reason::Future(format!(
                 "`ts` {} lies ahead of the broker's clock, {}",
                 format_rfc3339(ts),

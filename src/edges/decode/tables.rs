@@ -2,14 +2,20 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Builder, RecordBatch, RecordBatchOptions, StringViewBuilder, TimestampMillisecondBuilder};
+use arrow::array::{
+    ArrayRef, Float64Builder, RecordBatch, RecordBatchOptions, StringViewArray, StringViewBuilder, TimestampMillisecondBuilder,
+};
 use arrow::datatypes::SchemaRef;
 
 use crate::edges::decode::Reason;
 use crate::edges::decode::alert::external_alert;
 use crate::edges::decode::event::{Field, NumberField, RawEvent, TextField};
+use crate::edges::decode::ipc::Columns;
 use crate::words::event::{EventBatch, ExternalAlert, Kind, LabelKeys, MessageMark};
 use crate::words::time::TimestampMs;
+
+/// Buffers of one column that are taken over as they are.
+const SHARED_BUFFERS_MAX: usize = 8;
 
 /// Builders for a batch of messages.
 #[derive(Debug)]
@@ -64,9 +70,21 @@ impl Tables {
             _ => {}
         }
         self.kinds[kind as usize].push(ts, event);
-        self.min_ts = Some(self.min_ts.map_or(ts, |known| known.min(ts)));
-        self.max_ts = Some(self.max_ts.map_or(ts, |known| known.max(ts)));
+        self.saw(ts, ts);
         Ok(())
+    }
+
+    /// Writes columns of which each row is good.
+    pub(super) fn append(&mut self, kind: Kind, columns: &Columns) {
+        self.kinds[kind as usize].append(columns);
+        if let (Some(min), Some(max)) = (columns.ts().iter().min(), columns.ts().iter().max()) {
+            self.saw(*min, *max);
+        }
+    }
+
+    fn saw(&mut self, min: TimestampMs, max: TimestampMs) {
+        self.min_ts = Some(self.min_ts.map_or(min, |known| known.min(min)));
+        self.max_ts = Some(self.max_ts.map_or(max, |known| known.max(max)));
     }
 
     /// The message ends here.
@@ -130,6 +148,24 @@ impl Table {
         }
     }
 
+    fn append(&mut self, columns: &Columns) {
+        let rows = columns.rows();
+        self.rows += rows;
+        self.times.append_slice(columns.ts());
+        for builder in &mut self.columns {
+            match builder {
+                Builder::Text(field, builder) => append_texts(builder, columns.text(*field), rows),
+                Builder::Number(field, builder) => match columns.number(*field) {
+                    Some(numbers) => builder.append_array(numbers),
+                    None => builder.append_nulls(rows),
+                },
+            }
+        }
+        for (key, builder) in self.labels.iter().zip(&mut self.label_columns) {
+            append_texts(builder, columns.label(key).as_ref(), rows);
+        }
+    }
+
     fn take(&mut self) -> RecordBatch {
         let times: ArrayRef = Arc::new(self.times.finish());
         let plain = self.columns.iter_mut().map(|builder| match builder {
@@ -144,5 +180,15 @@ impl Table {
             Ok(batch) => batch,
             Err(error) => unreachable!("builders follow the schema: {error}"),
         }
+    }
+}
+
+/// Long texts stay where they are, in the message, as long as that is one place or a few: a stream of many small batches must not
+/// make a list of all its places in each of them.
+fn append_texts(builder: &mut StringViewBuilder, texts: Option<&StringViewArray>, rows: usize) {
+    match texts {
+        None => (0..rows).for_each(|_| builder.append_null()),
+        Some(texts) if texts.data_buffers().len() <= SHARED_BUFFERS_MAX => builder.append_array(texts),
+        Some(texts) => texts.iter().for_each(|text| builder.append_option(text)),
     }
 }
