@@ -6,6 +6,7 @@ pub mod event;
 pub mod inflate;
 mod ipc;
 pub mod json;
+mod number;
 mod scan;
 pub mod tables;
 
