@@ -159,6 +159,28 @@ fn labels_may_be_a_map() {
 }
 
 #[test]
+fn numbers_in_labels_become_texts() {
+    let batch = batch(vec![
+        ("ts", whole([TS, TS])),
+        ("name", some(["a", "b"])),
+        ("value", whole([1, 2])),
+        ("labels.code", Arc::new(Float64Array::from(vec![503.0, f64::NAN]))),
+        ("labels.region", Arc::new(Float64Array::from(vec![Some(0.5), None]))),
+    ]);
+    let lines = r#"{"ts":1773446400000,"name":"a","value":1,"labels":{"code":503.0,"region":0.5}}
+        {"ts":1773446400000,"name":"b","value":2}"#;
+    assert_same(Kind::Metric, &[batch], lines);
+}
+
+#[test]
+fn a_content_type_names_the_format() {
+    assert_eq!(Format::of_header("Application/vnd.apache.arrow.stream; version=1"), Format::ArrowStream);
+    for other in ["application/json", "application/vnd.apache.arrow.file", "", "arrow"] {
+        assert_eq!(Format::of_header(other), Format::Json, "{other}");
+    }
+}
+
+#[test]
 fn logs_and_spans_come_so_as_well_and_messages_mix() {
     let logs = batch(vec![("ts", whole([TS])), ("body", some(["no connection"])), ("severity", some(["ERROR"]))]);
     assert_same(Kind::Log, &[logs], r#"{"ts":1773446400000,"body":"no connection","severity":"ERROR"}"#);
@@ -291,7 +313,7 @@ fn a_dictionary_bomb_is_refused() {
     ]);
     assert_eq!(
         refusal(&stream(&[batch]), of_kind(Kind::Metric)),
-        "inflate: cannot be inflated: more than 67108864 bytes come out of its dictionaries"
+        "inflate: cannot be inflated: more than 67108864 bytes come out of its columns"
     );
 }
 

@@ -89,7 +89,7 @@ impl Plan {
     pub(super) fn columns(&self, batch: &RecordBatch, budget: &mut usize) -> Result<Columns, Reason> {
         let mut spend = |bytes: usize| {
             *budget = budget.checked_sub(bytes).ok_or_else(|| {
-                Reason::Inflate(format!("more than {MESSAGE_INFLATED_BYTES_MAX} bytes come out of its dictionaries"))
+                Reason::Inflate(format!("more than {MESSAGE_INFLATED_BYTES_MAX} bytes come out of its columns"))
             })?;
             Ok(())
         };
@@ -170,12 +170,18 @@ fn is_text(data_type: &DataType) -> bool {
     }
 }
 
-/// Labels of whole numbers and booleans are taken as text, as in JSON.
+/// Numbers and booleans in labels are taken as text, as in JSON.
 fn is_label(data_type: &DataType) -> bool {
-    is_text(data_type) || data_type.is_integer() || *data_type == DataType::Boolean
+    is_text(data_type) || data_type.is_integer() || data_type.is_floating() || *data_type == DataType::Boolean
 }
 
 fn texts(array: &dyn Array) -> Result<StringViewArray, ArrowError> {
+    if array.data_type().is_floating() {
+        // Written as those of lines are. What is not finite stands for what is missing, with writers that have no null.
+        let numbers = cast(array, &DataType::Float64)?;
+        let text = |number: Option<f64>| number.filter(|number| number.is_finite()).map(|number| number.to_string());
+        return Ok(numbers.as_primitive::<Float64Type>().iter().map(text).collect());
+    }
     Ok(cast(array, &DataType::Utf8View)?.as_string_view().clone())
 }
 
