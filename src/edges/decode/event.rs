@@ -79,6 +79,7 @@ pub enum Field {
 
 impl Field {
     /// The field of this key.
+    #[inline]
     pub fn of(key: &str) -> Self {
         match key {
             "kind" => Field::Kind,
@@ -121,16 +122,19 @@ pub struct RawEvent<'a> {
 
 impl<'a> RawEvent<'a> {
     /// The text of a field.
+    #[inline]
     pub fn text(&self, field: TextField) -> Option<&str> {
         self.texts[field as usize].as_deref()
     }
 
     /// The number of a field.
+    #[inline]
     pub fn number(&self, field: NumberField) -> Option<f64> {
         self.numbers[field as usize]
     }
 
     /// Forgets everything but the memory of its lists, for the next event.
+    #[inline]
     pub fn clear(&mut self) {
         self.kind = None;
         self.ts = None;
@@ -185,6 +189,7 @@ impl fmt::Display for Scalar<'_> {
 
 impl<'a> Scalar<'a> {
     /// What a text field makes of it.
+    #[inline]
     pub(super) fn into_text(self, key: &str, into: &mut Option<Text<'a>>) -> Result<(), String> {
         match self {
             Scalar::Null => {}
@@ -195,6 +200,7 @@ impl<'a> Scalar<'a> {
     }
 
     /// What a number field makes of it.
+    #[inline]
     pub(super) fn into_number(self, key: &str, into: &mut Option<f64>) -> Result<(), String> {
         match self {
             Scalar::Null => {}
@@ -211,6 +217,7 @@ impl<'a> Scalar<'a> {
     }
 
     /// What `ts` makes of it.
+    #[inline]
     pub(super) fn into_time(self) -> Option<Result<TimestampMs, String>> {
         match self {
             Scalar::Null => None,

@@ -25,6 +25,7 @@ const TENS: [f64; DIGITS_MAX + 1] =
 
 impl NumberSpan {
     /// The number that starts at `start`, by JSON's grammar; what may follow it is not looked at.
+    #[inline]
     pub(super) fn read(bytes: &[u8], start: usize) -> Option<Self> {
         let byte = |at: usize| bytes.get(at).copied();
         let negative = byte(start) == Some(b'-');
@@ -51,6 +52,7 @@ impl NumberSpan {
     }
 
     /// What it says; `None` where no number is as large.
+    #[inline]
     pub(super) fn scalar<'a>(&self, text: &str) -> Option<Scalar<'a>> {
         if self.digits <= DIGITS_MAX && !self.exponent {
             let sign = if self.negative { -1 } else { 1 };
@@ -76,6 +78,7 @@ impl NumberSpan {
 }
 
 /// Goes behind at least one digit.
+#[inline]
 fn digits(bytes: &[u8], start: usize, mantissa: &mut u64) -> Option<usize> {
     let mut at = start;
     while let Some(digit @ b'0'..=b'9') = bytes.get(at) {
