@@ -14,19 +14,27 @@ mod workload;
 
 use std::path::{Path, PathBuf};
 
+use arrow::array::RecordBatch;
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use arrow::ipc::writer::StreamWriter;
 use criterion::{BatchSize, Criterion, Throughput};
-use squelch::edges::decode::{Decoder, MessageInfo};
+use squelch::edges::decode::{Decoder, Format, MessageInfo};
 use squelch::engine::{Engine, EngineParams, Input};
 use squelch::topology::Topology;
-use squelch::words::event::Kind;
+use squelch::words::event::{Kind, LabelKeys};
 
 use crate::workload::Workload;
 
 const EVENTS: usize = 100_000;
 const EVENTS_A_MESSAGE: usize = 100;
+/// Names of benchmarks over Arrow streams, and their events a message.
+const ARROW: [(&str, usize); 2] = [("arrow ipc", EVENTS_A_MESSAGE), ("arrow ipc, 1000 a message", 1_000)];
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--test");
+    // Whoever asks for some of the benchmarks does not wait for the process.
+    let some = std::env::args().skip(1).any(|argument| !argument.starts_with('-'));
     let results = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("criterion");
     let mut criterion = Criterion::default().configure_from_args().output_directory(&results).sample_size(10);
     decode(&mut criterion);
@@ -36,7 +44,9 @@ fn main() {
         return;
     }
     tables(&results);
-    process::tables();
+    if !some {
+        process::tables();
+    }
 }
 
 fn decode(criterion: &mut Criterion) {
@@ -45,8 +55,15 @@ fn decode(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(EVENTS as u64));
     group.bench_function("squelch", |bench| {
         let mut decoder = Decoder::new(&workload.book().label_keys, i64::MAX);
-        bench.iter(|| decode_all(&mut decoder, &workload));
+        bench.iter(|| decode_all(&mut decoder, &workload.messages, Format::Json));
     });
+    for (name, events_a_message) in ARROW {
+        let messages = arrow_messages(&Workload::new(1, EVENTS, events_a_message));
+        group.bench_function(name, |bench| {
+            let mut decoder = Decoder::new(&workload.book().label_keys, i64::MAX);
+            bench.iter(|| assert_eq!(decode_all(&mut decoder, &messages, Format::ArrowStream), EVENTS));
+        });
+    }
     // The baseline: what it costs to read the same lines into untyped values.
     group.bench_function("serde_json values", |bench| {
         bench.iter(|| {
@@ -61,16 +78,39 @@ fn decode(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn decode_all(decoder: &mut Decoder, workload: &Workload) -> usize {
-    let info = MessageInfo { kind: Some(Kind::Metric), ..MessageInfo::default() };
+fn decode_all(decoder: &mut Decoder, messages: &[Vec<u8>], format: Format) -> usize {
+    let info = MessageInfo { kind: Some(Kind::Metric), format, ..MessageInfo::default() };
     let mut events = 0;
-    for message in &workload.messages {
+    for message in messages {
         decoder.message(message, info, &mut |bad| panic!("{}", bad.reason));
         if decoder.is_full() {
             events += decoder.take().events();
         }
     }
     events + decoder.take().events()
+}
+
+/// The same events as Arrow streams with labels, texts as most writers have them.
+fn arrow_messages(workload: &Workload) -> Vec<Vec<u8>> {
+    let mut label_keys = LabelKeys::default();
+    label_keys.insert(Kind::Metric, "code");
+    label_keys.insert(Kind::Metric, "region");
+    let mut decoder = Decoder::new(&label_keys, i64::MAX);
+    let info = MessageInfo { kind: Some(Kind::Metric), ..MessageInfo::default() };
+    let stream = |message: &Vec<u8>| {
+        decoder.message(message, info, &mut |bad| panic!("{}", bad.reason));
+        let [metrics, ..] = decoder.take().tables;
+        let schema = metrics.schema();
+        let columns = schema.fields().iter().zip(metrics.columns()).map(|(field, column)| match field.data_type() {
+            DataType::Utf8View => (field.name(), cast(column, &DataType::Utf8).unwrap()),
+            _ => (field.name(), column.clone()),
+        });
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+        writer.write(&batch).unwrap();
+        writer.into_inner().unwrap()
+    };
+    workload.messages.iter().map(stream).collect()
 }
 
 /// From bytes to incidents, with the decoder.
@@ -125,6 +165,9 @@ fn tables(results: &Path) {
         println!("| {what} | {:.2} M | {:.2} | {baseline} |", rate / 1e6, rate / to)
     };
     row("decode to Arrow", decode, rate("decode", "serde_json values"), "serde_json into untyped values");
+    for (name, _) in ARROW {
+        row(&format!("{name} to Arrow"), rate("decode", name), decode, "decoding lines");
+    }
     row("1 rule, bytes to incidents", rate("end to end", "1 rules"), decode, "decoding alone");
     row("100 rules, bytes to incidents", rate("end to end", "100 rules"), decode, "decoding alone");
 }

@@ -4,6 +4,8 @@
 pub const EVENT_BYTES_MAX: usize = 1 << 20;
 /// Bytes of one message after inflation: a zip bomb ends here.
 pub const MESSAGE_INFLATED_BYTES_MAX: usize = 64 << 20;
+/// Columns of one Arrow stream. Tables have ten; the rest are labels.
+pub const ARROW_COLUMNS_MAX: usize = 4_096;
 /// Labels kept of one external alert; the rest are left out.
 pub const EXTERNAL_LABELS_MAX: usize = 128;
 /// Groups of one aggregate, or label sets that a rule remembers. Over it the first stay and the rest is counted.

@@ -2,8 +2,11 @@
 
 use std::io::Write;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::ipc::writer::StreamWriter;
 use async_nats::HeaderMap;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::{self, Context};
@@ -212,6 +215,19 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+/// An Arrow stream of one row.
+fn one_metric(ts: i64) -> Vec<u8> {
+    let columns: [(&str, ArrayRef); 3] = [
+        ("ts", Arc::new(Int64Array::from(vec![ts]))),
+        ("name", Arc::new(StringArray::from(vec!["m"]))),
+        ("value", Arc::new(Int64Array::from(vec![1]))),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+    writer.write(&batch).unwrap();
+    writer.into_inner().unwrap()
+}
+
 /// Bad lines go to REJECTED with their bytes and the reason; the good ones beside them count; a SIGTERM loses nothing.
 #[test]
 fn rejected_input_keeps_its_bytes_and_its_reason() {
@@ -229,7 +245,11 @@ fn rejected_input_keeps_its_bytes_and_its_reason() {
         headers.insert("Content-Encoding", "gzip");
         context.publish_with_headers("events.logs.b", headers, "not gzip".into()).await.unwrap().await.unwrap();
         context.publish("events.c", good.clone().into()).await.unwrap().await.unwrap();
-        let got = read_stream(&context, "REJECTED", 4).await;
+        let mut headers = HeaderMap::new();
+        headers.insert("Content-Type", "application/vnd.apache.arrow.stream");
+        context.publish_with_headers("events.metrics.d", headers.clone(), good.clone().into()).await.unwrap().await.unwrap();
+        context.publish_with_headers("events.metrics.e", headers, one_metric(now).into()).await.unwrap().await.unwrap();
+        let got = read_stream(&context, "REJECTED", 5).await;
         let seen: Vec<(String, String, String)> = got
             .iter()
             .map(|message| {
@@ -247,11 +267,12 @@ fn rejected_input_keeps_its_bytes_and_its_reason() {
                 ("rejected.events.metrics.a".into(), "json".into(), "this is no JSON".into()),
                 ("rejected.events.metrics.a".into(), "future".into(), future),
                 ("rejected.events.logs.b".into(), "inflate".into(), "not gzip".into()),
-                ("rejected.events.c".into(), "kind".into(), good),
+                ("rejected.events.c".into(), "kind".into(), good.clone()),
+                ("rejected.events.metrics.d".into(), "arrow".into(), good),
             ]
         );
     });
-    squelch.wait_for("metrics", "squelch_events_total 2");
+    squelch.wait_for("metrics", "squelch_events_total 3");
     squelch.wait_for("metrics", "squelch_rejected_total{reason=\"future\"} 1");
     assert!(squelch.log().contains("rejected: `ts`"), "an operator is warned: {}", squelch.log());
     assert_eq!(squelch.stop(), Some(0));
@@ -259,7 +280,7 @@ fn rejected_input_keeps_its_bytes_and_its_reason() {
         let stream = context(&server).await.get_stream("EVENTS").await.unwrap();
         let mut consumer = stream.get_consumer::<jetstream::consumer::pull::Config>("squelch").await.unwrap();
         let info = consumer.info().await.unwrap();
-        assert_eq!((info.ack_floor.stream_sequence, info.num_pending), (3, 0), "everything was acknowledged");
+        assert_eq!((info.ack_floor.stream_sequence, info.num_pending), (5, 0), "everything was acknowledged");
     });
 }
 

@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::disallowed_methods, clippy::print_stderr, reason = "tests wait for processes and say what they skip")]
 
+mod arrow_ipc;
 mod bad_input;
 mod cli;
+mod decode;
 mod demo;
 mod house;
 mod lifecycle;

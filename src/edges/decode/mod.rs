@@ -1,13 +1,20 @@
 //! Messages in, Arrow columns out. Good lines of a bad message still count; a bad line is handed back with its bytes and the
 //! reason, and stops nothing.
 
+mod alert;
+pub mod event;
 pub mod inflate;
+mod ipc;
 pub mod json;
+mod number;
+mod scan;
 pub mod tables;
 
 use std::fmt;
 
+use crate::edges::decode::event::RawEvent;
 use crate::edges::decode::inflate::{Encoding, inflate};
+use crate::edges::decode::scan::scan;
 use crate::edges::decode::tables::Tables;
 use crate::words::event::{EventBatch, Kind, LabelKeys};
 use crate::words::limits::{EVENT_BYTES_MAX, ROWS_PER_BATCH_MAX};
@@ -22,6 +29,8 @@ pub enum Reason {
     Size(usize),
     /// The line is no JSON object of the expected shape.
     Json(String),
+    /// The Arrow stream is corrupt, or holds what cannot be read.
+    Arrow(String),
     /// Neither the subject nor a `kind` field says what the event is.
     Kind(String),
     /// `ts` is missing, unreadable or out of range.
@@ -39,6 +48,7 @@ impl Reason {
             Reason::Inflate(_) => "inflate",
             Reason::Size(_) => "size",
             Reason::Json(_) => "json",
+            Reason::Arrow(_) => "arrow",
             Reason::Kind(_) => "kind",
             Reason::Time(_) => "time",
             Reason::Future(_) => "future",
@@ -47,7 +57,7 @@ impl Reason {
     }
 
     /// All names.
-    pub const CODES: [&'static str; 7] = ["inflate", "size", "json", "kind", "time", "future", "field"];
+    pub const CODES: [&'static str; 8] = ["inflate", "size", "json", "arrow", "kind", "time", "future", "field"];
 }
 
 impl fmt::Display for Reason {
@@ -55,9 +65,12 @@ impl fmt::Display for Reason {
         match self {
             Reason::Inflate(why) => write!(f, "cannot be inflated: {why}"),
             Reason::Size(bytes) => write!(f, "{bytes} bytes in one line, the limit is {EVENT_BYTES_MAX}"),
-            Reason::Json(why) | Reason::Kind(why) | Reason::Time(why) | Reason::Future(why) | Reason::Field(why) => {
-                f.write_str(why)
-            }
+            Reason::Json(why)
+            | Reason::Arrow(why)
+            | Reason::Kind(why)
+            | Reason::Time(why)
+            | Reason::Future(why)
+            | Reason::Field(why) => f.write_str(why),
         }
     }
 }
@@ -65,12 +78,30 @@ impl fmt::Display for Reason {
 /// What was not taken in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
-    /// The line within the message, from 1; 0 where the whole message is meant.
+    /// The line, or the row, within the message, from 1; 0 where the whole message is meant.
     pub line: usize,
-    /// The bytes, untouched.
+    /// The bytes, untouched; a row of an Arrow stream is written as the line that would have said the same.
     pub bytes: Vec<u8>,
     /// Why.
     pub reason: Reason,
+}
+
+/// How events are written in a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// An Arrow IPC stream, one row an event.
+    ArrowStream,
+}
+
+impl Format {
+    /// The format that a `Content-Type` header names. What is not known was always read as JSON.
+    pub fn of_header(value: &str) -> Self {
+        let media_type = value.split(';').next().unwrap_or_default().trim();
+        if media_type.eq_ignore_ascii_case("application/vnd.apache.arrow.stream") { Format::ArrowStream } else { Format::Json }
+    }
 }
 
 /// What a message says besides its bytes.
@@ -78,6 +109,8 @@ pub struct Rejected {
 pub struct MessageInfo {
     /// The kind of its events, where the subject tells; a `kind` field in an event goes before it.
     pub kind: Option<Kind>,
+    /// How its events are written.
+    pub format: Format,
     /// How its bytes are compressed.
     pub encoding: Encoding,
     /// When the broker took it, for judging times that lie in the future.
@@ -88,41 +121,79 @@ pub struct MessageInfo {
 #[derive(Debug)]
 pub struct Decoder {
     tables: Tables,
+    label_keys: LabelKeys,
     future_ms: i64,
 }
 
 impl Decoder {
     /// A decoder that keeps these labels, and rejects events later than the broker's clock by more than `future_ms`.
     pub fn new(label_keys: &LabelKeys, future_ms: i64) -> Self {
-        Self { tables: Tables::new(label_keys), future_ms }
+        Self { tables: Tables::new(label_keys), label_keys: label_keys.clone(), future_ms }
     }
 
     /// Takes one message in. What is bad goes to `reject`.
     pub fn message(&mut self, bytes: &[u8], info: MessageInfo, reject: &mut dyn FnMut(Rejected)) {
-        match inflate(bytes, info.encoding) {
-            Ok(inflated) => self.lines(&inflated, info, reject),
-            Err(why) => reject(Rejected { line: 0, bytes: bytes.to_vec(), reason: Reason::Inflate(why) }),
+        let taken = match (inflate(bytes, info.encoding), info.format) {
+            (Ok(inflated), Format::Json) => {
+                self.lines(&inflated, info, reject);
+                Ok(())
+            }
+            (Ok(inflated), Format::ArrowStream) => ipc::take_in(self, inflated, info, reject),
+            (Err(why), _) => Err(Reason::Inflate(why)),
+        };
+        if let Err(reason) = taken {
+            reject(Rejected { line: 0, bytes: bytes.to_vec(), reason });
         }
         self.tables.end_message(info.received_at);
     }
 
-    fn lines(&mut self, text: &[u8], info: MessageInfo, reject: &mut dyn FnMut(Rejected)) {
-        for (i, line) in text.split(|byte| *byte == b'\n').enumerate() {
-            let line = line.trim_ascii();
-            if line.is_empty() {
-                continue;
+    fn lines(&mut self, bytes: &[u8], info: MessageInfo, reject: &mut dyn FnMut(Rejected)) {
+        // One look at the whole message costs less than one at each text of it.
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            for (i, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+                self.line(i + 1, line, info, reject);
             }
-            if let Err(reason) = self.event(line, info) {
-                reject(Rejected { line: i + 1, bytes: line.to_vec(), reason });
-            }
+            return;
+        };
+        let mut event = RawEvent::default();
+        let (mut number, mut start) = (1, 0);
+        while start < bytes.len() {
+            let end = match scan(text, start, &mut event) {
+                // What is nearly too long is looked at as a line, without the space around it.
+                Some(end) if end - start <= EVENT_BYTES_MAX => {
+                    if let Err(reason) = self.event(&mut event, info) {
+                        reject(Rejected { line: number, bytes: bytes[start..end].trim_ascii().to_vec(), reason });
+                    }
+                    end
+                }
+                _ => {
+                    let length = bytes[start..].iter().position(|byte| *byte == b'\n');
+                    let end = length.map_or(bytes.len(), |length| start + length);
+                    self.line(number, &bytes[start..end], info, reject);
+                    end
+                }
+            };
+            (number, start) = (number + 1, end + 1);
         }
     }
 
-    fn event(&mut self, line: &[u8], info: MessageInfo) -> Result<(), Reason> {
-        if line.len() > EVENT_BYTES_MAX {
-            return Err(Reason::Size(line.len()));
+    fn line(&mut self, number: usize, line: &[u8], info: MessageInfo, reject: &mut dyn FnMut(Rejected)) {
+        let line = line.trim_ascii();
+        if line.is_empty() {
+            return;
         }
-        let mut event = json::parse(line).map_err(|error| Reason::Json(error.to_string()))?;
+        let taken = if line.len() > EVENT_BYTES_MAX {
+            Err(Reason::Size(line.len()))
+        } else {
+            let event = json::parse(line).map_err(|error| Reason::Json(error.to_string()));
+            event.and_then(|mut event| self.event(&mut event, info))
+        };
+        if let Err(reason) = taken {
+            reject(Rejected { line: number, bytes: line.to_vec(), reason });
+        }
+    }
+
+    fn event(&mut self, event: &mut RawEvent<'_>, info: MessageInfo) -> Result<(), Reason> {
         let kind = match (&event.kind, info.kind) {
             (Some(kind), _) => kind.parse::<Kind>().map_err(|error| Reason::Kind(error.to_string()))?,
             (None, Some(kind)) => kind,
@@ -137,14 +208,14 @@ impl Decoder {
         if ts > LATEST_MS {
             return Err(Reason::Time(format!("`ts` {ts} lies after the year 9999: it must be Unix milliseconds")));
         }
-        if let Some(received_at) = info.received_at.filter(|received_at| ts > received_at + self.future_ms) {
+        if let Some(received_at) = info.received_at.filter(|received_at| ts > received_at.saturating_add(self.future_ms)) {
             return Err(Reason::Future(format!(
                 "`ts` {} lies ahead of the broker's clock, {}",
                 format_rfc3339(ts),
                 format_rfc3339(received_at)
             )));
         }
-        self.tables.push(kind, ts, &event)
+        self.tables.push(kind, ts, event)
     }
 
     /// Whether enough has been decoded for a batch.

@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Builder, RecordBatch, RecordBatchOptions, StringViewBuilder, TimestampMillisecondBuilder};
+use arrow::array::{
+    ArrayRef, Float64Builder, RecordBatch, RecordBatchOptions, StringViewArray, StringViewBuilder, TimestampMillisecondBuilder,
+};
 use arrow::datatypes::SchemaRef;
 
 use crate::edges::decode::Reason;
-use crate::edges::decode::json::{RawEvent, Text};
-use crate::words::event::{Column, EventBatch, ExternalAlert, Kind, LabelKeys, MessageMark};
-use crate::words::labels::Labels;
-use crate::words::limits::EXTERNAL_LABELS_MAX;
-use crate::words::severity::Severity;
+use crate::edges::decode::alert::external_alert;
+use crate::edges::decode::event::{Field, NumberField, RawEvent, TextField};
+use crate::edges::decode::ipc::Columns;
+use crate::words::event::{EventBatch, ExternalAlert, Kind, LabelKeys, MessageMark};
 use crate::words::time::TimestampMs;
+
+/// Buffers of one column that are taken over as they are.
+const SHARED_BUFFERS_MAX: usize = 8;
 
 /// Builders for a batch of messages.
 #[derive(Debug)]
@@ -28,15 +32,15 @@ struct Table {
     schema: SchemaRef,
     labels: Vec<String>,
     times: TimestampMillisecondBuilder,
-    columns: Vec<(&'static str, Builder)>,
+    columns: Vec<Builder>,
     label_columns: Vec<StringViewBuilder>,
     rows: usize,
 }
 
 #[derive(Debug)]
 enum Builder {
-    Text(StringViewBuilder),
-    Number(Float64Builder),
+    Text(TextField, StringViewBuilder),
+    Number(NumberField, Float64Builder),
 }
 
 impl Tables {
@@ -55,10 +59,10 @@ impl Tables {
     pub fn push(&mut self, kind: Kind, ts: TimestampMs, event: &RawEvent<'_>) -> Result<(), Reason> {
         let missing = |field: &str| Reason::Field(format!("a {kind} needs `{field}`"));
         match kind {
-            Kind::Metric if event.name.is_none() => return Err(missing("name")),
-            Kind::Metric if event.value.is_none() => return Err(missing("value")),
-            Kind::Log if event.body.is_none() => return Err(missing("body")),
-            Kind::Span if event.name.is_none() => return Err(missing("name")),
+            Kind::Metric if event.text(TextField::Name).is_none() => return Err(missing("name")),
+            Kind::Metric if event.number(NumberField::Value).is_none() => return Err(missing("value")),
+            Kind::Log if event.text(TextField::Body).is_none() => return Err(missing("body")),
+            Kind::Span if event.text(TextField::Name).is_none() => return Err(missing("name")),
             Kind::Alert => {
                 let alert = external_alert(ts, event)?;
                 self.alerts.push(alert);
@@ -66,9 +70,21 @@ impl Tables {
             _ => {}
         }
         self.kinds[kind as usize].push(ts, event);
-        self.min_ts = Some(self.min_ts.map_or(ts, |known| known.min(ts)));
-        self.max_ts = Some(self.max_ts.map_or(ts, |known| known.max(ts)));
+        self.saw(ts, ts);
         Ok(())
+    }
+
+    /// Writes columns of which each row is good.
+    pub(super) fn append(&mut self, kind: Kind, columns: &Columns) {
+        self.kinds[kind as usize].append(columns);
+        if let (Some(min), Some(max)) = (columns.ts().iter().min(), columns.ts().iter().max()) {
+            self.saw(*min, *max);
+        }
+    }
+
+    fn saw(&mut self, min: TimestampMs, max: TimestampMs) {
+        self.min_ts = Some(self.min_ts.map_or(min, |known| known.min(min)));
+        self.max_ts = Some(self.max_ts.map_or(max, |known| known.max(max)));
     }
 
     /// The message ends here.
@@ -104,15 +120,16 @@ impl Tables {
 
 impl Table {
     fn new(kind: Kind, label_keys: &LabelKeys) -> Self {
-        let builder = |column: &Column| match column {
-            Column::Number => Builder::Number(Float64Builder::new()),
-            Column::Text | Column::Time => Builder::Text(StringViewBuilder::new()),
+        let builder = |name: &str| match Field::of(name) {
+            Field::Text(field) => Builder::Text(field, StringViewBuilder::new()),
+            Field::Number(field) => Builder::Number(field, Float64Builder::new()),
+            _ => unreachable!("after `ts` a table has texts and numbers, and no {name}"),
         };
         Self {
             schema: label_keys.schema(kind),
             labels: label_keys.of(kind).map(String::from).collect(),
             times: TimestampMillisecondBuilder::new(),
-            columns: kind.columns()[1..].iter().map(|(name, column)| (*name, builder(column))).collect(),
+            columns: kind.columns()[1..].iter().map(|(name, _)| builder(name)).collect(),
             label_columns: label_keys.of(kind).map(|_| StringViewBuilder::new()).collect(),
             rows: 0,
         }
@@ -121,10 +138,10 @@ impl Table {
     fn push(&mut self, ts: TimestampMs, event: &RawEvent<'_>) {
         self.rows += 1;
         self.times.append_value(ts);
-        for (name, builder) in &mut self.columns {
+        for builder in &mut self.columns {
             match builder {
-                Builder::Text(builder) => builder.append_option(text_of(event, name).map(AsRef::<str>::as_ref)),
-                Builder::Number(builder) => builder.append_option(if *name == "value" { event.value } else { event.duration_ms }),
+                Builder::Text(field, builder) => builder.append_option(event.text(*field)),
+                Builder::Number(field, builder) => builder.append_option(event.number(*field)),
             }
         }
         for (key, builder) in self.labels.iter().zip(&mut self.label_columns) {
@@ -132,11 +149,29 @@ impl Table {
         }
     }
 
+    fn append(&mut self, columns: &Columns) {
+        let rows = columns.rows();
+        self.rows += rows;
+        self.times.append_slice(columns.ts());
+        for builder in &mut self.columns {
+            match builder {
+                Builder::Text(field, builder) => append_texts(builder, columns.text(*field), rows),
+                Builder::Number(field, builder) => match columns.number(*field) {
+                    Some(numbers) => builder.append_array(numbers),
+                    None => builder.append_nulls(rows),
+                },
+            }
+        }
+        for (key, builder) in self.labels.iter().zip(&mut self.label_columns) {
+            append_texts(builder, columns.label(key).as_ref(), rows);
+        }
+    }
+
     fn take(&mut self) -> RecordBatch {
         let times: ArrayRef = Arc::new(self.times.finish());
-        let plain = self.columns.iter_mut().map(|(_, builder)| match builder {
-            Builder::Text(builder) => Arc::new(builder.finish()) as ArrayRef,
-            Builder::Number(builder) => Arc::new(builder.finish()) as ArrayRef,
+        let plain = self.columns.iter_mut().map(|builder| match builder {
+            Builder::Text(_, builder) => Arc::new(builder.finish()) as ArrayRef,
+            Builder::Number(_, builder) => Arc::new(builder.finish()) as ArrayRef,
         });
         let labels = self.label_columns.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef);
         let columns: Vec<ArrayRef> = std::iter::once(times).chain(plain).chain(labels).collect();
@@ -149,46 +184,12 @@ impl Table {
     }
 }
 
-fn text_of<'e, 'a>(event: &'e RawEvent<'a>, column: &str) -> Option<&'e Text<'a>> {
-    match column {
-        "name" => event.name.as_ref(),
-        "service" => event.service.as_ref(),
-        "host" => event.host.as_ref(),
-        "env" => event.env.as_ref(),
-        "severity" => event.severity.as_ref(),
-        "body" => event.body.as_ref(),
-        "status" => event.status.as_ref(),
-        "trace_id" => event.trace_id.as_ref(),
-        "span_id" => event.span_id.as_ref(),
-        "parent_id" => event.parent_id.as_ref(),
-        _ => None,
+/// Long texts stay where they are, in the message, as long as that is one place or a few: a stream of many small batches must not
+/// make a list of all its places in each of them.
+fn append_texts(builder: &mut StringViewBuilder, texts: Option<&StringViewArray>, rows: usize) {
+    match texts {
+        None => (0..rows).for_each(|_| builder.append_null()),
+        Some(texts) if texts.data_buffers().len() <= SHARED_BUFFERS_MAX => builder.append_array(texts),
+        Some(texts) => texts.iter().for_each(|text| builder.append_option(text)),
     }
-}
-
-fn external_alert(ts: TimestampMs, event: &RawEvent<'_>) -> Result<ExternalAlert, Reason> {
-    let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.to_string());
-    let name = text(&event.name).or_else(|| event.labels.get("alertname").map(|name| name.to_string()));
-    let name = name.ok_or_else(|| Reason::Field("an alert needs `name`".into()))?;
-    let firing = match event.status.as_deref() {
-        None | Some("firing" | "triggered" | "alerting" | "open") => true,
-        Some("resolved" | "ok" | "closed") => false,
-        Some(other) => return Err(Reason::Field(format!("`status` is {other:?}: an alert is firing or resolved"))),
-    };
-    // A word that we do not know must not silence an alert: it counts as a warning.
-    let severity = event.severity.as_ref().or_else(|| event.labels.get("severity"));
-    let severity = severity.map_or(Severity::Warning, |word| word.parse().unwrap_or(Severity::Warning));
-    let own = [("service", &event.service), ("host", &event.host), ("env", &event.env)];
-    let own = own.into_iter().filter_map(|(key, value)| Some((key.to_string(), text(value)?)));
-    let given = event.labels.0.iter().take(EXTERNAL_LABELS_MAX).filter(|(key, _)| key != "severity" && key != "alertname");
-    let labels = Labels::new(given.map(|(key, value)| (key.to_string(), value.to_string())).chain(own));
-    let note = |keys: [&str; 2]| keys.iter().find_map(|key| event.annotations.get(key)).map(|note| note.to_string());
-    Ok(ExternalAlert {
-        ts,
-        name,
-        firing,
-        severity,
-        labels,
-        summary: note(["summary", "description"]),
-        runbook: note(["runbook_url", "runbook"]),
-    })
 }

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep};
 
-use crate::edges::decode::MessageInfo;
 use crate::edges::decode::inflate::Encoding;
+use crate::edges::decode::{Format, MessageInfo};
 use crate::edges::nats::settings::InputConfig;
 use crate::words::event::Kind;
 use crate::words::time::TimestampMs;
@@ -241,6 +241,7 @@ impl Source {
             acker = Some(ack);
             let info = encoding(&message).map(|encoding| MessageInfo {
                 kind: kind_of(&message.subject),
+                format: format(&message),
                 encoding,
                 received_at: Some(received_at),
             });
@@ -253,6 +254,11 @@ impl Source {
 /// The kind of the events on a subject: the first token that names one, `metrics` in `events.metrics.telegraf`.
 fn kind_of(subject: &str) -> Option<Kind> {
     subject.split('.').skip(1).find_map(|token| token.parse().ok())
+}
+
+fn format(message: &async_nats::Message) -> Format {
+    let value = message.headers.as_ref().and_then(|headers| headers.get("Content-Type"));
+    value.map_or(Format::Json, |value| Format::of_header(value.as_str()))
 }
 
 fn encoding(message: &async_nats::Message) -> Result<Encoding, String> {

@@ -1,0 +1,126 @@
+//! The frames of an Arrow IPC stream: what they say of their own size is checked before Arrow's reader acts on it, so that no
+//! stream becomes much more in memory than it is in bytes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::buffer::Buffer;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::ipc::convert::fb_to_schema;
+use arrow::ipc::reader::{read_dictionary, read_record_batch};
+use arrow::ipc::{Endianness, Message, MessageHeader, RecordBatch as BatchHeader, root_as_message};
+
+use crate::edges::decode::Reason;
+use crate::words::limits::ARROW_COLUMNS_MAX;
+
+const CONTINUATION: u32 = u32::MAX;
+
+fn corrupt(why: impl std::fmt::Display) -> Reason {
+    Reason::Arrow(format!("the Arrow stream is corrupt: {why}"))
+}
+
+fn from_arrow(error: ArrowError) -> Reason {
+    corrupt(error)
+}
+
+/// The record batches of a stream, of the columns that `project` chooses by the schema.
+pub(super) fn batches(
+    mut rest: Buffer,
+    project: &mut dyn FnMut(&Schema) -> Result<Vec<usize>, Reason>,
+) -> Result<Vec<RecordBatch>, Reason> {
+    let mut schema: Option<(SchemaRef, Vec<usize>)> = None;
+    let mut dictionaries: HashMap<i64, ArrayRef> = HashMap::new();
+    let mut batches = Vec::new();
+    while let Some(header) = next_header(&mut rest)? {
+        let message = root_as_message(&header).map_err(corrupt)?;
+        let body = body(&message, &mut rest)?;
+        let version = message.version();
+        match (message.header_type(), &schema) {
+            (MessageHeader::Schema, None) => {
+                let read = message.header_as_schema().ok_or_else(|| corrupt("a schema is empty"))?;
+                if read.endianness() != Endianness::Little {
+                    return Err(Reason::Arrow("the Arrow stream is big-endian: only little-endian ones are read".into()));
+                }
+                let read = Arc::new(fb_to_schema(read));
+                if read.fields().len() > ARROW_COLUMNS_MAX {
+                    let columns = read.fields().len();
+                    return Err(Reason::Arrow(format!("{columns} columns, the limit is {ARROW_COLUMNS_MAX}")));
+                }
+                let projection = project(&read)?;
+                schema = Some((read, projection));
+            }
+            (MessageHeader::DictionaryBatch, Some((schema, _))) => {
+                let dictionary = message.header_as_dictionary_batch().ok_or_else(|| corrupt("a dictionary is empty"))?;
+                check(dictionary.data(), &body)?;
+                if dictionary.isDelta() {
+                    return Err(Reason::Arrow("delta dictionaries are not read: send whole ones".into()));
+                }
+                read_dictionary(&body, dictionary, schema, &mut dictionaries, &version).map_err(from_arrow)?;
+            }
+            (MessageHeader::RecordBatch, Some((schema, projection))) => {
+                let batch = message.header_as_record_batch().ok_or_else(|| corrupt("a batch is empty"))?;
+                check(Some(batch), &body)?;
+                let schema = Arc::clone(schema);
+                let read = read_record_batch(&body, batch, schema, &dictionaries, Some(projection), &version);
+                batches.push(read.map_err(from_arrow)?);
+            }
+            (MessageHeader::NONE, _) => {}
+            (MessageHeader::Schema, Some(_)) => return Err(corrupt("it has two schemas")),
+            (_, None) => return Err(corrupt("it does not begin with a schema")),
+            (other, _) => return Err(corrupt(format!("it holds a {other:?}"))),
+        }
+    }
+    Ok(batches)
+}
+
+/// The bytes of the next header; `None` where the stream ends, with or without its mark.
+fn next_header(rest: &mut Buffer) -> Result<Option<Buffer>, Reason> {
+    if rest.is_empty() {
+        return Ok(None);
+    }
+    let mut length = next_word(rest)?;
+    if length == CONTINUATION {
+        length = next_word(rest)?;
+    }
+    match length {
+        0 if rest.is_empty() => Ok(None),
+        0 => Err(corrupt("something follows its end")),
+        _ => split(rest, length as usize).map(Some),
+    }
+}
+
+fn next_word(rest: &mut Buffer) -> Result<u32, Reason> {
+    let word = split(rest, size_of::<u32>())?;
+    word.as_slice().try_into().map(u32::from_le_bytes).map_err(corrupt)
+}
+
+fn body(message: &Message<'_>, rest: &mut Buffer) -> Result<Buffer, Reason> {
+    split(rest, usize::try_from(message.bodyLength()).map_err(corrupt)?)
+}
+
+fn split(rest: &mut Buffer, length: usize) -> Result<Buffer, Reason> {
+    if length > rest.len() {
+        return Err(corrupt(format!("{length} bytes should follow, and {} do", rest.len())));
+    }
+    let first = rest.slice_with_length(0, length);
+    rest.advance(length);
+    Ok(first)
+}
+
+/// Buffers that lie over each other could be copied, where they are not aligned, as often as they are named.
+fn check(batch: Option<BatchHeader<'_>>, body: &Buffer) -> Result<(), Reason> {
+    let batch = batch.ok_or_else(|| corrupt("a batch is empty"))?;
+    if batch.compression().is_some() {
+        return Err(Reason::Arrow("compressed buffers are not read: compress the message, with Content-Encoding".into()));
+    }
+    let mut bytes = 0;
+    for buffer in batch.buffers().into_iter().flatten() {
+        bytes += u64::try_from(buffer.length()).map_err(corrupt)?.min(1 << 40);
+    }
+    if bytes > body.len() as u64 {
+        return Err(corrupt("its buffers lie over each other"));
+    }
+    Ok(())
+}
