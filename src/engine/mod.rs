@@ -213,8 +213,8 @@ impl Engine {
         let mut transitions = Vec::new();
         for index in self.evaluator.due(at) {
             // A window that ends before the first event has no answer, not even that nothing happened.
-            if self.watermark.min_ts().is_some_and(|first| at > first) {
-                let Some(breaches) = self.evaluator.tick(index, at) else { continue };
+            if let Some(first) = self.watermark.min_ts().filter(|first| at > *first) {
+                let Some(breaches) = self.evaluator.tick(index, at, first) else { continue };
                 let rule = self.evaluator.rule(index);
                 transitions
                     .extend(self.alerts[index].evaluate(at, breaches, &|breach, severity| texts_of(rule, breach, severity)));

@@ -118,7 +118,7 @@ pub const RAW_ROWS: &str = "the result is rows that are not aggregated";
 fn instant(plan: &LogicalPlan, schema: SchemaRef) -> Result<RulePlan> {
     if stream_below(plan).is_none() {
         return plan_err!(
-            "an instant rule looks at single events, without aggregates, joins, DISTINCT or ORDER BY: leave them out, or give the rule a `window`"
+            "an instant rule looks at single events, without aggregates, joins, DISTINCT or ORDER BY: leave them out; a rule about a stretch of time has a `window` instead"
         );
     }
     let source = RowSource::new(plan, "the rule looks at single events".into())?;

@@ -75,6 +75,8 @@ pub struct Evaluator {
 struct EvaluatedRule {
     rule: Arc<Rule>,
     leaves: Vec<LeafUse>,
+    /// From when on its windows hold what came; of a rule that is there from the start, everything.
+    since: TimestampMs,
     stats: RuleStats,
     last_error: Option<String>,
     judge: Option<Judge>,
@@ -84,7 +86,7 @@ struct EvaluatedRule {
 impl EvaluatedRule {
     fn new(rule: Arc<Rule>) -> Self {
         let judge = Judge::new(&rule.front);
-        Self { rule, leaves: Vec::new(), stats: RuleStats::default(), last_error: None, judge, quarantine: None }
+        Self { rule, leaves: Vec::new(), since: TimestampMs::MIN, stats: RuleStats::default(), last_error: None, judge, quarantine: None }
     }
 
     fn ingested(&mut self, done: &Result<Ingested>) {
@@ -159,13 +161,14 @@ impl Evaluator {
     /// same, the memory and the counts of a rule whose text is the same. A rule that is new starts with the tick after `now`.
     pub fn with_rules(self, rules: Vec<Arc<Rule>>, limits: WindowLimits, now: TimestampMs) -> Result<Self> {
         let mut next = Self::over(self.tables.left_by_all(limits), rules, self.clock)?;
+        next.rules.iter_mut().for_each(|rule| rule.since = now);
         for mut old in self.rules {
             let same = |rule: &&mut EvaluatedRule| rule.rule.name() == old.rule.name();
             let Some(new) = next.rules.iter_mut().find(same) else { continue };
             new.stats = old.stats;
             if new.rule.file.text == old.rule.file.text {
                 (new.judge, new.last_error) = (old.judge.take(), old.last_error.take());
-                new.quarantine = old.quarantine.take();
+                (new.quarantine, new.since) = (old.quarantine.take(), old.since);
             }
         }
         if self.started {
@@ -283,9 +286,8 @@ impl Evaluator {
             // Rules about single events are only scheduled where there are some.
             if evaluated.rule.front.span == Span::Instant
                 && let TableState::Rows(table) = &shared.state
-                && let Some(end) = table.first_end()
             {
-                self.schedule.add(end, *index);
+                table.open_ends().for_each(|end| self.schedule.add(end, *index));
             }
         }
         shared.spent_ns += (self.clock)() - began;
@@ -330,10 +332,19 @@ impl Evaluator {
         self.schedule.add(align_down(after, every_ms) + every_ms, index);
     }
 
+    /// From when on a rule must know everything that came: a comparison with a window that began before the first event, or
+    /// before the rule was there, would compare with half of what was.
+    fn reaches_back_to(&self, index: RuleIndex, at: TimestampMs) -> TimestampMs {
+        let evaluated = &self.rules[index];
+        let leaves = evaluated.leaves.iter().zip(&evaluated.rule.plan.leaves);
+        let named = leaves.filter(|(_, leaf)| leaf.stream().window.is_some());
+        named.map(|(leaf, _)| leaf.window(at).start).min().unwrap_or(TimestampMs::MAX)
+    }
+
     /// Evaluates a rule over its windows at `at`. An evaluation that fails is counted and finds nothing. `None` where the rule
-    /// rests: then nothing is known, not even that nothing happened.
-    pub fn tick(&mut self, index: RuleIndex, at: TimestampMs) -> Option<Vec<Breach>> {
-        if self.rests(index, at) {
+    /// rests, or compares with a time before `first_event`: then nothing is known, not even that nothing happened.
+    pub fn tick(&mut self, index: RuleIndex, at: TimestampMs, first_event: TimestampMs) -> Option<Vec<Breach>> {
+        if self.rests(index, at) || self.reaches_back_to(index, at) < first_event.max(self.rules[index].since) {
             return None;
         }
         let began = (self.clock)();

@@ -219,9 +219,10 @@ impl RowTable {
         self.panes.len()
     }
 
-    /// The first instant at which a pane that holds rows ends.
-    pub fn first_end(&self) -> Option<TimestampMs> {
-        self.panes.keys().next().map(|start| start + self.layout.pane_ms)
+    /// When the panes end that hold rows and are not sealed.
+    pub fn open_ends(&self) -> impl Iterator<Item = TimestampMs> {
+        let ends = self.panes.keys().map(|start| start + self.layout.pane_ms);
+        ends.filter(|end| *end > self.sealed_until)
     }
 
     /// Rows now held.

@@ -196,7 +196,7 @@ fn check(query: &str, rows: &[Row], panes: i64, seed: u64) {
         while evaluator.next_tick().is_some_and(|at| at <= until) {
             let at = evaluator.next_tick().unwrap();
             for index in evaluator.due(at) {
-                let got = comparable(&evaluator.tick(index, at).unwrap());
+                let got = comparable(&evaluator.tick(index, at, i64::MIN).unwrap());
                 let want = comparable(&plain(query, at - window_ms..at, &all, &book));
                 assert_eq!(got, want, "{query}\nwindow of {panes} panes ending at +{} s, seed {seed}", (at - START_MS) / 1000);
             }
@@ -245,7 +245,7 @@ fn keys_that_died_make_room_and_change_no_answer() {
         evaluator.ingest(&batch, [0; 4], std::array::from_fn(|kind| batch.tables[kind].num_rows()));
         let at = evaluator.next_tick().unwrap();
         assert_eq!(evaluator.due(at), [0]);
-        assert_eq!(evaluator.tick(0, at).unwrap().len(), 200, "every host of the pane has its row");
+        assert_eq!(evaluator.tick(0, at, i64::MIN).unwrap().len(), 200, "every host of the pane has its row");
         evaluator.clean_up();
         most = most.max(evaluator.size().0);
     }
