@@ -11,7 +11,7 @@ use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, Volatility, WindowUDF};
 use datafusion::{functions, functions_aggregate, functions_window};
 
-use crate::rule::{exact, percentile};
+use crate::rule::aggregate::{exact, percentile};
 use crate::words::event::{Kind, LabelKeys};
 
 /// One of the four streams, as a table that is only ever planned, never scanned.

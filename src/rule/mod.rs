@@ -3,17 +3,16 @@
 //!
 //! Together with [`crate::window`] the only place that knows DataFusion.
 
+pub mod aggregate;
 pub mod catalog;
 pub mod check;
 pub mod deviation;
-pub mod exact;
 pub mod explain_error;
 pub mod file;
 pub mod forgiving;
 pub mod front_matter;
 pub mod in_order;
 pub mod output;
-pub mod percentile;
 pub mod pipeline;
 pub mod plan;
 pub mod refuse;
