@@ -20,7 +20,7 @@ pub trait Kept: Send + 'static {
     /// Reads row after row; `None` for null. The column is none of this kind: an error.
     fn read(column: &ArrayRef) -> Result<impl Fn(usize) -> Option<Self::Item>>;
 
-    /// The column of these.
+    /// The column of these, with no room to spare: a pane is kept for as long as the window is.
     fn column(items: impl Iterator<Item = Option<Self::Item>>) -> ArrayRef;
 
     /// Bytes that an item holds on the heap.
@@ -39,7 +39,9 @@ impl Kept for Number {
     }
 
     fn column(items: impl Iterator<Item = Option<f64>>) -> ArrayRef {
-        Arc::new(items.collect::<Float64Array>())
+        let mut column: Float64Array = items.collect();
+        column.shrink_to_fit();
+        Arc::new(column)
     }
 
     fn heap_bytes(_item: &f64) -> usize {
@@ -59,7 +61,9 @@ impl Kept for Text {
     }
 
     fn column(items: impl Iterator<Item = Option<Box<str>>>) -> ArrayRef {
-        Arc::new(items.collect::<StringViewArray>())
+        let mut column: StringViewArray = items.collect();
+        column.shrink_to_fit();
+        Arc::new(column)
     }
 
     fn heap_bytes(item: &Box<str>) -> usize {
@@ -153,7 +157,8 @@ impl<K: Kept> GroupsAccumulator for Extreme<K> {
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
         let groups = emit_to.take_needed(&mut self.groups);
-        let places: Int64Array = groups.iter().map(|group| group.as_ref().map(|(place, _)| *place)).collect();
+        let mut places: Int64Array = groups.iter().map(|group| group.as_ref().map(|(place, _)| *place)).collect();
+        places.shrink_to_fit();
         Ok(vec![K::column(groups.into_iter().map(|group| group.and_then(|(_, item)| item))), Arc::new(places)])
     }
 
@@ -167,5 +172,53 @@ impl<K: Kept> GroupsAccumulator for Extreme<K> {
     fn size(&self) -> usize {
         let heap = self.groups.iter().flatten().flat_map(|(_, item)| item.as_ref().map(K::heap_bytes)).sum::<usize>();
         self.groups.capacity() * size_of::<Option<(i64, Option<K::Item>)>>() + heap
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::TimestampMillisecondArray;
+
+    use super::*;
+
+    #[test]
+    fn places_are_ordered_as_rows_are() {
+        let ordered = |column: ArrayRef, descending, nulls_first| {
+            let places = places(&column, SortOptions { descending, nulls_first }).unwrap();
+            let mut rows: Vec<usize> = (0..column.len()).collect();
+            rows.sort_by_key(|row| places[*row]);
+            rows
+        };
+        let numbers = || -> ArrayRef {
+            Arc::new(Float64Array::from(vec![Some(-0.5), None, Some(f64::INFINITY), Some(-7.0), Some(0.0), Some(f64::NAN)]))
+        };
+        assert_eq!(ordered(numbers(), false, false), [3, 0, 4, 2, 5, 1]);
+        assert_eq!(ordered(numbers(), true, false), [5, 2, 4, 0, 3, 1]);
+        assert_eq!(ordered(numbers(), true, true), [1, 5, 2, 4, 0, 3]);
+        let times = || -> ArrayRef { Arc::new(TimestampMillisecondArray::from(vec![Some(5), None, Some(-5)])) };
+        assert_eq!(ordered(times(), false, true), [1, 2, 0]);
+        assert_eq!(ordered(times(), true, false), [0, 2, 1]);
+    }
+
+    #[test]
+    fn nulls_count_unless_ignored_and_the_first_of_equals_stays() {
+        let values: ArrayRef = Arc::new(Float64Array::from(vec![Some(1.0), Some(2.0), None]));
+        let times: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![10, 10, 20]));
+        let said = |ignore_nulls| {
+            let mut last = Extreme::<Number>::new(true, ignore_nulls, SortOptions::default());
+            last.update_batch(&[Arc::clone(&values), Arc::clone(&times)], &[0, 0, 0], None, 1).unwrap();
+            last.evaluate(EmitTo::All).unwrap().as_primitive::<Float64Type>().iter().next().unwrap()
+        };
+        assert_eq!((said(false), said(true)), (None, Some(1.0)));
+    }
+
+    #[test]
+    fn a_wrong_state_is_an_error() {
+        let wrong: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+        assert!(
+            Extreme::<Number>::new(true, false, SortOptions::default())
+                .merge_batch(&[Arc::clone(&wrong), wrong], &[0], 1)
+                .is_err()
+        );
     }
 }
