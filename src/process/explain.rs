@@ -83,7 +83,10 @@ fn leaf(text: &mut String, evaluator: &Evaluator, index: RuleIndex, at: usize) {
         && rule.front.span != Span::Instant
     {
         line("because", format!("its rows are needed by {}", source.reason));
-        line("at most", format!("{ROWS_RETAINED_MAX} rows, {} MB: over it the rule is quarantined", ROWS_RETAINED_BYTES_MAX >> 20));
+        line(
+            "at most",
+            format!("{ROWS_RETAINED_MAX} rows, {} MB: over it the rule is quarantined", ROWS_RETAINED_BYTES_MAX >> 20),
+        );
     }
     if stream.window.is_some() {
         let ago = if ago_ms == 0 { String::new() } else { format!(", ending {} before the evaluation", format_ms(ago_ms)) };

@@ -11,7 +11,7 @@ use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, Volatility, WindowUDF};
 use datafusion::{functions, functions_aggregate, functions_window};
 
-use crate::rule::{exact, percentile};
+use crate::rule::aggregate::{exact, percentile};
 use crate::words::event::{Kind, LabelKeys};
 
 /// One of the four streams, as a table that is only ever planned, never scanned.
@@ -45,7 +45,8 @@ impl<'a> Catalog<'a> {
 
 impl ContextProvider for Catalog<'_> {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
-        let known = name.catalog().is_none() && name.schema().is_none_or(|schema| self.windows.iter().any(|known| known == schema));
+        let known =
+            name.catalog().is_none() && name.schema().is_none_or(|schema| self.windows.iter().any(|known| known == schema));
         match self.tables.iter().find(|table| known && table.kind.table() == name.table()) {
             Some(table) => Ok(Arc::clone(table) as Arc<dyn TableSource>),
             None => plan_err!("table '{name}' not found"),

@@ -3,9 +3,9 @@
 //!
 //! Together with [`crate::window`] the only place that knows DataFusion.
 
+pub mod aggregate;
 pub mod catalog;
 pub mod check;
-pub mod exact;
 pub mod explain_error;
 pub mod file;
 pub mod forgiving;
@@ -13,7 +13,6 @@ pub mod front_matter;
 pub mod in_order;
 pub mod kinds;
 pub mod output;
-pub mod percentile;
 pub mod pipeline;
 pub mod plan;
 pub mod refuse;

@@ -86,7 +86,15 @@ struct EvaluatedRule {
 impl EvaluatedRule {
     fn new(rule: Arc<Rule>) -> Self {
         let judge = Judge::new(&rule.front);
-        Self { rule, leaves: Vec::new(), since: TimestampMs::MIN, stats: RuleStats::default(), last_error: None, judge, quarantine: None }
+        Self {
+            rule,
+            leaves: Vec::new(),
+            since: TimestampMs::MIN,
+            stats: RuleStats::default(),
+            last_error: None,
+            judge,
+            quarantine: None,
+        }
     }
 
     fn ingested(&mut self, done: &Result<Ingested>) {
@@ -456,7 +464,11 @@ fn rows_of(
     match &mut tables[leaf.table].state {
         TableState::Aggregate(table, space) => {
             let (columns, rows) = table.evaluate(&leaf.window(at), &leaf.columns, sorted, &mut spaces[*space].keys, merger)?;
-            if rows == 0 { Ok(RecordBatch::new_empty(Arc::clone(source.schema()))) } else { batch_of(source.schema(), columns, rows) }
+            if rows == 0 {
+                Ok(RecordBatch::new_empty(Arc::clone(source.schema())))
+            } else {
+                batch_of(source.schema(), columns, rows)
+            }
         }
         TableState::Rows(table) => Ok(table.rows(&leaf.window(at))?.0),
     }

@@ -149,7 +149,8 @@ impl KeySpace {
         if done == self.ends.len() {
             return Ok(());
         }
-        let spread = |column: &ArrayRef| column.as_string_view_opt().is_some_and(|texts| texts.data_buffers().len() > TEXT_BUFFERS_MAX);
+        let spread =
+            |column: &ArrayRef| column.as_string_view_opt().is_some_and(|texts| texts.data_buffers().len() > TEXT_BUFFERS_MAX);
         let from = if self.columns.iter().any(spread) { 0 } else { done };
         let new = self.read_from(from)?;
         if from == 0 {
@@ -225,7 +226,8 @@ fn write_text(key: &mut Vec<u8>, column: &StringViewArray, row: usize) {
     key.push(TEXT);
     let text = column.value(row).as_bytes();
     if text.contains(&END) {
-        text.iter().for_each(|byte| key.extend_from_slice(if *byte == END { &[END, ESCAPE] } else { std::slice::from_ref(byte) }));
+        text.iter()
+            .for_each(|byte| key.extend_from_slice(if *byte == END { &[END, ESCAPE] } else { std::slice::from_ref(byte) }));
     } else {
         key.extend_from_slice(text);
     }

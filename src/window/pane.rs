@@ -8,8 +8,9 @@ use arrow::compute::take;
 use datafusion::common::Result;
 use datafusion::common::cast::as_boolean_array;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
-use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
+use datafusion::physical_expr::PhysicalExpr;
 
+use crate::rule::aggregate::grouped;
 use crate::rule::pipeline::{evaluate, mask_of};
 use crate::rule::source::AggregateColumn;
 use crate::window::key_space::{GroupId, NO_GROUP};
@@ -70,17 +71,7 @@ impl AggregateInput {
 
 /// Fresh accumulators, one an aggregate.
 pub fn accumulators<'a>(columns: impl IntoIterator<Item = &'a AggregateColumn>) -> Result<Vec<Box<dyn GroupsAccumulator>>> {
-    columns
-        .into_iter()
-        .map(|column| {
-            let function = Arc::clone(&column.function);
-            if function.groups_accumulator_supported() {
-                function.create_groups_accumulator()
-            } else {
-                Ok(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator())) as Box<dyn GroupsAccumulator>)
-            }
-        })
-        .collect()
+    columns.into_iter().map(|column| grouped(&column.function)).collect()
 }
 
 impl Times {

@@ -68,14 +68,27 @@ impl PaneStore {
     }
 
     /// Makes the roll-ups that a window needs. The window is pane aligned and no pane of it is still open.
-    pub fn prepare(&mut self, window: &Range<TimestampMs>, columns: &[AggregateColumn], merger: &mut Merger, keys: usize) -> Result<()> {
+    pub fn prepare(
+        &mut self,
+        window: &Range<TimestampMs>,
+        columns: &[AggregateColumn],
+        merger: &mut Merger,
+        keys: usize,
+    ) -> Result<()> {
         for (level, start) in self.pieces(window) {
             self.roll_up(level, start, columns, merger, keys)?;
         }
         Ok(())
     }
 
-    fn roll_up(&mut self, level: usize, start: TimestampMs, columns: &[AggregateColumn], merger: &mut Merger, keys: usize) -> Result<()> {
+    fn roll_up(
+        &mut self,
+        level: usize,
+        start: TimestampMs,
+        columns: &[AggregateColumn],
+        merger: &mut Merger,
+        keys: usize,
+    ) -> Result<()> {
         if level == 0 || self.levels[level - 1].contains_key(&start) {
             return Ok(());
         }

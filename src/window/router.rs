@@ -124,7 +124,8 @@ mod tests {
         router.add(1, Some(&["cpu".to_string(), "a name that is longer than twelve bytes".to_string()].into()));
         router.add(2, None);
         let long = Some("a name that is longer than twelve bytes");
-        let names: StringViewArray = [Some("disk"), long, Some("cpu"), None, Some("cpu"), long, Some("cpu")].into_iter().collect();
+        let names: StringViewArray =
+            [Some("disk"), long, Some("cpu"), None, Some("cpu"), long, Some("cpu")].into_iter().collect();
         let routed = router.route(&names);
         assert_eq!(routed.order, [2, 4, 6, 1, 5]);
         assert_eq!(routed.classes, [(0, 0..3), (1, 3..5)]);

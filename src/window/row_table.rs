@@ -207,7 +207,8 @@ impl RowTable {
             pane.sort()?;
         }
         let panes = || self.panes.range(window.clone()).map(|(_, pane)| pane);
-        let schema = panes().flat_map(|pane| &pane.batches).next().map_or(Arc::clone(&self.source.leaf_schema), RecordBatch::schema);
+        let schema =
+            panes().flat_map(|pane| &pane.batches).next().map_or(Arc::clone(&self.source.leaf_schema), RecordBatch::schema);
         let rows = concat_batches(&schema, panes().flat_map(|pane| &pane.batches))?;
         let times: Vec<&dyn Array> = panes().flat_map(|pane| pane.times.iter().map(AsRef::as_ref)).collect();
         let nothing: ArrayRef = Arc::new(TimestampMillisecondArray::from(Vec::<TimestampMs>::new()));

@@ -81,7 +81,8 @@ impl Bound {
         let binding = Binding::of(&source.stream.table, all)?;
         let bind_all = |exprs: &[Arc<dyn PhysicalExpr>]| exprs.iter().map(|expr| binding.bind(expr)).collect::<Result<Vec<_>>>();
         let bind_one = |expr: &Option<Arc<dyn PhysicalExpr>>| expr.as_ref().map(|expr| binding.bind(expr)).transpose();
-        let inputs = columns.iter().zip(&arguments).map(|(column, arguments)| Ok((bind_all(arguments)?, bind_one(&column.filter)?)));
+        let inputs =
+            columns.iter().zip(&arguments).map(|(column, arguments)| Ok((bind_all(arguments)?, bind_one(&column.filter)?)));
         Ok(Self {
             predicate: bind_one(&source.stream.predicate)?,
             group: bind_all(&source.group)?,
@@ -254,9 +255,9 @@ impl AggregateTable {
     /// Leaves out the groups beyond the table's own limit: the first ones keep their place.
     fn admit(&mut self, ids: &[GroupId], done: &mut Ingested) -> Vec<GroupId> {
         let (sealed, open) = (&self.sealed, &self.open);
-        let members = self.members.get_or_insert_with(|| {
-            sealed.groups().chain(open.values().flat_map(|pane| pane.groups().iter().copied())).collect()
-        });
+        let members = self
+            .members
+            .get_or_insert_with(|| sealed.groups().chain(open.values().flat_map(|pane| pane.groups().iter().copied())).collect());
         let mut refused = 0;
         let admitted = ids.iter().map(|id| {
             let room = *id == NO_GROUP || members.contains(id) || (members.len() < self.groups_max && members.insert(*id));

@@ -9,12 +9,12 @@ use std::ops::Range;
 use datafusion::common::Result;
 
 use crate::rule::Rule;
-use crate::rule::span::{Span, Time};
 use crate::rule::source::{Leaf, StreamSource};
+use crate::rule::span::{Span, Time};
 use crate::window::WindowLimits;
 use crate::window::key_space::{GroupId, KeySpace};
-use crate::window::row_table::RowTable;
 use crate::window::router::Router;
+use crate::window::row_table::RowTable;
 use crate::window::table::{AggregateTable, Layout};
 use crate::words::event::Kind;
 use crate::words::limits::PANES_PER_WINDOW_MAX;

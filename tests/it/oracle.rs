@@ -136,7 +136,8 @@ fn plain(query: &str, window: std::ops::Range<i64>, all: &RecordBatch, book: &sq
     let mask: BooleanArray = times.values().iter().map(|ts| Some(window.contains(ts))).collect();
     let rows = filter_record_batch(all, &mask).unwrap();
     let statement = sql::parse(query).unwrap().statement;
-    let logical = plan::logical_plan(&statement, plan::Ground { label_keys: &book.label_keys, windows: &[], instant: false }).unwrap();
+    let logical =
+        plan::logical_plan(&statement, plan::Ground { label_keys: &book.label_keys, windows: &[], instant: false }).unwrap();
     let table = Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap());
     let over_rows = logical
         .transform_up_with_subqueries(|node| match node {

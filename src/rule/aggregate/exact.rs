@@ -7,13 +7,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, UInt64Array};
+use arrow::array::{ArrayRef, AsArray, Float64Array, UInt64Array};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, UInt64Type};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::Result;
 use datafusion::functions_aggregate::{average, sum};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
-use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, Signature};
+use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, Signature};
+
+use crate::rule::aggregate::per_group::{Fold, PerGroup};
 
 /// `sum` and `avg`, to be found before DataFusion's own.
 pub fn all() -> Vec<Arc<AggregateUDF>> {
@@ -65,7 +67,7 @@ impl AggregateUDFImpl for Exact {
         if !of_floats(args.expr_fields, args.is_distinct) {
             return self.stock.accumulator(args);
         }
-        Ok(Box::new(One { groups: Sums { mean: self.mean, sums: vec![Sum::default()] } }))
+        Ok(Box::new(PerGroup::ungrouped(Summing { mean: self.mean })))
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
@@ -76,7 +78,7 @@ impl AggregateUDFImpl for Exact {
         if !of_floats(args.expr_fields, args.is_distinct) {
             return self.stock.create_groups_accumulator(args);
         }
-        Ok(Box::new(Sums { mean: self.mean, sums: Vec::new() }))
+        Ok(Box::new(PerGroup::grouped(Summing { mean: self.mean })))
     }
 
     /// Over the frames of window functions, which take rows out again, DataFusion's own.
@@ -125,98 +127,41 @@ impl Sum {
     }
 }
 
-/// One sum a group.
-struct Sums {
+/// `sum`, or `avg`.
+#[derive(Clone, Copy, Debug)]
+struct Summing {
     mean: bool,
-    sums: Vec<Sum>,
 }
 
-impl GroupsAccumulator for Sums {
-    fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
-        self.sums.resize(total, Sum::default());
-        let values = values[0].as_primitive::<Float64Type>();
-        for (row, group) in groups.iter().enumerate() {
-            if filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row)) && values.is_valid(row) {
-                let sum = &mut self.sums[*group];
-                sum.add(values.value(row));
-                sum.count += 1;
-            }
-        }
-        Ok(())
+impl Fold for Summing {
+    type State = Sum;
+
+    fn add(self, sum: &mut Sum, number: f64) {
+        sum.add(number);
+        sum.count += 1;
     }
 
-    fn merge_batch(&mut self, states: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
-        self.sums.resize(total, Sum::default());
-        let (high, low) = (states[0].as_primitive::<Float64Type>(), states[1].as_primitive::<Float64Type>());
-        let counts = states[2].as_primitive::<UInt64Type>();
+    fn value(self, sum: &Sum) -> Option<f64> {
+        sum.value(self.mean)
+    }
+
+    fn seal(self, sums: &[Sum]) -> Vec<ArrayRef> {
+        let high = Float64Array::from_iter_values(sums.iter().map(|sum| sum.high));
+        let low = Float64Array::from_iter_values(sums.iter().map(|sum| sum.low));
+        let counts = UInt64Array::from_iter_values(sums.iter().map(|sum| sum.count));
+        vec![Arc::new(high), Arc::new(low), Arc::new(counts)]
+    }
+
+    fn merge(self, sums: &mut [Sum], sealed: &[ArrayRef], groups: &[usize]) -> Result<()> {
+        let (high, low) = (sealed[0].as_primitive::<Float64Type>(), sealed[1].as_primitive::<Float64Type>());
+        let counts = sealed[2].as_primitive::<UInt64Type>();
         for (row, group) in groups.iter().enumerate() {
-            let sum = &mut self.sums[*group];
+            let sum = &mut sums[*group];
             sum.add(high.value(row));
             sum.add(low.value(row));
             sum.count += counts.value(row);
         }
         Ok(())
-    }
-
-    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let mean = self.mean;
-        Ok(Arc::new(emit_to.take_needed(&mut self.sums).iter().map(|sum| sum.value(mean)).collect::<Float64Array>()))
-    }
-
-    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        let sums = emit_to.take_needed(&mut self.sums);
-        let high: Float64Array = sums.iter().map(|sum| Some(sum.high)).collect();
-        let low: Float64Array = sums.iter().map(|sum| Some(sum.low)).collect();
-        let counts: UInt64Array = sums.iter().map(|sum| Some(sum.count)).collect();
-        Ok(vec![Arc::new(high), Arc::new(low), Arc::new(counts)])
-    }
-
-    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let rows = values[0].len();
-        let mut one_each = Sums { mean: self.mean, sums: Vec::new() };
-        let groups: Vec<usize> = (0..rows).collect();
-        one_each.update_batch(values, &groups, filter, rows)?;
-        one_each.state(EmitTo::All)
-    }
-
-    fn size(&self) -> usize {
-        self.sums.capacity() * size_of::<Sum>()
-    }
-}
-
-/// The ungrouped form: the grouped one with a single group.
-struct One {
-    groups: Sums,
-}
-
-impl std::fmt::Debug for One {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.groups.mean { "avg" } else { "sum" })
-    }
-}
-
-impl Accumulator for One {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let groups = vec![0; values[0].len()];
-        self.groups.update_batch(values, &groups, None, 1)
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        Ok(ScalarValue::Float64(self.groups.sums[0].value(self.groups.mean)))
-    }
-
-    fn size(&self) -> usize {
-        self.groups.size()
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let Sum { high, low, count } = self.groups.sums[0];
-        Ok(vec![high.into(), low.into(), count.into()])
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        let groups = vec![0; states[0].len()];
-        self.groups.merge_batch(states, &groups, 1)
     }
 }
 
