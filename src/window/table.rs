@@ -69,9 +69,12 @@ struct Bound {
     binding: Binding,
     predicate: Option<Arc<dyn PhysicalExpr>>,
     group: Vec<Arc<dyn PhysicalExpr>>,
-    /// Arguments and FILTER of each aggregate.
-    inputs: Vec<(Vec<Arc<dyn PhysicalExpr>>, Option<Arc<dyn PhysicalExpr>>)>,
+    /// Of each aggregate.
+    inputs: Vec<BoundInput>,
 }
+
+/// Arguments and FILTER of an aggregate.
+type BoundInput = (Vec<Arc<dyn PhysicalExpr>>, Option<Arc<dyn PhysicalExpr>>);
 
 impl Bound {
     fn new(source: &AggregateSource, columns: &[AggregateColumn]) -> Result<Self> {
