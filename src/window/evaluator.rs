@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use datafusion::common::{DataFusionError, Result};
+use serde::{Deserialize, Serialize};
 
 use crate::rule::Rule;
 use crate::rule::output::Breach;
@@ -17,6 +18,7 @@ use crate::window::judge::Judge;
 use crate::window::merge::Merger;
 use crate::window::micro_batch::{MicroBatch, Stretch};
 use crate::window::router::Routed;
+use crate::window::save::{RestoreError, Saved};
 use crate::window::schedule::Schedule;
 use crate::window::table::{Ingested, KnownIds};
 use crate::window::tables::{LeafUse, SharedTable, TableState, Tables};
@@ -31,7 +33,7 @@ pub type RuleIndex = usize;
 pub type CostClock = fn() -> u64;
 
 /// What one rule has done so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleStats {
     /// Rows that passed its filters.
     pub rows: u64,
@@ -51,8 +53,21 @@ pub struct RuleStats {
     pub spent_ns: u64,
 }
 
+/// What is kept of a rule besides its windows.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SavedRule {
+    name: String,
+    /// The whole file: a rule with another text is another rule.
+    text: String,
+    next_ticks: Vec<TimestampMs>,
+    since: TimestampMs,
+    stats: RuleStats,
+    judge: Option<Judge>,
+    quarantine: Option<Quarantine>,
+}
+
 /// A rule that broke a limit rests.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantine {
     /// Until when, in event time.
     pub until: TimestampMs,
@@ -433,6 +448,43 @@ impl Evaluator {
             breaches.sort_by(Breach::in_order);
         }
         Ok(breaches)
+    }
+
+    /// The state of all windows, as bytes for [`Self::restore`]. The evaluator goes on unchanged.
+    pub fn save(&mut self) -> std::result::Result<Vec<u8>, RestoreError> {
+        let rules = self.rules.iter().enumerate().map(|(index, evaluated)| SavedRule {
+            name: evaluated.rule.name().into(),
+            text: evaluated.rule.file.text.to_string(),
+            next_ticks: self.schedule.of(index),
+            since: evaluated.since,
+            stats: evaluated.stats,
+            judge: evaluated.judge.clone(),
+            quarantine: evaluated.quarantine.clone(),
+        });
+        Saved::new(&mut self.tables, rules.collect(), self.started)?.to_bytes()
+    }
+
+    /// Fills an evaluator that has seen nothing with what was saved. Rules that are the same go on as if nothing had happened; one
+    /// that is new or has another text starts with the tick after `now`.
+    pub fn restore(&mut self, bytes: &[u8], now: TimestampMs) -> std::result::Result<(), RestoreError> {
+        let saved = Saved::from_bytes(bytes)?;
+        saved.restore(&mut self.tables)?;
+        if !saved.started {
+            return Ok(());
+        }
+        self.start(now);
+        for old in saved.rules {
+            let Some(index) = self.rules.iter().position(|rule| rule.rule.name() == old.name) else { continue };
+            let evaluated = &mut self.rules[index];
+            evaluated.stats = old.stats;
+            if *evaluated.rule.file.text == *old.text {
+                (evaluated.judge, evaluated.quarantine, evaluated.since) = (old.judge, old.quarantine, old.since);
+                self.schedule.set(index, &old.next_ticks);
+            } else {
+                evaluated.since = now;
+            }
+        }
+        Ok(())
     }
 
     /// Rebuilds key spaces of which most keys are gone. To be called between ticks.

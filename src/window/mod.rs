@@ -20,6 +20,7 @@ pub mod pane;
 pub mod pane_store;
 pub mod router;
 pub mod row_table;
+pub mod save;
 pub mod schedule;
 pub mod session;
 pub mod table;

@@ -118,6 +118,28 @@ impl OpenPane {
         Ok(())
     }
 
+    /// The pane as it would be sealed now; it goes on taking rows.
+    pub fn snapshot(&mut self, columns: &[AggregateColumn]) -> Result<SealedPane> {
+        let fresh = Self::new(columns, self.times.is_some())?;
+        let sealed = std::mem::replace(self, fresh).seal()?;
+        *self = Self::resume(columns, sealed.clone())?;
+        Ok(sealed)
+    }
+
+    /// A pane that takes rows again.
+    pub fn resume(columns: &[AggregateColumn], sealed: SealedPane) -> Result<Self> {
+        let mut pane = Self::new(columns, sealed.times.is_some())?;
+        let locals: Vec<usize> = (0..sealed.groups.len()).collect();
+        for (accumulator, states) in pane.accumulators.iter_mut().zip(&sealed.states) {
+            if !locals.is_empty() {
+                accumulator.merge_batch(states, &locals, locals.len())?;
+            }
+        }
+        sealed.groups.iter().for_each(|id| _ = pane.local.number(*id));
+        (pane.groups, pane.times) = (sealed.groups, sealed.times);
+        Ok(pane)
+    }
+
     /// Ends the pane.
     pub fn seal(mut self) -> Result<SealedPane> {
         let states =

@@ -130,13 +130,15 @@ impl PaneStore {
     pub fn cover(&self, id: WindowId, window: &Range<TimestampMs>) -> Vec<&SealedPane> {
         let pieces = self.pieces(window);
         let is_middle = |piece: &&Piece| piece.0 >= MIDDLE_LEVEL;
-        let Some((middle, merged)) = self.middles.get(&id).filter(|(known, _)| known.iter().eq(pieces.iter().filter(is_middle)))
+        let Some((_, merged)) = self.middles.get(&id).filter(|(known, _)| known.iter().eq(pieces.iter().filter(is_middle)))
         else {
             return pieces.into_iter().filter_map(|piece| self.piece(piece)).collect();
         };
-        let before = pieces.iter().take_while(|piece| !is_middle(piece)).filter_map(|piece| self.piece(*piece));
-        let after = pieces.iter().skip_while(|piece| !is_middle(piece)).skip(middle.len()).filter_map(|piece| self.piece(*piece));
-        before.chain([merged]).chain(after).collect()
+        let first = pieces.iter().position(|piece| is_middle(&piece)).unwrap_or(pieces.len());
+        let small = |pieces: &[Piece]| -> Vec<&SealedPane> {
+            pieces.iter().filter(|piece| !is_middle(piece)).filter_map(|piece| self.piece(*piece)).collect()
+        };
+        [small(&pieces[..first]), vec![merged], small(&pieces[first..])].concat()
     }
 
     fn pieces(&self, window: &Range<TimestampMs>) -> Vec<Piece> {

@@ -177,6 +177,11 @@ impl RowTable {
         self.broken.as_deref()
     }
 
+    /// Keeps nothing, for a reason that was saved.
+    pub fn break_again(&mut self, reason: Option<String>) {
+        self.broken = reason;
+    }
+
     /// Begins anew, empty.
     pub fn mend(&mut self) {
         self.clear();
@@ -187,7 +192,7 @@ impl RowTable {
     pub fn seal(&mut self, until: TimestampMs) {
         self.sealed_until = self.sealed_until.max(until);
         while let Some(entry) = self.panes.first_entry() {
-            if *entry.key() >= until - self.retain_ms {
+            if *entry.key() >= until.saturating_sub(self.retain_ms) {
                 break;
             }
             let (_, pane) = entry.remove_entry();
@@ -239,6 +244,11 @@ impl RowTable {
     /// Bytes now held.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Panes that end at or before this instant take no more rows.
+    pub fn sealed_until(&self) -> TimestampMs {
+        self.sealed_until
     }
 
     /// The panes, each as one batch with its times.

@@ -37,6 +37,20 @@ impl Schedule {
         }
     }
 
+    /// The ticks of a rule.
+    pub fn of(&self, rule: usize) -> Vec<TimestampMs> {
+        self.ticks.iter().filter(|(_, rules)| rules.contains(&rule)).map(|(at, _)| *at).collect()
+    }
+
+    /// Gives a rule these ticks and no others.
+    pub fn set(&mut self, rule: usize, ticks: &[TimestampMs]) {
+        self.ticks.retain(|_, rules| {
+            rules.remove(&rule);
+            !rules.is_empty()
+        });
+        ticks.iter().for_each(|at| self.add(*at, rule));
+    }
+
     /// Whether nothing is scheduled.
     pub fn is_empty(&self) -> bool {
         self.ticks.is_empty()

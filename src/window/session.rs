@@ -41,14 +41,20 @@ impl Sessions {
             return Ok(());
         }
         self.until = at;
-        let goes_on = self.going_on(at, pane);
-        if goes_on.len() < self.carried.groups.len() {
-            self.carried = self.carried.keep(&goes_on)?;
-        }
+        self.keep_going(&self.going_on(at, pane))?;
         if let Some(pane) = pane {
             let all: Vec<usize> = (0..columns.len()).collect();
             let parts = if self.carried.groups.is_empty() { vec![pane] } else { vec![&self.carried, pane] };
             self.carried = merger.merge(columns, &all, &parts, keys)?.seal()?;
+            // An event at the very start of a pane as long as the gap is the whole gap ago.
+            self.keep_going(&self.going_on(at, None))?;
+        }
+        Ok(())
+    }
+
+    fn keep_going(&mut self, rows: &[u32]) -> Result<()> {
+        if rows.len() < self.carried.groups.len() {
+            self.carried = self.carried.keep(rows)?;
         }
         Ok(())
     }
@@ -72,7 +78,17 @@ impl Sessions {
         &self.carried
     }
 
-    /// As [`Self::carried`], to be renamed or restored.
+    /// Up to where panes are stitched in.
+    pub fn until(&self) -> TimestampMs {
+        self.until
+    }
+
+    /// Goes on from sessions that were saved.
+    pub fn resume(&mut self, carried: SealedPane, until: TimestampMs) {
+        (self.carried, self.until) = (carried, until);
+    }
+
+    /// As [`Self::carried`], to be renamed.
     pub fn carried_mut(&mut self) -> &mut SealedPane {
         &mut self.carried
     }

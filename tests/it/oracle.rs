@@ -1,26 +1,26 @@
-//! The oracle: whatever the rule and whatever the rows, the engine's answer per window is what plain DataFusion answers over that
-//! window's rows, across random batch splits, orders within lateness and duplicates.
+//! The oracle: whatever the rules and whatever the rows, the engine's answer per window is what plain DataFusion answers over that
+//! window's rows, across random batch splits, orders within lateness, duplicates, and state saved and restored at any point.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampMillisecondType;
 use datafusion::catalog::MemTable;
 use datafusion::common::tree_node::Transformed;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{SessionConfig, SessionContext};
 use proptest::prelude::*;
 use squelch::edges::decode::{Decoder, MessageInfo};
-use squelch::rule::check::{Complaints, from_texts};
+use squelch::rule::check::{Complaints, RuleBook, from_texts};
 use squelch::rule::output::Breach;
 use squelch::rule::{plan, sql};
 use squelch::window::WindowLimits;
 use squelch::window::evaluator::Evaluator;
-use squelch::words::event::{EventBatch, Kind};
+use squelch::words::event::{EventBatch, Kind, LabelKeys};
 
 use crate::support::Dice;
 
@@ -112,6 +112,16 @@ fn queries() -> impl Strategy<Value = String> {
         "WITH t AS (SELECT service, host, sum(value) AS s FROM metrics GROUP BY service, host) SELECT service, max(s) AS value FROM t GROUP BY service",
         "SELECT service, CAST(count(*) AS DOUBLE) AS value FROM metrics WHERE value > 0 GROUP BY service HAVING count(*) > (SELECT min(n) FROM (SELECT count(*) AS n FROM metrics GROUP BY host) y)",
         "SELECT DISTINCT service, 1.0 AS value FROM metrics WHERE value > 90",
+        // Other windows by name.
+        "SELECT n.service, n.total / b.total AS value FROM (SELECT service, sum(value) AS total FROM metrics WHERE name = 'm0' GROUP BY service) n \
+         JOIN (SELECT service, sum(value) AS total FROM before.metrics WHERE name = 'm0' GROUP BY service) b ON n.service = b.service WHERE b.total <> 0",
+        "SELECT service, CAST(count(*) AS DOUBLE) AS value FROM long.metrics GROUP BY service HAVING count(*) > (SELECT count(*) FROM before.metrics WHERE name = 'm1')",
+        "SELECT a.service, CAST(a.n - coalesce(b.n, 0) AS DOUBLE) AS value FROM (SELECT service, count(*) AS n FROM long.metrics GROUP BY service) a \
+         LEFT JOIN (SELECT service, count(*) AS n FROM metrics GROUP BY service) b ON a.service = b.service",
+        // Rows kept as they came.
+        "SELECT service, sum(step) AS value FROM (SELECT service, value - lag(value) OVER (PARTITION BY service ORDER BY ts, value, name, host, labels['code']) AS step FROM metrics WHERE name <> 'm2') x GROUP BY service",
+        "SELECT a.service, CAST(count(*) AS DOUBLE) AS value FROM metrics a JOIN before.metrics b ON a.service = b.service AND a.name = b.name WHERE a.value > b.value GROUP BY a.service",
+        "SELECT service, sum(value) AS value FROM metrics WHERE service IN (SELECT service FROM metrics WHERE labels['code'] = '500') GROUP BY service",
     ])
     .prop_map(String::from);
     prop_oneof![3 => plain, 1 => composed]
@@ -122,37 +132,99 @@ fn split(group: &str) -> Vec<&str> {
     if group.is_empty() { Vec::new() } else { group.split(", ").collect() }
 }
 
-fn book(query: &str, window_ms: i64) -> squelch::rule::check::RuleBook {
-    let text = format!("/*---\nrule: r\nseverity: warning\nwindow: {}ms\nevery: {EVERY_MS}ms\n---*/\n{query}", window_ms);
-    let files = vec![(PathBuf::from("r.sql"), Arc::from(text.as_str()))];
-    from_texts(files, Complaints::default())
-        .unwrap_or_else(|complaints| panic!("{query}\n{}", squelch::process::report::render(&complaints, false)))
+/// How far `long` reaches back in panes of a rule, and how many panes ago `before` ended.
+const LONG: i64 = 11;
+const BEFORE: (i64, i64) = (2, 1);
+
+/// A rule with its time: how often it is evaluated, and how many times as long its window is.
+#[derive(Clone, Debug)]
+struct Timed {
+    query: String,
+    every_ms: i64,
+    panes: i64,
 }
 
-/// What plain DataFusion answers over the rows of `window`.
-fn plain(query: &str, window: std::ops::Range<i64>, all: &RecordBatch, book: &squelch::rule::check::RuleBook) -> Vec<Breach> {
-    let end = window.end;
-    let times = arrow::array::AsArray::as_primitive::<TimestampMillisecondType>(all.column(0));
-    let mask: BooleanArray = times.values().iter().map(|ts| Some(window.contains(ts))).collect();
-    let rows = filter_record_batch(all, &mask).unwrap();
+impl Timed {
+    fn window_ms(&self) -> i64 {
+        self.every_ms * self.panes
+    }
+
+    fn text(&self, name: usize) -> String {
+        let every_ms = self.every_ms;
+        let windows = format!(
+            "windows: {{ long: {{ window: {}ms }}, before: {{ window: {}ms, ago: {}ms }} }}\n",
+            LONG * every_ms,
+            BEFORE.0 * every_ms,
+            BEFORE.1 * every_ms
+        );
+        // A window that the query does not read is a slip.
+        let uses = |name: &str| self.query.contains(&format!("{name}."));
+        let windows = match (uses("long"), uses("before")) {
+            (true, true) => windows,
+            (true, false) => format!("windows: {{ long: {{ window: {}ms }} }}\n", LONG * every_ms),
+            (false, true) => windows.replace(&format!("long: {{ window: {}ms }}, ", LONG * every_ms), ""),
+            (false, false) => String::new(),
+        };
+        format!(
+            "/*---\nrule: r{name}\nseverity: warning\nwindow: {}ms\nevery: {every_ms}ms\n{windows}---*/\n{}",
+            self.window_ms(),
+            self.query
+        )
+    }
+}
+
+fn book_of(texts: &[String]) -> RuleBook {
+    let files = texts.iter().enumerate().map(|(i, text)| (PathBuf::from(format!("r{i}.sql")), Arc::from(text.as_str())));
+    from_texts(files.collect(), Complaints::default())
+        .unwrap_or_else(|complaints| panic!("{texts:?}\n{}", squelch::process::report::render(&complaints, false)))
+}
+
+fn evaluator_of(texts: &[String]) -> Evaluator {
+    let rules = book_of(texts).rules.into_iter().map(Arc::new).collect();
+    Evaluator::new(rules, WindowLimits::default(), || 0).unwrap()
+}
+
+/// Plain DataFusion, made once: it registers hundreds of functions.
+struct Plain {
+    context: SessionContext,
+    runtime: tokio::runtime::Runtime,
+}
+
+thread_local! {
+    static PLAIN: Plain = Plain {
+        context: SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1)),
+        runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(),
+    };
+}
+
+/// What plain DataFusion answers where each table holds the rows that `rows_of` gives for its window's name.
+fn plain(query: &str, book: &RuleBook, index: usize, rows_of: &dyn Fn(Option<&str>) -> RecordBatch) -> Vec<Breach> {
     let statement = sql::parse(query).unwrap().statement;
-    let logical =
-        plan::logical_plan(&statement, plan::Ground { label_keys: &book.label_keys, windows: &[], instant: false }).unwrap();
-    let table = Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap());
+    let windows = ["long".to_string(), "before".to_string()];
+    let ground = plan::Ground { label_keys: &book.label_keys, windows: &windows, instant: false };
+    let logical = plan::logical_plan(&statement, ground).unwrap();
     let over_rows = logical
         .transform_up_with_subqueries(|node| match node {
             LogicalPlan::TableScan(scan) => {
-                let source = provider_as_source(Arc::clone(&table) as _);
+                let rows = rows_of(scan.table_name.schema());
+                let table = Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap());
+                let source = provider_as_source(table as _);
                 Ok(Transformed::yes(LogicalPlanBuilder::scan(scan.table_name.clone(), source, scan.projection.clone())?.build()?))
             }
             other => Ok(Transformed::no(other)),
         })
         .unwrap()
         .data;
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let context = SessionContext::new();
-    let batches = runtime.block_on(async { context.execute_logical_plan(over_rows).await.unwrap().collect().await.unwrap() });
-    batches.iter().flat_map(|batch| book.rules[0].output.breaches(batch, end).unwrap()).collect()
+    let batches = PLAIN.with(|plain| {
+        plain.runtime.block_on(async { plain.context.execute_logical_plan(over_rows).await.unwrap().collect().await.unwrap() })
+    });
+    batches.iter().flat_map(|batch| book.rules[index].output.breaches(batch, 0).unwrap()).collect()
+}
+
+fn within(all: &RecordBatch, window: std::ops::Range<i64>) -> RecordBatch {
+    let times = all.column(0).as_primitive::<TimestampMillisecondType>();
+    let mask: BooleanArray = times.values().iter().map(|ts| Some(window.contains(ts))).collect();
+    filter_record_batch(all, &mask).unwrap()
 }
 
 /// A result as a multiset that two engines can be compared by.
@@ -164,7 +236,7 @@ fn comparable(breaches: &[Breach]) -> BTreeMap<String, usize> {
     counted
 }
 
-/// The rows as they arrive: late by up to the lateness, some sent twice, in random messages and batches.
+/// The rows as they arrive: late by up to the lateness, in random messages and batches.
 fn arrivals(rows: &[Row], dice: &mut Dice, decoder: &mut Decoder) -> Vec<EventBatch> {
     let mut arriving: Vec<(i64, &Row)> =
         rows.iter().map(|row| (row.0 * 1000 + dice.below(LATENESS_MS as u64 - 2000) as i64, row)).collect();
@@ -180,59 +252,129 @@ fn arrivals(rows: &[Row], dice: &mut Dice, decoder: &mut Decoder) -> Vec<EventBa
     batches
 }
 
-fn check(query: &str, rows: &[Row], panes: i64, seed: u64) {
-    let window_ms = panes * EVERY_MS;
-    let book = book(query, window_ms);
+/// Some rows are sent twice, and then count twice.
+fn with_duplicates(rows: &[Row], dice: &mut Dice) -> Vec<Row> {
+    rows.iter().flat_map(|row| std::iter::repeat_n(*row, if dice.below(10) == 0 { 2 } else { 1 })).collect()
+}
+
+/// The engine's loop in small: a tick as soon as the watermark has passed it, state saved and restored now and then. `want` says
+/// what a rule should answer over `all` rows.
+fn run(texts: &[String], rows: &[Row], seed: u64, want: &dyn Fn(&RuleBook, usize, i64, &RecordBatch) -> Vec<Breach>) {
+    let dice = &mut Dice(seed);
+    let rows = with_duplicates(rows, dice);
+    let book = book_of(texts);
     let mut decoder = Decoder::new(&book.label_keys, i64::MAX);
     rows.iter()
         .for_each(|row| decoder.message(line(row).as_bytes(), MessageInfo::default(), &mut |bad| panic!("{}", bad.reason)));
     let all = decoder.take().tables[Kind::Metric as usize].clone();
-    let batches = arrivals(rows, &mut Dice(seed), &mut decoder);
-    let again = self::book(query, window_ms);
-    let mut evaluator = Evaluator::new(again.rules.into_iter().map(Arc::new).collect(), WindowLimits::default(), || 0).unwrap();
+    let batches = arrivals(&rows, dice, &mut decoder);
+    let mut evaluator = evaluator_of(texts);
     evaluator.start(START_MS);
-    // The engine's loop in small: a tick as soon as the watermark has passed it.
     let mut latest = i64::MIN;
     let compare = |evaluator: &mut Evaluator, until: i64| {
-        while evaluator.next_tick().is_some_and(|at| at <= until) {
-            let at = evaluator.next_tick().unwrap();
+        while let Some(at) = evaluator.next_tick().filter(|at| *at <= until) {
             for index in evaluator.due(at) {
                 let got = comparable(&evaluator.tick(index, at, i64::MIN).unwrap());
-                let want = comparable(&plain(query, at - window_ms..at, &all, &book));
-                assert_eq!(got, want, "{query}\nwindow of {panes} panes ending at +{} s, seed {seed}", (at - START_MS) / 1000);
+                let want = comparable(&want(&book, index, at, &all));
+                assert_eq!(got, want, "{}\nat +{} s, seed {seed}", texts[index], (at - START_MS) / 1000);
             }
+            evaluator.clean_up();
         }
     };
     for batch in &batches {
         evaluator.ingest(batch, [0; 4], std::array::from_fn(|kind| batch.tables[kind].num_rows()));
+        if dice.below(8) == 0 {
+            let saved = evaluator.save().unwrap();
+            evaluator = evaluator_of(texts);
+            evaluator.restore(&saved, START_MS).unwrap();
+        }
         latest = batch.messages.iter().filter_map(|mark| mark.max_ts).max().unwrap_or(latest).max(latest);
         compare(&mut evaluator, latest - LATENESS_MS);
     }
-    compare(&mut evaluator, START_MS + 120_000 + window_ms + EVERY_MS);
-    let stats = evaluator.stats(0);
-    assert_eq!((stats.late, stats.overflow, stats.errors), (0, 0, 0), "{query}: {:?}", evaluator.last_error(0));
+    compare(&mut evaluator, START_MS + 120_000 + 3 * LATENESS_MS);
+    for (index, text) in texts.iter().enumerate() {
+        let stats = evaluator.stats(index);
+        assert_eq!((stats.late, stats.overflow, stats.errors), (0, 0, 0), "{text}: {:?}", evaluator.last_error(index));
+    }
 }
 
-/// `ORACLE_CASES=1000 cargo test --test it oracle` looks harder.
+fn windows_answer_as_plain(rules: &[Timed], rows: &[Row], seed: u64) {
+    let texts: Vec<String> = rules.iter().enumerate().map(|(i, rule)| rule.text(i)).collect();
+    run(&texts, rows, seed, &|book, index, at, all| {
+        let Timed { every_ms, .. } = rules[index];
+        plain(&rules[index].query, book, index, &|window| match window {
+            None => within(all, at - rules[index].window_ms()..at),
+            Some("long") => within(all, at - LONG * every_ms..at),
+            Some(_) => within(all, at - (BEFORE.0 + BEFORE.1) * every_ms..at - BEFORE.1 * every_ms),
+        })
+    });
+}
+
+/// The rows of the sessions of each service that are not over at `at`.
+fn in_sessions(all: &RecordBatch, at: i64, gap_ms: i64) -> RecordBatch {
+    let times = all.column(0).as_primitive::<TimestampMillisecondType>();
+    let services = all.column_by_name("service").unwrap().as_string_view();
+    let mut by_service: BTreeMap<&str, Vec<(i64, usize)>> = BTreeMap::new();
+    for row in (0..all.num_rows()).filter(|row| times.value(*row) < at) {
+        by_service.entry(services.value(row)).or_default().push((times.value(row), row));
+    }
+    let mut kept = vec![false; all.num_rows()];
+    for mut rows in by_service.into_values() {
+        rows.sort_unstable();
+        let mut next = at;
+        for (ts, row) in rows.into_iter().rev().take_while(|(ts, _)| std::mem::replace(&mut next, *ts) - ts < gap_ms) {
+            kept[row] = ts < at;
+        }
+    }
+    filter_record_batch(all, &BooleanArray::from(kept)).unwrap()
+}
+
+fn sessions_answer_as_plain(query: &str, every_ms: i64, gaps: i64, rows: &[Row], seed: u64) {
+    let gap_ms = every_ms * gaps;
+    let text = format!("/*---\nrule: r0\nseverity: warning\nsession: {gap_ms}ms\nevery: {every_ms}ms\n---*/\n{query}");
+    run(&[text], rows, seed, &|book, index, at, all| plain(query, book, index, &|_| in_sessions(all, at, gap_ms)));
+}
+
+/// `ORACLE_CASES=5000 cargo test --test it oracle` looks harder.
 fn cases() -> u32 {
-    std::env::var("ORACLE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(60)
+    std::env::var("ORACLE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(250)
+}
+
+fn rules() -> impl Strategy<Value = Vec<Timed>> {
+    let every = prop::sample::select(vec![5_000_i64, 10_000, 20_000]);
+    let rule = (queries(), every, 1..4_i64).prop_map(|(query, every_ms, panes)| Timed { query, every_ms, panes });
+    prop::collection::vec(rule, 1..4)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_window_answers_as_plain_datafusion_does(query in queries(), rows in rows(), panes in 1..4_i64, seed in any::<u64>()) {
-        check(&query, &rows, panes, seed);
+    fn every_window_answers_as_plain_datafusion_does(rules in rules(), rows in rows(), seed in any::<u64>()) {
+        windows_answer_as_plain(&rules, &rows, seed);
+    }
+
+    #[test]
+    fn every_session_answers_as_plain_datafusion_does(
+        columns in prop::sample::subsequence(vec!["count(*) AS n", "p95(value) AS p95", "min(value) AS least", "count(DISTINCT host) AS hosts"], 0..4),
+        having in prop::sample::select(vec!["", "HAVING sum(value) > 100"]),
+        every_s in prop::sample::select(vec![5_i64, 10]),
+        gaps in 1..4_i64,
+        rows in rows(),
+        seed in any::<u64>(),
+    ) {
+        let columns: String = columns.iter().map(|column| format!(", {column}")).collect();
+        let query = format!("SELECT service, sum(value) AS value{columns} FROM metrics GROUP BY service {having}");
+        sessions_answer_as_plain(&query, every_s * 1000, gaps, &rows, seed);
     }
 }
 
 #[test]
 fn keys_that_died_make_room_and_change_no_answer() {
     let query = "SELECT service, host, sum(value) AS value FROM metrics GROUP BY service, host";
-    let book = book(query, EVERY_MS);
-    let mut decoder = Decoder::new(&book.label_keys, i64::MAX);
-    let mut evaluator = Evaluator::new(book.rules.into_iter().map(Arc::new).collect(), WindowLimits::default(), || 0).unwrap();
+    let text = Timed { query: query.into(), every_ms: EVERY_MS, panes: 1 }.text(0);
+    let mut decoder = Decoder::new(&LabelKeys::default(), i64::MAX);
+    let mut evaluator = evaluator_of(&[text]);
     evaluator.start(START_MS);
     let mut most = 0;
     for pane in 0..40 {

@@ -1,0 +1,254 @@
+//! The state of all windows as bytes, and back: what a restart needs.
+//!
+//! Panes are Arrow columns already and go into one IPC stream a table; what stands around them is written with postcard. State is
+//! found again by what it means (stream, filter, grouping, aggregates, layout of time), never by place: a table that no rule
+//! wants any more is left out, a rule that is new or has changed begins empty, and all others go on as if nothing had happened.
+
+use std::io::Cursor;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, TimestampMillisecondArray, UInt32Array,
+};
+use arrow::datatypes::{Field, Int64Type, Schema, SchemaRef, UInt32Type};
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use serde::{Deserialize, Serialize};
+
+use crate::window::evaluator::SavedRule;
+use crate::window::pane::{SealedPane, Times};
+use crate::window::table::{Layout, SavedAggregate, SavedPane};
+use crate::window::tables::{TableState, Tables};
+use crate::words::time::TimestampMs;
+
+/// The form of the bytes. A form that is not this one is refused.
+pub const VERSION: u32 = 1;
+const MAGIC: [u8; 8] = *b"squelchW";
+
+/// Why saved bytes cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// They are something else.
+    #[error("these bytes are no saved windows")]
+    NoState,
+    /// Another version of squelch wrote them.
+    #[error("the windows were saved in form {0}, this version reads form {VERSION}")]
+    OtherVersion(u32),
+    /// They are damaged.
+    #[error("the saved windows are damaged: {0}")]
+    Damaged(String),
+}
+
+impl From<postcard::Error> for RestoreError {
+    fn from(error: postcard::Error) -> Self {
+        RestoreError::Damaged(error.to_string())
+    }
+}
+
+impl From<ArrowError> for RestoreError {
+    fn from(error: ArrowError) -> Self {
+        RestoreError::Damaged(error.to_string())
+    }
+}
+
+/// All that the windows hold.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Saved {
+    pub(super) started: bool,
+    pub(super) rules: Vec<SavedRule>,
+    spaces: Vec<SavedSpace>,
+    tables: Vec<SavedTable>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedSpace {
+    key: String,
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedTable {
+    key: String,
+    layout: Layout,
+    sealed_until: TimestampMs,
+    /// Up to where sessions are stitched together.
+    sessions_until: Option<TimestampMs>,
+    /// The texts of the aggregates; their state columns follow each other in this order. Empty for rows.
+    aggregates: Vec<(String, usize)>,
+    panes: Vec<(SavedPane, TimestampMs)>,
+    /// Why no rows are kept any more.
+    broken: Option<String>,
+    /// An IPC stream with one batch a pane.
+    content: Vec<u8>,
+}
+
+impl Saved {
+    /// Takes down what tables hold. They go on unchanged.
+    pub(super) fn new(tables: &mut Tables, rules: Vec<SavedRule>, started: bool) -> Result<Self, ArrowError> {
+        let spaces = tables.spaces.iter().map(|space| {
+            let (bytes, ends) = space.keys.save();
+            SavedSpace { key: space.key.clone(), bytes: bytes.to_vec(), ends: ends.to_vec() }
+        });
+        let spaces = spaces.collect();
+        let mut saved = Vec::new();
+        for table in &mut tables.tables {
+            let layout = table.state.layout().clone();
+            let (key, rows);
+            let mut broken = None;
+            let (sealed_until, sessions_until, aggregates, panes) = match &mut table.state {
+                TableState::Aggregate(table, _) => {
+                    let held = table.save()?;
+                    rows = held.panes.iter().map(|(.., pane)| batch_of_pane(pane)).collect::<Result<Vec<_>, _>>()?;
+                    let panes = held.panes.iter().map(|(kind, start, _)| (*kind, *start)).collect();
+                    (held.sealed_until, held.sessions_until, held.aggregates, panes)
+                }
+                TableState::Rows(table) => {
+                    broken = table.broken().map(String::from);
+                    let held = table.contents()?;
+                    rows = held.iter().map(|(_, rows, times)| with_times(rows, times)).collect::<Result<Vec<_>, _>>()?;
+                    let panes = held.iter().map(|(start, ..)| (SavedPane::Sealed, *start)).collect();
+                    (table.sealed_until(), None, Vec::new(), panes)
+                }
+            };
+            key = table.key.clone();
+            saved.push(SavedTable {
+                key,
+                layout,
+                sealed_until,
+                sessions_until,
+                aggregates,
+                panes,
+                broken,
+                content: stream_of(&rows)?,
+            });
+        }
+        Ok(Self { started, rules, spaces, tables: saved })
+    }
+
+    /// As bytes.
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, RestoreError> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(VERSION.to_le_bytes());
+        Ok(postcard::to_extend(self, bytes)?)
+    }
+
+    /// Reads bytes back.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, RestoreError> {
+        let rest = bytes.strip_prefix(&MAGIC).ok_or(RestoreError::NoState)?;
+        let (version, rest) = rest.split_first_chunk::<4>().ok_or(RestoreError::NoState)?;
+        match u32::from_le_bytes(*version) {
+            VERSION => Ok(postcard::from_bytes(rest)?),
+            other => Err(RestoreError::OtherVersion(other)),
+        }
+    }
+
+    /// Fills empty tables with what they meant when it was saved.
+    pub(super) fn restore(&self, tables: &mut Tables) -> Result<(), RestoreError> {
+        for space in &self.spaces {
+            if let Some(mine) = tables.spaces.iter_mut().find(|mine| mine.key == space.key) {
+                let whole = space.ends.is_sorted() && space.ends.last().copied().unwrap_or(0) == space.bytes.len();
+                if !whole {
+                    return Err(RestoreError::Damaged("the keys do not end where their bytes do".into()));
+                }
+                mine.keys.restore(&space.bytes, &space.ends);
+            }
+        }
+        for saved in &self.tables {
+            let Tables { tables, spaces, .. } = tables;
+            let same =
+                |mine: &&mut crate::window::tables::SharedTable| mine.key == saved.key && *mine.state.layout() == saved.layout;
+            let Some(mine) = tables.iter_mut().find(same) else { continue };
+            let batches = StreamReader::try_new(Cursor::new(&saved.content), None)?.collect::<Result<Vec<_>, _>>()?;
+            if batches.len() != saved.panes.len() {
+                return Err(RestoreError::Damaged(format!("{} panes where {} should be", batches.len(), saved.panes.len())));
+            }
+            let panes = saved.panes.iter().zip(batches);
+            match &mut mine.state {
+                TableState::Aggregate(table, space) => {
+                    let keys = spaces[*space].keys.len();
+                    let panes = panes.map(|((kind, start), rows)| Ok((*kind, *start, pane_of_batch(&rows, saved, keys)?)));
+                    table.restore(SavedAggregate {
+                        sealed_until: saved.sealed_until,
+                        sessions_until: saved.sessions_until,
+                        aggregates: saved.aggregates.clone(),
+                        panes: panes.collect::<Result<_, RestoreError>>()?,
+                    })?;
+                }
+                TableState::Rows(table) => {
+                    for ((_, start), rows) in panes {
+                        let (times, rows) = without_times(&rows)?;
+                        table.restore(*start, rows, times);
+                    }
+                    table.seal(saved.sealed_until);
+                    table.break_again(saved.broken.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One row a group: the group, first and last time where they are kept, then the states.
+fn batch_of_pane(pane: &SealedPane) -> Result<RecordBatch, ArrowError> {
+    let mut columns: Vec<(&str, ArrayRef)> = vec![("group", Arc::new(UInt32Array::from(pane.groups.clone())))];
+    if let Some(times) = &pane.times {
+        columns.push(("first", Arc::new(times.iter().map(|times| times.first).collect::<Int64Array>())));
+        columns.push(("last", Arc::new(times.iter().map(|times| times.last).collect::<Int64Array>())));
+    }
+    columns.extend(pane.states.iter().flatten().map(|state| ("state", Arc::clone(state))));
+    batch(columns)
+}
+
+fn pane_of_batch(rows: &RecordBatch, saved: &SavedTable, keys: usize) -> Result<SealedPane, RestoreError> {
+    let damaged = |what: &str| RestoreError::Damaged(what.to_string());
+    let with_times = saved.layout.session_gap_ms.is_some();
+    let states: usize = saved.aggregates.iter().map(|(_, columns)| columns).sum();
+    if rows.num_columns() != 1 + 2 * usize::from(with_times) + states {
+        return Err(damaged("a pane has other columns than its aggregates"));
+    }
+    let groups = rows.column(0).as_primitive_opt::<UInt32Type>().ok_or_else(|| damaged("a pane's groups are no numbers"))?;
+    if groups.values().iter().any(|group| *group as usize >= keys) {
+        return Err(damaged("a pane has a group that no key has"));
+    }
+    let time = |at: usize| rows.column(at).as_primitive_opt::<Int64Type>().ok_or_else(|| damaged("a session has no times"));
+    let times = if with_times {
+        let (first, last) = (time(1)?, time(2)?);
+        Some(first.values().iter().zip(last.values()).map(|(first, last)| Times { first: *first, last: *last }).collect())
+    } else {
+        None
+    };
+    let mut columns = rows.columns()[1 + 2 * usize::from(with_times)..].iter().cloned();
+    let states = saved.aggregates.iter().map(|(_, number)| columns.by_ref().take(*number).collect()).collect();
+    Ok(SealedPane { groups: groups.values().to_vec(), states, times })
+}
+
+fn with_times(rows: &RecordBatch, times: &ArrayRef) -> Result<RecordBatch, ArrowError> {
+    let columns = std::iter::once(("time", Arc::clone(times)));
+    batch(columns.chain(rows.columns().iter().map(|column| ("column", Arc::clone(column)))).collect())
+}
+
+fn without_times(rows: &RecordBatch) -> Result<(ArrayRef, RecordBatch), RestoreError> {
+    let times = rows.columns().first().filter(|times| times.as_any().is::<TimestampMillisecondArray>());
+    let times = times.ok_or_else(|| RestoreError::Damaged("kept rows have no times".into()))?;
+    Ok((Arc::clone(times), rows.project(&(1..rows.num_columns()).collect::<Vec<_>>())?))
+}
+
+fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch, ArrowError> {
+    let rows = columns.first().map_or(0, |(_, column)| column.len());
+    let fields = columns
+        .iter()
+        .enumerate()
+        .map(|(at, (name, column))| Field::new(format!("{name}{at}"), column.data_type().clone(), true));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(schema, columns.into_iter().map(|(_, column)| column).collect(), &options)
+}
+
+fn stream_of(batches: &[RecordBatch]) -> Result<Vec<u8>, ArrowError> {
+    let schema: SchemaRef = batches.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
+    let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
+    batches.iter().try_for_each(|batch| writer.write(batch))?;
+    writer.into_inner()
+}
