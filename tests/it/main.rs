@@ -10,6 +10,7 @@ mod cli;
 mod decode;
 mod demo;
 mod house;
+mod kinds;
 mod lifecycle;
 mod live;
 mod oracle;
