@@ -19,7 +19,8 @@ pub(super) fn span(front: &FrontMatter) -> String {
         }
         Span::Window { window_ms, every_ms } => {
             let panes = window_ms / every_ms;
-            format!("hopping, the last {} every {every}: {panes} panes, merged at each evaluation", format_ms(window_ms))
+            let how = if panes > 8 { "rolled up by eights" } else { "merged at each evaluation" };
+            format!("hopping, the last {} every {every}: {panes} panes, {how}", format_ms(window_ms))
         }
         Span::Session { gap_ms, .. } => {
             format!("session, per key all since it last paused for {}; evaluated every {every}", format_ms(gap_ms))
@@ -31,6 +32,12 @@ pub(super) fn span(front: &FrontMatter) -> String {
 /// By which time events fall into windows, where it is not their own.
 pub(super) fn time(front: &FrontMatter) -> Option<String> {
     (front.time == Time::Broker).then(|| "the broker's: events count when it received them".into())
+}
+
+/// From when on the rule is evaluated, where it waits for its windows.
+pub(super) fn waits(front: &FrontMatter) -> Option<String> {
+    let back_ms = front.windows.iter().map(|window| window.window_ms + window.ago_ms).max()?;
+    Some(format!("when its windows are whole, {} after the first event", format_ms(back_ms)))
 }
 
 /// One further window.
