@@ -9,6 +9,7 @@ mod bad_input;
 mod cli;
 mod decode;
 mod demo;
+mod docs;
 mod house;
 mod kinds;
 mod lifecycle;
