@@ -70,7 +70,7 @@ fn describe(evaluator: &Evaluator, index: RuleIndex) -> String {
         Span::Instant => "of each event",
         _ => "anew at each evaluation, over the rows of the above",
     };
-    writeln!(text, "\n{when}:\n{}", indent(&rule.plan.rest_text)).ok();
+    writeln!(text, "\n{when}:\n{}", indent(&rule_words::plain(&rule.plan.rest_text))).ok();
     text
 }
 
@@ -120,15 +120,17 @@ fn leaf(text: &mut String, evaluator: &Evaluator, index: RuleIndex, at: usize) {
         line("groups", if source.text.is_empty() { "none: one group".into() } else { source.text.clone() });
         for column in &source.columns {
             let computes = column.function.human_display().unwrap_or(column.function.name());
-            line("computes", computes.replace("count(1)", "count(*)"));
+            line("computes", rule_words::plain(computes));
         }
         let panes = window_ms / pane_ms;
         if rule.front.every_ms != pane_ms || stream.window.is_some() {
             line("panes", format!("{panes} of {}", format_ms(pane_ms)));
         }
     }
-    let others = evaluator.shared_with(index, at);
-    line("shared with", if others.is_empty() { "no other rule".into() } else { others.join(", ") });
+    let earlier = (0..at).filter(|other| evaluator.same_table(index, at, *other)).map(|other| format!("{what} {}", other + 1));
+    let others = evaluator.shared_with(index, at).into_iter().map(String::from);
+    let all: Vec<String> = earlier.chain(others).collect();
+    line("shared with", if all.is_empty() { "no other rule".into() } else { all.join(", ") });
 }
 
 fn indent(text: &str) -> String {

@@ -5,12 +5,14 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use squelch::alert::Alert;
+use squelch::engine::EngineParams;
+use squelch::window::WindowLimits;
 use squelch::words::time::format_rfc3339;
 
 use crate::scenarios::shuffle_within;
 use crate::support::expect::{expect_file, first_difference};
 use crate::support::runs::Scenario;
-use crate::support::{Dice, folders};
+use crate::support::{Dice, folders, root};
 
 fn kinds() -> Vec<Scenario> {
     folders("fixtures/kinds").iter().map(|path| Scenario::read(path)).collect()
@@ -71,4 +73,18 @@ fn order_within_lateness_changes_nothing() {
             assert_eq!(first_difference(&whole, &got), None, "{} shuffled with seed {seed}", kind.name());
         }
     }
+}
+
+/// Rows are kept up to a limit; over it a rule rests, the others go on, and the reason is there to see.
+#[test]
+fn a_rule_that_keeps_too_many_rows_rests() {
+    let kind = Scenario::read(&root().join("fixtures/kinds/rows-joined"));
+    let limits = WindowLimits { retained_rows: 5, ..WindowLimits::default() };
+    let (revisions, engine) = kind.revisions_with(&kind.lines, 1, &EngineParams { limits, ..EngineParams::default() });
+    let alerts = revisions.iter().flat_map(|revision| &revision.alerts);
+    assert!(alerts.clone().all(|alert| alert.rule.as_ref() != "errors_of_slow_requests"), "it rests before anything is found");
+    let evaluator = engine.evaluator();
+    let rests = (0..evaluator.len()).find(|rule| evaluator.rule(*rule).name() == "errors_of_slow_requests").unwrap();
+    assert_eq!(evaluator.stats(rests).quarantines, 1);
+    assert_eq!(evaluator.quarantine(rests).map(|it| it.reason.as_str()), Some("more than 5 rows in its windows"));
 }

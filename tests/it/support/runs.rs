@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use squelch::edges::decode::{Decoder, MessageInfo};
 use squelch::edges::files::topology;
 use squelch::edges::wire;
-use squelch::engine::{Engine, Input};
+use squelch::engine::{Engine, EngineParams, Input};
 use squelch::incident::Revision;
 use squelch::process::config::Config;
 use squelch::process::report;
@@ -35,13 +35,13 @@ impl Scenario {
         if file.exists() { Config::read(&file).expect("a good configuration") } else { Config::default() }
     }
 
-    fn engine(&self) -> (Engine, Decoder) {
+    fn engine(&self, params: &EngineParams) -> (Engine, Decoder) {
         let book =
             check::load(&[self.path.join("rules")]).unwrap_or_else(|complaints| panic!("{}", report::render(&complaints, false)));
         let file = self.path.join("topology.yaml");
         let parts = if file.exists() { topology::read(&file).expect("a good topology") } else { Default::default() };
         let decoder = Decoder::new(&book.label_keys, i64::MAX);
-        (Engine::new(book.rules, Topology::new(parts), &self.config().engine()).expect("the engine starts"), decoder)
+        (Engine::new(book.rules, Topology::new(parts), params).expect("the engine starts"), decoder)
     }
 
     pub fn lateness_ms(&self) -> i64 {
@@ -58,7 +58,12 @@ impl Scenario {
     /// Runs messages, `batch_of` a step. A message was received when its first line says so in `received_at`, which only these
     /// tests read. Returns what came out, and the engine as it was at the end.
     pub fn revisions(&self, messages: &[Vec<u8>], batch_of: usize) -> (Vec<Revision>, Engine) {
-        let (mut engine, mut decoder) = self.engine();
+        self.revisions_with(messages, batch_of, &self.config().engine())
+    }
+
+    /// The same with parameters of the test's own.
+    pub fn revisions_with(&self, messages: &[Vec<u8>], batch_of: usize, params: &EngineParams) -> (Vec<Revision>, Engine) {
+        let (mut engine, mut decoder) = self.engine(params);
         let mut revisions = Vec::new();
         for batch in messages.chunks(batch_of) {
             for message in batch {
