@@ -10,6 +10,7 @@
 #[path = "../tests/it/support/nats.rs"]
 mod nats;
 mod process;
+mod windows;
 mod workload;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +36,13 @@ fn main() {
     let quick = std::env::args().any(|argument| argument == "--test");
     // Whoever asks for some of the benchmarks does not wait for the process.
     let some = std::env::args().skip(1).any(|argument| !argument.starts_with('-'));
+    let mut arguments = std::env::args().skip(1).skip_while(|argument| argument != "windows-memory").skip(1);
+    if let Some(at) = arguments.next() {
+        return windows::measure_memory(at.parse().unwrap());
+    }
+    if std::env::args().any(|argument| argument == "windows") {
+        return windows::tables();
+    }
     let results = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("criterion");
     let mut criterion = Criterion::default().configure_from_args().output_directory(&results).sample_size(10);
     decode(&mut criterion);
@@ -45,6 +53,7 @@ fn main() {
     }
     tables(&results);
     if !some {
+        windows::tables();
         process::tables();
     }
 }

@@ -469,7 +469,7 @@ fn rows_of(
     let Tables { tables, spaces, .. } = tables;
     match &mut tables[leaf.table].state {
         TableState::Aggregate(table, space) => {
-            let (columns, rows) = table.evaluate(&leaf.window(at), &leaf.columns, sorted, &mut spaces[*space].keys, merger)?;
+            let (columns, rows) = table.evaluate(leaf, at, sorted, &mut spaces[*space].keys, merger)?;
             if rows == 0 {
                 Ok(RecordBatch::new_empty(Arc::clone(source.schema())))
             } else {

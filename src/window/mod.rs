@@ -13,6 +13,7 @@
 pub mod evaluator;
 pub mod judge;
 pub mod key_space;
+pub mod local_ids;
 pub mod merge;
 pub mod micro_batch;
 pub mod pane;

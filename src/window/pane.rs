@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use ahash::HashMap;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use datafusion::common::Result;
@@ -14,12 +13,13 @@ use crate::rule::aggregate::grouped;
 use crate::rule::pipeline::{evaluate, mask_of};
 use crate::rule::source::AggregateColumn;
 use crate::window::key_space::{GroupId, NO_GROUP};
+use crate::window::local_ids::LocalIds;
 use crate::words::time::TimestampMs;
 
 /// A pane that still takes rows. Its groups are numbered from 0 in order of appearance, so that its state is as large as the
 /// groups it saw, not as the key space: an accumulator that is told of a group takes it for seen.
 pub struct OpenPane {
-    local: HashMap<GroupId, u32>,
+    local: LocalIds,
     groups: Vec<GroupId>,
     accumulators: Vec<Box<dyn GroupsAccumulator>>,
     times: Option<Vec<Times>>,
@@ -85,7 +85,7 @@ impl OpenPane {
     /// An empty pane for these aggregates.
     pub fn new(columns: &[AggregateColumn], with_times: bool) -> Result<Self> {
         Ok(Self {
-            local: HashMap::default(),
+            local: LocalIds::default(),
             groups: Vec::new(),
             accumulators: accumulators(columns)?,
             times: with_times.then(Vec::new),
@@ -97,9 +97,8 @@ impl OpenPane {
         let mut locals = Vec::with_capacity(ids.len());
         for id in ids {
             debug_assert_ne!(*id, NO_GROUP, "rows without a group are dropped before");
-            let next = self.groups.len() as u32;
-            let local = *self.local.entry(*id).or_insert(next);
-            if local == next {
+            let (local, new) = self.local.number(*id);
+            if new {
                 self.groups.push(*id);
             }
             locals.push(local as usize);
@@ -134,7 +133,8 @@ impl OpenPane {
     /// Gives every group its new id.
     pub fn rename(&mut self, renamed: &[GroupId]) {
         self.groups.iter_mut().for_each(|id| *id = renamed[*id as usize]);
-        self.local = self.groups.iter().enumerate().map(|(local, id)| (*id, local as u32)).collect();
+        self.local = LocalIds::default();
+        self.groups.iter().for_each(|id| _ = self.local.number(*id));
     }
 
     /// Keeps only some of its aggregates.
@@ -147,7 +147,7 @@ impl OpenPane {
     pub fn bytes(&self) -> usize {
         let times = self.times.as_ref().map_or(0, |times| times.capacity() * size_of::<Times>());
         self.groups.capacity() * size_of::<GroupId>()
-            + self.local.capacity() * size_of::<(GroupId, u32, u8)>()
+            + self.local.bytes()
             + self.accumulators.iter().map(|accumulator| accumulator.size()).sum::<usize>()
             + times
     }

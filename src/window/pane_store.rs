@@ -1,9 +1,10 @@
 //! The sealed panes of one table, and roll-ups over them: a window of many panes is merged of a few pieces.
 //!
-//! Eight neighbouring panes are rolled up into one of the next level, eight of those into one above, aligned to the epoch. A
-//! window is covered by the largest pieces that lie inside it: a day by the minute is at most 14 panes, 14 roll-ups of eight
-//! minutes, 14 of an hour and so on, whatever the number of panes, and roll-ups are shared by all windows over the table. Two
-//! stacks would merge less at each tick, but serve only one window each, and what they hold would depend on when it began.
+//! Four neighbouring panes are rolled up into one of the next level, four of those into one above, aligned to the epoch. A window
+//! is covered by the largest pieces that lie inside it, whatever the number of panes, and roll-ups are shared by all windows
+//! over the table. The large pieces in the middle of a window stay the same for many ticks: they are merged once and kept, which
+//! leaves about eight merges a tick for a day by the minute. Two stacks would need three, but now and then all of a window at
+//! once, and what they hold would depend on when they began.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -17,11 +18,13 @@ use crate::window::pane::SealedPane;
 use crate::words::time::{TimestampMs, align_down};
 
 /// How many pieces of a level make one of the next.
-const FAN: i64 = 8;
+const FAN: i64 = 4;
 /// Panes in a window up to which they are simply all merged.
-const PANES_MERGED_MAX: i64 = FAN;
-/// Levels above the panes: eight to the fifth is more than the panes of any window.
-const LEVELS: usize = 5;
+const PANES_MERGED_MAX: i64 = 8;
+/// Levels above the panes: four to the seventh is more than the panes of any window.
+const LEVELS: usize = 7;
+/// From this level on pieces are merged once for many ticks.
+const MIDDLE_LEVEL: usize = 2;
 
 /// Sealed panes by their start.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +33,12 @@ pub struct PaneStore {
     panes: BTreeMap<TimestampMs, SealedPane>,
     /// Roll-ups, level by level. Made when a window first needs them.
     levels: [BTreeMap<TimestampMs, SealedPane>; LEVELS],
+    /// The middle of each window, by the window's length and its distance from the evaluation: merged pieces.
+    middles: BTreeMap<WindowId, (Vec<Piece>, SealedPane)>,
 }
+
+/// Tells the windows over a table apart: length, and how long before the evaluation it ends.
+pub type WindowId = (i64, i64);
 
 /// A piece of a window: level 0 is a pane.
 type Piece = (usize, TimestampMs);
@@ -67,16 +75,25 @@ impl PaneStore {
         self.panes.range(window.clone()).next().is_some()
     }
 
-    /// Makes the roll-ups that a window needs. The window is pane aligned and no pane of it is still open.
+    /// Makes the roll-ups that a window needs, and its middle. The window is pane aligned and no pane of it is still open.
     pub fn prepare(
         &mut self,
+        id: WindowId,
         window: &Range<TimestampMs>,
         columns: &[AggregateColumn],
         merger: &mut Merger,
         keys: usize,
     ) -> Result<()> {
-        for (level, start) in self.pieces(window) {
-            self.roll_up(level, start, columns, merger, keys)?;
+        let pieces = self.pieces(window);
+        for (level, start) in &pieces {
+            self.roll_up(*level, *start, columns, merger, keys)?;
+        }
+        let middle: Vec<Piece> = pieces.into_iter().filter(|(level, _)| *level >= MIDDLE_LEVEL).collect();
+        if middle.len() > 1 && self.middles.get(&id).is_none_or(|(known, _)| *known != middle) {
+            let all: Vec<usize> = (0..columns.len()).collect();
+            let parts: Vec<&SealedPane> = middle.iter().filter_map(|piece| self.piece(*piece)).collect();
+            let merged = merger.merge(columns, &all, &parts, keys)?.seal()?;
+            self.middles.insert(id, (middle, merged));
         }
         Ok(())
     }
@@ -110,8 +127,16 @@ impl PaneStore {
     }
 
     /// What a window is merged of, after [`Self::prepare`].
-    pub fn cover(&self, window: &Range<TimestampMs>) -> Vec<&SealedPane> {
-        self.pieces(window).into_iter().filter_map(|piece| self.piece(piece)).collect()
+    pub fn cover(&self, id: WindowId, window: &Range<TimestampMs>) -> Vec<&SealedPane> {
+        let pieces = self.pieces(window);
+        let is_middle = |piece: &&Piece| piece.0 >= MIDDLE_LEVEL;
+        let Some((middle, merged)) = self.middles.get(&id).filter(|(known, _)| known.iter().eq(pieces.iter().filter(is_middle)))
+        else {
+            return pieces.into_iter().filter_map(|piece| self.piece(piece)).collect();
+        };
+        let before = pieces.iter().take_while(|piece| !is_middle(piece)).filter_map(|piece| self.piece(*piece));
+        let after = pieces.iter().skip_while(|piece| !is_middle(piece)).skip(middle.len()).filter_map(|piece| self.piece(*piece));
+        before.chain([merged]).chain(after).collect()
     }
 
     fn pieces(&self, window: &Range<TimestampMs>) -> Vec<Piece> {
@@ -157,7 +182,8 @@ impl PaneStore {
     }
 
     fn all(&self) -> impl Iterator<Item = &SealedPane> {
-        self.panes.values().chain(self.levels.iter().flat_map(BTreeMap::values))
+        let levels = self.levels.iter().flat_map(BTreeMap::values);
+        self.panes.values().chain(levels).chain(self.middles.values().map(|(_, merged)| merged))
     }
 
     /// Gives every group its new id.
@@ -172,6 +198,6 @@ impl PaneStore {
 
     fn all_mut(&mut self) -> impl Iterator<Item = &mut SealedPane> {
         let levels = self.levels.iter_mut().flat_map(BTreeMap::values_mut);
-        self.panes.values_mut().chain(levels)
+        self.panes.values_mut().chain(levels).chain(self.middles.values_mut().map(|(_, merged)| merged))
     }
 }

@@ -21,6 +21,7 @@ use crate::window::micro_batch::Stretch;
 use crate::window::pane::{AggregateInput, OpenPane};
 use crate::window::pane_store::PaneStore;
 use crate::window::session::Sessions;
+use crate::window::tables::LeafUse;
 use crate::words::time::{TimestampMs, align_down};
 
 /// What became of the rows offered to a table.
@@ -341,27 +342,29 @@ impl AggregateTable {
         self.sealed.has_any(window) || self.sessions.as_ref().is_some_and(|sessions| !sessions.carried().groups.is_empty())
     }
 
-    /// The aggregate over `window` (pane aligned, sealed): one row a group with the columns `mine` of [`Self::join`]. Without
+    /// The aggregate over a rule's window at `at` (pane aligned, sealed): one row a group with the rule's columns. Without
     /// GROUP BY there is one row even where no event came, as in SQL. `sorted` by key where what stands above depends on the
     /// order.
     pub fn evaluate(
         &mut self,
-        window: &Range<TimestampMs>,
-        mine: &[usize],
+        leaf: &LeafUse,
+        at: TimestampMs,
         sorted: bool,
         space: &mut KeySpace,
         merger: &mut Merger,
     ) -> Result<(Vec<arrow::array::ArrayRef>, usize)> {
         let keys = space.len();
+        let (window, mine) = (&leaf.window(at), leaf.columns.as_slice());
+        let id = (leaf.window_ms, leaf.ago_ms);
         let mut merged = match &mut self.sessions {
             Some(sessions) => {
-                let pane = self.sealed.cover(window).pop();
+                let pane = self.sealed.cover(id, window).pop();
                 sessions.advance(window.end, pane, &self.columns, merger, keys)?;
                 merger.merge(&self.columns, mine, &[sessions.carried()], keys)?
             }
             None => {
-                self.sealed.prepare(window, &self.columns, merger, keys)?;
-                merger.merge(&self.columns, mine, &self.sealed.cover(window), keys)?
+                self.sealed.prepare(id, window, &self.columns, merger, keys)?;
+                merger.merge(&self.columns, mine, &self.sealed.cover(id, window), keys)?
             }
         };
         if merged.groups.is_empty() {
