@@ -15,7 +15,7 @@ use crate::rule::span::Span;
 use crate::window::WindowLimits;
 use crate::window::evaluator::{Evaluator, RuleIndex};
 use crate::words::duration::format_ms;
-use crate::words::limits::{ROWS_RETAINED_BYTES_MAX, ROWS_RETAINED_MAX};
+use crate::words::limits::{QUARANTINE_MS, ROWS_RETAINED_BYTES_MAX, ROWS_RETAINED_MAX};
 
 /// How the rule called `name`, or in the file `name`, is evaluated. `None` where there is no such rule.
 pub fn rule(name: &str, book: RuleBook) -> Result<Option<String>> {
@@ -44,8 +44,13 @@ fn describe(evaluator: &Evaluator, index: RuleIndex) -> String {
     } else {
         format!("when the breach has lasted {}", format_ms(front.for_ms))
     };
+    if let Some(first) = rule_words::waits(front) {
+        line("begins", first);
+    }
     line("fires", firing);
-    let over = if front.keep_firing_for_ms == 0 {
+    let over = if front.span == Span::Instant {
+        format!("{} after the last such event", format_ms(front.keep_firing_for_ms))
+    } else if front.keep_firing_for_ms == 0 {
         "at the first evaluation without it".into()
     } else {
         format!("{} after the first evaluation without it", format_ms(front.keep_firing_for_ms))
@@ -61,7 +66,11 @@ fn describe(evaluator: &Evaluator, index: RuleIndex) -> String {
     for at in 0..rule.plan.leaves.len() {
         leaf(&mut text, evaluator, index, at);
     }
-    writeln!(text, "\nat each evaluation, over the aggregates' rows:\n{}", indent(&rule.plan.rest_text)).ok();
+    let when = match front.span {
+        Span::Instant => "of each event",
+        _ => "anew at each evaluation, over the rows of the above",
+    };
+    writeln!(text, "\n{when}:\n{}", indent(&rule_words::plain(&rule.plan.rest_text))).ok();
     text
 }
 
@@ -71,6 +80,9 @@ fn leaf(text: &mut String, evaluator: &Evaluator, index: RuleIndex, at: usize) {
     let leaf = &rule.plan.leaves[at];
     let stream = leaf.stream();
     let (what, how) = match leaf {
+        Leaf::Aggregate(_) if matches!(rule.front.span, Span::Session { .. }) => {
+            ("aggregate", "incremental, state per group and session, no rows kept")
+        }
         Leaf::Aggregate(_) => ("aggregate", "incremental, state per group and pane, no rows kept"),
         Leaf::Rows(_) if rule.front.span == Span::Instant => ("events", "each looked at alone, kept until its second is over"),
         Leaf::Rows(_) => ("rows", "kept as they came for the whole window"),
@@ -85,7 +97,12 @@ fn leaf(text: &mut String, evaluator: &Evaluator, index: RuleIndex, at: usize) {
         line("because", format!("its rows are needed by {}", source.reason));
         line(
             "at most",
-            format!("{ROWS_RETAINED_MAX} rows, {} MB: over it the rule is quarantined", ROWS_RETAINED_BYTES_MAX >> 20),
+            format!(
+                "{} million rows, {} MB: over it the rule rests for {}",
+                ROWS_RETAINED_MAX / 1_000_000,
+                ROWS_RETAINED_BYTES_MAX >> 20,
+                format_ms(QUARANTINE_MS)
+            ),
         );
     }
     if stream.window.is_some() {
@@ -102,15 +119,18 @@ fn leaf(text: &mut String, evaluator: &Evaluator, index: RuleIndex, at: usize) {
     if let Leaf::Aggregate(source) = leaf {
         line("groups", if source.text.is_empty() { "none: one group".into() } else { source.text.clone() });
         for column in &source.columns {
-            line("computes", column.function.human_display().unwrap_or(column.function.name()).to_string());
+            let computes = column.function.human_display().unwrap_or(column.function.name());
+            line("computes", rule_words::plain(computes));
         }
         let panes = window_ms / pane_ms;
         if rule.front.every_ms != pane_ms || stream.window.is_some() {
             line("panes", format!("{panes} of {}", format_ms(pane_ms)));
         }
     }
-    let others = evaluator.shared_with(index, at);
-    line("shared with", if others.is_empty() { "no other rule".into() } else { others.join(", ") });
+    let earlier = (0..at).filter(|other| evaluator.same_table(index, at, *other)).map(|other| format!("{what} {}", other + 1));
+    let others = evaluator.shared_with(index, at).into_iter().map(String::from);
+    let all: Vec<String> = earlier.chain(others).collect();
+    line("shared with", if all.is_empty() { "no other rule".into() } else { all.join(", ") });
 }
 
 fn indent(text: &str) -> String {

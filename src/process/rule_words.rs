@@ -19,7 +19,8 @@ pub(super) fn span(front: &FrontMatter) -> String {
         }
         Span::Window { window_ms, every_ms } => {
             let panes = window_ms / every_ms;
-            format!("hopping, the last {} every {every}: {panes} panes, merged at each evaluation", format_ms(window_ms))
+            let how = if panes > 8 { "merged of roll-ups" } else { "merged at each evaluation" };
+            format!("hopping, the last {} every {every}: {panes} panes, {how}", format_ms(window_ms))
         }
         Span::Session { gap_ms, .. } => {
             format!("session, per key all since it last paused for {}; evaluated every {every}", format_ms(gap_ms))
@@ -33,6 +34,12 @@ pub(super) fn time(front: &FrontMatter) -> Option<String> {
     (front.time == Time::Broker).then(|| "the broker's: events count when it received them".into())
 }
 
+/// From when on the rule is evaluated, where it waits for its windows.
+pub(super) fn waits(front: &FrontMatter) -> Option<String> {
+    let back_ms = front.windows.iter().map(|window| window.window_ms + window.ago_ms).max()?;
+    Some(format!("when its windows are whole, {} after the first event", format_ms(back_ms)))
+}
+
 /// One further window.
 pub(super) fn named_window(window: &NamedWindow) -> String {
     let length = format_ms(window.window_ms);
@@ -40,6 +47,34 @@ pub(super) fn named_window(window: &NamedWindow) -> String {
         0 => format!("`{}`: the last {length}", window.name),
         ago_ms => format!("`{}`: the {length} that ended {} ago", window.name, format_ms(ago_ms)),
     }
+}
+
+/// A plan's text without the types of what the author wrote: `Int64(9)` is 9, `Utf8("a")` is 'a'.
+pub(super) fn plain(text: &str) -> String {
+    const TYPES: [(&str, char); 7] = [
+        ("LargeUtf8(\"", '"'),
+        ("Utf8View(\"", '"'),
+        ("Utf8(\"", '"'),
+        ("UInt64(", ')'),
+        ("Float64(", ')'),
+        ("Int64(", ')'),
+        ("Boolean(", ')'),
+    ];
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        let typed = TYPES.iter().find_map(|(open, close)| {
+            let (inside, after) = rest.strip_prefix(open)?.split_once(*close)?;
+            Some(match close {
+                '"' => (format!("'{inside}'"), after.strip_prefix(')')?),
+                _ => (inside.to_string(), after),
+            })
+        });
+        let (said, after) = typed.unwrap_or_else(|| (next.to_string(), &rest[next.len_utf8()..]));
+        plain.push_str(&said);
+        rest = after;
+    }
+    plain.replace("count(1) AS count(*)", "count(*)").replace("count(1)", "count(*)")
 }
 
 /// Which rows are breaches, where not all are.
@@ -109,4 +144,16 @@ fn change(spec: &ChangeSpec) -> String {
 fn sequence(spec: &SequenceSpec) -> String {
     let (all, order) = if spec.ordered { (spec.steps.join(", then "), "") } else { (spec.steps.join(" and "), ", in any order") };
     format!("where a row completes {all}{order} within {}", format_ms(spec.within_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn plans_are_told_without_types() {
+        let plan =
+            r#"Filter: count(Int64(1)) > Int64(9) AND l.body LIKE Utf8View("a (b)%") OR CAST(x AS Float64) = Float64(0.5)"#;
+        assert_eq!(plain(plan), "Filter: count(*) > 9 AND l.body LIKE 'a (b)%' OR CAST(x AS Float64) = 0.5");
+    }
 }

@@ -8,9 +8,12 @@ use std::sync::Arc;
 use crate::rule::Rule;
 use crate::rule::explain_error::explain;
 use crate::rule::file::{self, NoRuleFile, RuleFile};
+use crate::rule::fits_head;
 use crate::rule::front_matter::{self, FrontMatter};
+use crate::rule::kinds::JudgeSpec;
 use crate::rule::output::{OutputColumns, OutputError};
 use crate::rule::plan::{self, Ground, RulePlan};
+use crate::rule::source::Leaf;
 use crate::rule::span::Span;
 use crate::rule::sql::{self, Sql, SqlError};
 use crate::rule::template::Templates;
@@ -142,8 +145,16 @@ impl Draft {
             (Ok(front), Ok(sql)) => Some(Self { file, front, sql, text: sql_text }),
             (Err(()), Ok(sql)) => {
                 let label_keys = sql.label_keys.clone();
-                if let Err(error) = plan::plan(&sql.statement, Ground { label_keys: &label_keys, windows: &[], instant: false }) {
-                    complaints.add_sql(&path, explain(&error, &sql_text));
+                // What the head would say of windows and single events is not known: the errors are about the rest.
+                let windows = fits_head::windows_read(&sql.statement);
+                let says = |key: &str| file.front_matter().lines().any(|line| line.starts_with(key));
+                let single = says("instant:") || says("sequence:");
+                let ground = Ground { label_keys: &label_keys, windows: &windows, instant: false };
+                if let Err(error) = plan::plan(&sql.statement, ground) {
+                    let error = explain(&error, &sql_text);
+                    if !(single && error.message == plan::RAW_ROWS) {
+                        complaints.add_sql(&path, error);
+                    }
                 }
                 None
             }
@@ -154,6 +165,9 @@ impl Draft {
     fn finish(self, label_keys: &LabelKeys, complaints: &mut Complaints) -> Option<Rule> {
         let path = self.file.path.clone();
         let windows: Vec<String> = self.front.windows.iter().map(|window| window.name.clone()).collect();
+        if !self.fits_its_head(&windows, complaints) {
+            return None;
+        }
         let ground = Ground { label_keys, windows: &windows, instant: self.front.span == Span::Instant };
         let plan = match plan::plan(&self.sql.statement, ground) {
             Ok(plan) => plan,
@@ -162,6 +176,14 @@ impl Draft {
                 return None;
             }
         };
+        if matches!(self.front.span, Span::Session { .. })
+            && let Some(Leaf::Rows(rows)) = plan.leaves.iter().find(|leaf| matches!(leaf, Leaf::Rows(_)))
+        {
+            let message = format!("rows of `{}` are used before they are aggregated", rows.stream.kind.table());
+            let hint = "a session keeps no rows, however long it lasts: aggregate first, then join or rank the results; or give the rule a `window`";
+            complaints.add(&path, self.front.place("session"), message, Some(hint));
+            return None;
+        }
         let judged = |output: OutputColumns| match &self.front.judge {
             Some(judge) => output.with_judge(judge),
             None => Ok(output),
@@ -190,6 +212,41 @@ impl Draft {
         }
     }
 
+    /// Whether SQL and front matter speak of the same windows, steps and events.
+    fn fits_its_head(&self, windows: &[String], complaints: &mut Complaints) -> bool {
+        let statement = &self.sql.statement;
+        let mut errors = fits_head::unknown_windows(&self.text, statement, windows);
+        if self.front.span == Span::Instant {
+            let by = if self.front.place("sequence") == (0..0) { "instant" } else { "sequence" };
+            errors.extend(fits_head::not_of_single_events(&self.text, statement, by));
+        }
+        let head = |key: &str, word: &str| {
+            let place = self.front.place(key);
+            self.word_in(place.start, word).unwrap_or(place)
+        };
+        let read = fits_head::windows_read(statement);
+        // A misspelt one stands for it: then that is the complaint.
+        let misspelt = !errors.is_empty();
+        for window in windows.iter().filter(|window| !misspelt && !read.contains(window)) {
+            let hint = format!("read it in the SQL: `FROM {window}.metrics`; or leave it out");
+            let message = format!("nothing reads the window `{window}`");
+            errors.push(SqlError { span: head("windows", window), message, hint: Some(hint) });
+        }
+        if let (Some(JudgeSpec::Sequence(spec)), Some(written)) = (&self.front.judge, fits_head::steps_written(statement)) {
+            for step in spec.steps.iter().filter(|step| !written.contains(step)) {
+                let hint = match nearest(step, written.iter().map(String::as_str)) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("the column `step` holds {}", written.join(", ")),
+                };
+                let message = format!("no row is the step `{step}`");
+                errors.push(SqlError { span: head("sequence", step), message, hint: Some(hint) });
+            }
+        }
+        let fits = errors.is_empty();
+        errors.into_iter().for_each(|error| complaints.add_sql(&self.file.path, error));
+        fits
+    }
+
     /// The place of a whole word in the front matter, from `start` on.
     fn word_in(&self, start: usize, word: &str) -> Option<Range<usize>> {
         let head = &self.file.text[..self.file.front.end];
@@ -215,6 +272,10 @@ impl Draft {
             },
             OutputError::ValueNoNumber(_) => (place("value"), "`value` is the number that the alert shows".into()),
             OutputError::SeverityNoText(_) => (place("severity"), "`severity` is 'info', 'warning' or 'critical'".into()),
+            OutputError::Time(name) => {
+                let hint = "leave it out: an alert has a time as it is; a number of a time is extract(epoch FROM …)";
+                (place(name), hint.into())
+            }
             OutputError::Added { name, .. } => (place(name), "give the column another name with AS".into()),
             OutputError::NoStep => (None, "say which step a row is: `CASE WHEN … THEN 'failed' ELSE 'ok' END AS step`".into()),
             OutputError::Twice(name) => (place(name), "give each column a name of its own with AS".into()),

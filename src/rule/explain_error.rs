@@ -106,6 +106,14 @@ fn named(raw: &str, span: &Option<Range<usize>>, text: &str) -> Option<SqlError>
         };
         return Some(SqlError { span: at(name), message: format!("unknown table `{name}`"), hint: Some(hint) });
     }
+    if raw.starts_with("HAVING clause references") {
+        let place = text.to_ascii_uppercase().find("HAVING").map(|at| at..at + "HAVING".len());
+        return Some(SqlError {
+            span: place.unwrap_or_else(|| first_word(text)),
+            message: "HAVING names a column that is neither grouped nor aggregated".into(),
+            hint: Some("move a condition on events to WHERE".into()),
+        });
+    }
     if raw.starts_with("Column in ") && raw.contains("must be in GROUP BY") {
         let column = raw.split("column \"").nth(1).and_then(|tail| tail.split("\" must").next()).unwrap_or_default();
         let name = column.rsplit_once("labels[").map_or_else(

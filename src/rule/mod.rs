@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod check;
 pub mod explain_error;
 pub mod file;
+pub mod fits_head;
 pub mod forgiving;
 pub mod front_matter;
 pub mod in_order;

@@ -83,6 +83,9 @@ pub enum OutputError {
     /// `severity` is no text.
     #[error("`severity` is {0}, it must be a text")]
     SeverityNoText(&'static str),
+    /// A column is a time.
+    #[error("`{0}` is a time: an alert's columns are texts and numbers")]
+    Time(String),
     /// Two columns would be the same label.
     #[error("two columns are called `{0}`")]
     Twice(String),
@@ -125,6 +128,7 @@ impl OutputColumns {
                 "severity" => return Err(OutputError::SeverityNoText(in_words(kind))),
                 _ if is_text(kind) => columns.labels.push((at, name)),
                 _ if kind.is_numeric() => columns.numbers.push((at, name)),
+                _ if kind.is_temporal() => return Err(OutputError::Time(name)),
                 _ => {}
             }
         }

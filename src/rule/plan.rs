@@ -97,7 +97,7 @@ pub fn plan(statement: &Statement, ground: Ground<'_>) -> Result<RulePlan> {
     if ground.instant {
         return instant(&optimized, schema);
     }
-    if stream_below(&optimized).is_some() {
+    if is_raw(&optimized) {
         return plan_err!(
             "{RAW_ROWS}: aggregate them, for example max(value) AS value with GROUP BY service, or say `instant: true` for an alert at each event"
         );
@@ -109,6 +109,35 @@ pub fn plan(statement: &Statement, ground: Ground<'_>) -> Result<RulePlan> {
     }
     let rest_text = rest.display_indent().to_string();
     Ok(RulePlan { leaves, rest: Rest::new(&rest, slots, &STATE)?, schema, rest_text })
+}
+
+/// Whether the result is a stream's rows as they came, of one stream or of several one below the other.
+fn is_raw(plan: &LogicalPlan) -> bool {
+    stream_below(plan).is_some()
+        || match plan {
+            LogicalPlan::Union(union) => union.inputs.iter().any(|input| is_raw(input)),
+            LogicalPlan::Sort(sort) if sort.fetch.is_none() => is_raw(&sort.input),
+            LogicalPlan::Projection(projection) => is_raw(&projection.input),
+            LogicalPlan::Filter(filter) => is_raw(&filter.input),
+            LogicalPlan::SubqueryAlias(alias) => is_raw(&alias.input),
+            _ => false,
+        }
+}
+
+/// What a node that needs rows is, in words.
+fn in_words(node: &LogicalPlan) -> String {
+    let window_function = |expr: &Expr| match expr {
+        Expr::WindowFunction(function) => format!("{}() OVER (…)", function.fun.name()),
+        other => other.human_display().to_string(),
+    };
+    match node {
+        LogicalPlan::Window(window) => window.window_expr.iter().map(window_function).collect::<Vec<_>>().join(", "),
+        LogicalPlan::Sort(sort) if sort.fetch.is_some() => "ORDER BY with LIMIT".into(),
+        LogicalPlan::Sort(_) => "ORDER BY".into(),
+        LogicalPlan::Limit(_) => "LIMIT".into(),
+        LogicalPlan::Union(_) => "UNION".into(),
+        other => other.display().to_string(),
+    }
 }
 
 /// What a result of single rows is called in errors.
@@ -151,7 +180,7 @@ fn cut(plan: LogicalPlan) -> Result<(LogicalPlan, Vec<Leaf>, Vec<Arc<Slot>>)> {
             let leaf = stand_on(Leaf::Aggregate(AggregateSource::new(aggregate)?), &aggregate.schema)?;
             return Ok(Transformed::new(leaf, true, TreeNodeRecursion::Jump));
         }
-        let reason = node.display().to_string();
+        let reason = in_words(&node);
         node.map_children(|child| match stream_below(&child) {
             Some(_) => Ok(Transformed::yes(stand_on(Leaf::Rows(RowSource::new(&child, reason.clone())?), child.schema())?)),
             None => Ok(Transformed::no(child)),

@@ -401,7 +401,7 @@ fn folded(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
-fn last(name: &ObjectName) -> Option<&Ident> {
+pub(super) fn last(name: &ObjectName) -> Option<&Ident> {
     match name.0.last()? {
         ObjectNamePart::Identifier(ident) => Some(ident),
         ObjectNamePart::Function(_) => None,
@@ -409,7 +409,7 @@ fn last(name: &ObjectName) -> Option<&Ident> {
 }
 
 /// The name of the aggregate function that `expr` calls; a window function is none.
-fn aggregate(expr: &Expr) -> Option<&Ident> {
+pub(super) fn aggregate(expr: &Expr) -> Option<&Ident> {
     let Expr::Function(function) = expr else { return None };
     last(&function.name).filter(|name| function.over.is_none() && catalog::is_aggregate(&name.value.to_lowercase()))
 }
@@ -453,7 +453,7 @@ fn find_before(text: &str, at: usize, word: &str) -> Option<Range<usize>> {
 }
 
 /// The first place of `word` from `at` on, in any letter case.
-fn find_after(text: &str, at: usize, word: &str) -> Option<Range<usize>> {
+pub(super) fn find_after(text: &str, at: usize, word: &str) -> Option<Range<usize>> {
     let start = at + text[at..].to_ascii_uppercase().find(word)?;
     Some(start..start + word.len())
 }

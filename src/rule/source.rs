@@ -36,7 +36,7 @@ pub struct StreamSource {
     pub table: SchemaRef,
     /// What the rows must fulfil beyond what the router answers.
     pub predicate: Option<Arc<dyn PhysicalExpr>>,
-    /// The conjuncts of all filters, as a person would write them.
+    /// The conjuncts of the filters that the router does not answer, as a person would write them.
     pub filters: Vec<String>,
     /// What identifies the rows: sources with the same text let the same rows through.
     pub key: String,
@@ -243,10 +243,25 @@ impl<'a> Flat<'a> {
         let predicate = conjunction(kept.iter().cloned()).map(|predicate| physical(&predicate, &compiled)).transpose()?;
         let texts: Vec<String> = kept.iter().map(ToString::to_string).collect();
         let key = format!("{}\n{:?}\n{}", kind.table(), names, texts.join(" AND "));
-        let filters = self.filters.iter().map(|filter| filter.human_display().to_string()).collect();
+        let filters = kept.iter().map(in_words).collect::<Result<_>>()?;
         let window = self.scan.table_name.schema().map(String::from);
         Ok((StreamSource { kind, window, names, table, predicate, filters, key }, compiled))
     }
+}
+
+/// An expression as a person would write it: texts in quotes, numbers without their types.
+fn in_words(expr: &Expr) -> Result<String> {
+    let quoted = expr.clone().transform_up(|node| match node {
+        Expr::Literal(
+            ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) | ScalarValue::LargeUtf8(Some(text)),
+            metadata,
+        ) => {
+            let text = format!("'{}'", text.replace('\'', "''"));
+            Ok(Transformed::yes(Expr::Literal(ScalarValue::Utf8(Some(text)), metadata)))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(quoted.data.human_display().to_string())
 }
 
 /// The few columns of a stream's table that some expressions read: their batch has these and no others.

@@ -248,6 +248,12 @@ impl Evaluator {
         names
     }
 
+    /// Whether two leaves of a rule stand on one table.
+    pub fn same_table(&self, index: RuleIndex, leaf: usize, other: usize) -> bool {
+        let leaves = &self.rules[index].leaves;
+        leaves[leaf].table == leaves[other].table
+    }
+
     /// The pane width of the table under a rule's leaf, and its window: length and how long before the evaluation it ends.
     pub fn panes_of(&self, index: RuleIndex, leaf: usize) -> (i64, i64, i64) {
         let leaf = &self.rules[index].leaves[leaf];

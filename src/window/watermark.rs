@@ -27,7 +27,7 @@ impl Watermark {
         self.now
     }
 
-    /// The earliest event time seen.
+    /// The earliest event time seen, of events that were not late when they came.
     pub fn min_ts(&self) -> Option<TimestampMs> {
         self.min_ts
     }
@@ -35,7 +35,9 @@ impl Watermark {
     /// A message has been taken in whole.
     pub fn message(&mut self, mark: &MessageMark) {
         let (Some(min_ts), Some(max_ts)) = (mark.min_ts, mark.max_ts) else { return };
-        self.min_ts = Some(self.min_ts.map_or(min_ts, |known| known.min(min_ts)));
+        // What is late belongs to no window, and one stale event does not make windows whole that began before all others.
+        let late = self.now.is_some_and(|now| min_ts < now);
+        self.min_ts = Some(self.min_ts.map_or(min_ts, |known| if late { known } else { known.min(min_ts) }));
         self.max_ts = Some(self.max_ts.map_or(max_ts, |known| known.max(max_ts)));
         self.reach(max_ts.saturating_sub(self.lateness_ms));
     }
@@ -56,5 +58,22 @@ impl Watermark {
 
     fn reach(&mut self, at: TimestampMs) {
         self.now = Some(self.now.map_or(at, |known| known.max(at)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Watermark;
+    use crate::words::event::MessageMark;
+
+    fn mark(ts: i64) -> MessageMark {
+        MessageMark { rows_end: [0; 4], alerts_end: 0, max_ts: Some(ts), min_ts: Some(ts), received_at: None }
+    }
+
+    #[test]
+    fn what_is_late_is_not_the_first_event() {
+        let mut watermark = Watermark::new(10);
+        [100, 95, 120, 109, 3].into_iter().for_each(|ts| watermark.message(&mark(ts)));
+        assert_eq!((watermark.min_ts(), watermark.now()), (Some(95), Some(110)));
     }
 }

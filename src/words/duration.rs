@@ -1,7 +1,5 @@
 //! Durations as people write them: `30s`, `5m`, `1h 30m`.
 
-use std::time::Duration;
-
 /// The text is no duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} {what}: {hint}")]
@@ -33,9 +31,29 @@ fn bad(text: &str) -> BadDuration {
     BadDuration { text: text.to_string(), what, hint }
 }
 
-/// Writes a duration the way people say it: `5m`, `1h 30m`, `45s`, `0s`.
+/// Writes a duration the way people write it: `5m`, `1h 30m`, `14d`, `0s`. No months, which are not all as long.
 pub fn format_ms(duration_ms: i64) -> String {
-    let whole = Duration::from_millis(duration_ms.unsigned_abs());
     let sign = if duration_ms < 0 { "-" } else { "" };
-    format!("{sign}{}", humantime::format_duration(whole))
+    let mut rest = duration_ms.unsigned_abs();
+    let mut parts = Vec::new();
+    for (unit, unit_ms) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
+        if rest >= unit_ms {
+            parts.push(format!("{}{unit}", rest / unit_ms));
+            rest %= unit_ms;
+        }
+    }
+    if parts.is_empty() { "0s".into() } else { format!("{sign}{}", parts.join(" ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{format_ms, parse_ms};
+
+    #[test]
+    fn durations_are_written_as_they_are_read() {
+        for text in ["0s", "250ms", "45s", "1h 30m", "1d", "14d", "60d", "400d 1s"] {
+            assert_eq!(parse_ms(text).map(format_ms), Ok(text.to_string()));
+        }
+        assert_eq!(format_ms(-90_000), "-1m 30s");
+    }
 }

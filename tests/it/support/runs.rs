@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use squelch::edges::decode::{Decoder, MessageInfo};
 use squelch::edges::files::topology;
 use squelch::edges::wire;
-use squelch::engine::{Engine, Input};
+use squelch::engine::{Engine, EngineParams, Input};
+use squelch::incident::Revision;
 use squelch::process::config::Config;
 use squelch::process::report;
 use squelch::rule::check;
 use squelch::topology::Topology;
+use squelch::words::time::TimestampMs;
 
 /// A scenario's parts.
 pub struct Scenario {
@@ -33,13 +35,13 @@ impl Scenario {
         if file.exists() { Config::read(&file).expect("a good configuration") } else { Config::default() }
     }
 
-    fn engine(&self) -> (Engine, Decoder) {
+    fn engine(&self, params: &EngineParams) -> (Engine, Decoder) {
         let book =
             check::load(&[self.path.join("rules")]).unwrap_or_else(|complaints| panic!("{}", report::render(&complaints, false)));
         let file = self.path.join("topology.yaml");
         let parts = if file.exists() { topology::read(&file).expect("a good topology") } else { Default::default() };
         let decoder = Decoder::new(&book.label_keys, i64::MAX);
-        (Engine::new(book.rules, Topology::new(parts), &self.config().engine()).expect("the engine starts"), decoder)
+        (Engine::new(book.rules, Topology::new(parts), params).expect("the engine starts"), decoder)
     }
 
     pub fn lateness_ms(&self) -> i64 {
@@ -48,23 +50,35 @@ impl Scenario {
 
     /// Runs the lines, `batch_of` messages of `lines_of` lines each a step. Returns the output lines.
     pub fn run(&self, lines: &[Vec<u8>], batch_of: usize, lines_of: usize) -> String {
-        let (mut engine, mut decoder) = self.engine();
-        let mut out = String::new();
-        let mut emit = |revisions: Vec<squelch::incident::Revision>| {
-            for revision in revisions {
-                out.push_str(&wire::to_json(&revision));
-                out.push('\n');
-            }
-        };
         let messages: Vec<Vec<u8>> = lines.chunks(lines_of).map(|lines| lines.join(&b'\n')).collect();
+        let (revisions, _) = self.revisions(&messages, batch_of);
+        revisions.iter().map(|revision| wire::to_json(revision) + "\n").collect()
+    }
+
+    /// Runs messages, `batch_of` a step. A message was received when its first line says so in `received_at`, which only these
+    /// tests read. Returns what came out, and the engine as it was at the end.
+    pub fn revisions(&self, messages: &[Vec<u8>], batch_of: usize) -> (Vec<Revision>, Engine) {
+        self.revisions_with(messages, batch_of, &self.config().engine())
+    }
+
+    /// The same with parameters of the test's own.
+    pub fn revisions_with(&self, messages: &[Vec<u8>], batch_of: usize, params: &EngineParams) -> (Vec<Revision>, Engine) {
+        let (mut engine, mut decoder) = self.engine(params);
+        let mut revisions = Vec::new();
         for batch in messages.chunks(batch_of) {
             for message in batch {
-                decoder.message(message, MessageInfo::default(), &mut |_| {});
+                let info = MessageInfo { received_at: received_at(message), ..MessageInfo::default() };
+                decoder.message(message, info, &mut |_| {});
             }
-            let events = decoder.take();
-            emit(engine.step(Input::Events(&events)));
+            revisions.extend(engine.step(Input::Events(&decoder.take())));
         }
-        emit(engine.step(Input::End));
-        out
+        revisions.extend(engine.step(Input::End));
+        (revisions, engine)
     }
+}
+
+fn received_at(message: &[u8]) -> Option<TimestampMs> {
+    let text = std::str::from_utf8(message).ok()?;
+    let (_, tail) = text.lines().next()?.split_once("\"received_at\":")?;
+    tail.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }

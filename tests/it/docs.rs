@@ -1,0 +1,105 @@
+//! What docs/rules.md shows is so: every rule in it is checked, every output in it is what the program says, every kind is there.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{binary, folders, root};
+
+/// The blocks of docs/rules.md: what stands behind the three backticks, and the text.
+fn blocks() -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(root().join("docs/rules.md")).unwrap();
+    let parts: Vec<&str> = text.split("```").collect();
+    assert!(parts.len() % 2 == 1, "every block is closed");
+    let inside = parts.iter().skip(1).step_by(2).filter_map(|block| block.split_once('\n'));
+    inside.map(|(info, text)| (info.trim().to_string(), text.to_string())).collect()
+}
+
+fn name_of(rule: &str) -> Option<&str> {
+    rule.lines().find_map(|line| line.strip_prefix("rule: "))
+}
+
+/// Every rule of the docs in a folder `rules`; a query without a head gets the smallest.
+fn write_rules(dir: &Path) -> usize {
+    let rules = dir.join("rules");
+    std::fs::create_dir(&rules).unwrap();
+    let queries: Vec<String> = blocks().into_iter().filter(|(info, _)| info == "sql").map(|(_, text)| text).collect();
+    for (i, query) in queries.iter().enumerate() {
+        let bare = format!("query_{i}");
+        let headless = format!("/*---\nrule: {bare}\nseverity: info\nwindow: 5m\n---*/\n{query}");
+        let text = if query.starts_with("/*---") { query } else { &headless };
+        std::fs::write(rules.join(format!("{}.sql", name_of(text).unwrap())), text).unwrap();
+    }
+    queries.len()
+}
+
+fn squelch(dir: &Path, arguments: &str) -> String {
+    let done = Command::new(binary()).current_dir(dir).args(arguments.split(' ')).output().unwrap();
+    String::from_utf8(done.stdout).unwrap() + &String::from_utf8(done.stderr).unwrap()
+}
+
+/// Whether the lines are the same, where a line of `…` stands for any number of them.
+fn shown_is_said(shown: &[&str], said: &[&str]) -> bool {
+    match (shown.split_first(), said.split_first()) {
+        (None, None) => true,
+        (Some((first, rest)), _) if first.trim() == "…" => (0..=said.len()).any(|skip| shown_is_said(rest, &said[skip..])),
+        (Some((a, shown)), Some((b, said))) => a.trim_end() == b.trim_end() && shown_is_said(shown, said),
+        _ => false,
+    }
+}
+
+#[test]
+fn every_rule_is_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = write_rules(dir.path());
+    assert!(rules >= 10, "{rules} rules are shown");
+    assert_eq!(squelch(dir.path(), "check rules").trim(), format!("{rules} rules: good"));
+}
+
+#[test]
+fn what_check_and_explain_say_is_what_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    write_rules(dir.path());
+    let mut shown = 0;
+    for (_, block) in blocks() {
+        let Some((command, output)) = block.strip_prefix("$ squelch ").and_then(|block| block.split_once('\n')) else { continue };
+        if command == "check rules" {
+            break_rules(dir.path());
+        }
+        let said = squelch(dir.path(), command);
+        let (want, got): (Vec<&str>, Vec<&str>) = (output.trim_end().lines().collect(), said.trim_end().lines().collect());
+        assert!(shown_is_said(&want, &got), "`squelch {command}` says:\n{said}");
+        shown += 1;
+        if command == "check rules" {
+            std::fs::remove_dir_all(dir.path().join("rules")).unwrap();
+            write_rules(dir.path());
+        }
+    }
+    assert!(shown >= 3, "{shown} outputs are shown");
+}
+
+/// Leaves two rules, with the mistakes that the docs show.
+fn break_rules(dir: &Path) {
+    let rules = dir.join("rules");
+    let good = std::fs::read_to_string(rules.join("checkout_error_rate.sql")).unwrap();
+    std::fs::remove_dir_all(&rules).unwrap();
+    std::fs::create_dir(&rules).unwrap();
+    let mut bad =
+        good.replace("critical\n", "critcal\n").replace("every: 30s", "every: 45s").replace("FROM metrics", "FROM metric");
+    assert_ne!(bad, good);
+    std::fs::write(rules.join("checkout_error_rate.sql"), &bad).unwrap();
+    bad = "/*---\nrule: slow\nseverity: info\nwindow: 5m\n---*/\nSELECT env, service, median(value) AS value\nFROM metrics\nGROUP BY env, service\n".into();
+    std::fs::write(rules.join("slow.sql"), bad).unwrap();
+}
+
+#[test]
+fn every_kind_is_in_the_table() {
+    let text = std::fs::read_to_string(root().join("docs/rules.md")).unwrap();
+    for kind in folders("fixtures/kinds") {
+        let name = kind.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(text.contains(&format!("(../fixtures/kinds/{name})")), "docs/rules.md names {name}");
+    }
+    for named in text.split("(../fixtures/kinds/").skip(1) {
+        let name = named.split(')').next().unwrap();
+        assert!(root().join("fixtures/kinds").join(name).is_dir(), "docs/rules.md names {name}, which is not there");
+    }
+}
