@@ -21,6 +21,11 @@ impl Schedule {
         self.ticks.first_key_value().map(|(at, _)| *at)
     }
 
+    /// The ticks of one rule.
+    pub fn of(&self, rule: usize) -> impl Iterator<Item = TimestampMs> {
+        self.ticks.iter().filter(move |(_, rules)| rules.contains(&rule)).map(|(at, _)| *at)
+    }
+
     /// Takes the rules whose tick is at `at`.
     pub fn take(&mut self, at: TimestampMs) -> Vec<usize> {
         self.ticks.remove(&at).map(|rules| rules.into_iter().collect()).unwrap_or_default()
