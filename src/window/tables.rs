@@ -222,7 +222,16 @@ impl Tables {
             Leaf::Rows(source) => TableState::Rows(Box::new(RowTable::new(source, layout, self.limits.retained_rows)?)),
         };
         let (since, held_ms) = (self.began.latest, i64::MAX);
-        self.tables.push(SharedTable { key, kind: stream.kind, names: None, state, rules: Vec::new(), since, held_ms, spent_ns: 0 });
+        self.tables.push(SharedTable {
+            key,
+            kind: stream.kind,
+            names: None,
+            state,
+            rules: Vec::new(),
+            since,
+            held_ms,
+            spent_ns: 0,
+        });
         Ok(self.tables.len() - 1)
     }
 

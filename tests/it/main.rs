@@ -13,6 +13,7 @@ mod house;
 mod lifecycle;
 mod live;
 mod oracle;
+mod reload;
 mod scenarios;
 mod shipped;
 mod shipped_fire;
