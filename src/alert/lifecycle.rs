@@ -71,6 +71,24 @@ impl RuleAlerts {
         Self { policy, alerts: BTreeMap::new(), counts: AlertCounts::default() }
     }
 
+    /// The rule's author thinks otherwise: alerts go on, the new policy decides from the next evaluation on. An alert that fires
+    /// keeps its severity and its entity.
+    pub fn set_policy(&mut self, policy: AlertPolicy) {
+        self.policy = policy;
+    }
+
+    /// The rule is gone: what fires is resolved at `at`, what is pending is forgotten.
+    pub fn end_all(self, at: TimestampMs) -> Vec<Transition> {
+        let ended = |state| match state {
+            State::Pending { .. } => None,
+            State::Firing { alert, .. } => {
+                let ended = Alert { ended_at: Some(at), ..alert.as_ref().clone() };
+                Some(Transition { change: Change::Resolved, alert: Arc::new(ended) })
+            }
+        };
+        self.alerts.into_values().filter_map(ended).collect()
+    }
+
     /// How many alerts are pending and how many are firing.
     pub fn census(&self) -> (usize, usize) {
         let firing = self.alerts.values().filter(|state| matches!(state, State::Firing { .. })).count();

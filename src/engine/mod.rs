@@ -5,6 +5,8 @@
 //! rule's tick, another system's alert, a decision), they are handled in order of time, and at one instant: rules by name, then
 //! alerts of others, then the book of incidents once.
 
+pub mod renew;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -93,6 +95,7 @@ pub struct Engine {
     /// Alerts of other systems that the watermark has not reached: by time; at one instant what begins comes before what ends.
     awaited: BTreeMap<(TimestampMs, bool, String), ExternalAlert>,
     book: IncidentBook,
+    limits: WindowLimits,
     /// The last instant handled.
     handled: TimestampMs,
     stats: EngineStats,
@@ -110,6 +113,7 @@ impl Engine {
             external: ExternalAlerts::new(params.external_expiry_ms),
             awaited: BTreeMap::new(),
             book: IncidentBook::new(params.correlation.clone(), params.notify.clone(), Arc::new(topology)),
+            limits: params.limits,
             handled: TimestampMs::MIN,
             stats: EngineStats::default(),
         })

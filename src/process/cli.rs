@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::process::check::{count, load_or_explain};
 use crate::process::config::Config;
 use crate::process::logging::{self, LogFormat};
-use crate::process::replay::{Feed, replay, stopwatch, summary};
+use crate::process::replay::{replay, stopwatch, summary};
 use crate::process::story::{self, Style};
 use crate::process::{demo, explain, run};
 use crate::topology::Topology;
@@ -257,9 +257,9 @@ fn replay_files(args: ReplayArgs, stdout: &mut dyn Write, style: Style) -> Resul
         None => None,
     };
     let decoder = Decoder::new(&book.label_keys, i64::MAX);
-    let feed = Feed::new(Engine::new(book.rules, graph, &config.engine())?, decoder);
+    let engine = Engine::new(book.rules, graph, &config.engine())?;
     let took = stopwatch();
-    let (engine, rejected) = replay(feed, &args.events, &mut |revision| {
+    let (engine, rejected) = replay(engine, decoder, &args.events, &mut |revision| {
         let text = match args.format {
             OutputFormat::Json => wire::to_json(&revision),
             OutputFormat::Text => story::revision(&revision, style),

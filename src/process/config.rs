@@ -12,6 +12,7 @@ use crate::edges::nats::settings::{InputConfig, NatsConfig, OutputConfig, Reject
 use crate::engine::EngineParams;
 use crate::incident::CorrelationParams;
 use crate::incident::notify::NotifyParams;
+use crate::process::reload::Every;
 use crate::process::validate;
 use crate::words::diagnostic::{Diagnostic, offset_of};
 use crate::words::{duration, yaml};
@@ -30,6 +31,8 @@ pub struct Config {
     pub rejected: RejectedConfig,
     /// Folders or files of rules.
     pub rules: OneOrMany,
+    /// How often rule files are looked at for changes.
+    pub reload: Every,
     /// The topology file.
     pub topology: Option<PathBuf>,
     /// Event time.

@@ -6,12 +6,12 @@ use std::io::Write;
 use anyhow::{Result, anyhow};
 
 use crate::demo;
-use crate::edges::decode::Decoder;
+use crate::edges::decode::{Decoder, MessageInfo};
 use crate::edges::files::topology;
-use crate::engine::{Engine, EngineParams};
+use crate::engine::{Engine, EngineParams, Input};
 use crate::incident::{IncidentId, Revision};
 use crate::process::check::count;
-use crate::process::replay::{Feed, stopwatch, summary};
+use crate::process::replay::{stopwatch, summary};
 use crate::process::story::{self, Style};
 use crate::process::{pack, report};
 use crate::topology::Topology;
@@ -65,20 +65,21 @@ fn replay(
     out: &mut dyn Write,
     style: Style,
 ) -> Result<(Engine, Vec<Revision>)> {
-    let decoder = Decoder::new(&book.label_keys, i64::MAX);
-    let mut feed = Feed::new(Engine::new(book.rules, graph, &EngineParams::default())?, decoder);
+    let mut decoder = Decoder::new(&book.label_keys, i64::MAX);
+    let mut engine = Engine::new(book.rules, graph, &EngineParams::default())?;
     let mut revisions = Vec::new();
     let mut emit = |revision: Revision| {
         if revision.decision.send {
             writeln!(out, "{}", story::revision(&revision, style))?;
         }
         revisions.push(revision);
-        Ok(())
+        anyhow::Ok(())
     };
     for line in recording.events.split(|byte| *byte == b'\n') {
-        feed.message(line, &mut |bad| tracing::warn!("{}", bad.reason), &mut emit)?;
+        decoder.message(line, MessageInfo::default(), &mut |bad| tracing::warn!("{}", bad.reason));
     }
-    let engine = feed.end(&mut emit)?;
+    engine.step(Input::Events(&decoder.take())).into_iter().try_for_each(&mut emit)?;
+    engine.step(Input::End).into_iter().try_for_each(&mut emit)?;
     Ok((engine, revisions))
 }
 

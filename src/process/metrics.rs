@@ -15,6 +15,8 @@ use prometheus_client::registry::Registry;
 use crate::edges::http::Status;
 use crate::edges::nats::consume::ConsumeCounts;
 use crate::engine::{Engine, EngineStats};
+use crate::process::decoding::Progress;
+use crate::process::reload::ReloadStatus;
 
 /// The state of the process as of the last batch.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +50,13 @@ struct RuleSnapshot {
 }
 
 impl Snapshot {
+    /// Takes over how far reading and decoding have come.
+    pub fn of_progress(&mut self, progress: Progress) {
+        self.consume = progress.consume;
+        (self.pending, self.sequence, self.rejected) = (progress.pending, progress.sequence, progress.rejected);
+        self.stages.insert("decode", progress.decoding);
+    }
+
     /// Takes over what the engine says of itself.
     pub fn of_engine(&mut self, engine: &Engine) {
         self.engine = engine.stats();
@@ -85,6 +94,8 @@ pub struct Telemetry {
     pub connected: AtomicBool,
     /// Whether the process is stopping.
     pub stopping: AtomicBool,
+    /// Of rules and their files.
+    pub reloads: Arc<ReloadStatus>,
 }
 
 impl Telemetry {
@@ -156,6 +167,7 @@ impl Writer<'_, '_> {
 impl Collector for Endpoint {
     fn encode(&self, mut encoder: DescriptorEncoder) -> std::fmt::Result {
         let now = self.0.snapshot();
+        self.0.reloads.encode(&mut encoder)?;
         let mut write = Writer(&mut encoder);
         write.counter("squelch_messages", "Messages taken in", now.engine.messages)?;
         write.counter("squelch_events", "Events taken in", now.engine.events)?;

@@ -3,11 +3,14 @@
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod decoding;
 pub mod demo;
+pub mod evaluating;
 pub mod explain;
 pub mod logging;
 pub mod metrics;
 pub mod pack;
+pub mod reload;
 pub mod replay;
 pub mod report;
 mod rule_words;

@@ -3,99 +3,79 @@
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::edges::decode::{Decoder, MessageInfo, Rejected};
-use crate::edges::files::events::EventFiles;
+use crate::edges::files::events::{EventFiles, Line};
 use crate::engine::{Engine, Input};
 use crate::incident::Revision;
 use crate::process::check::count;
-
-/// Feeds one message after the other to an engine, in batches.
-pub struct Feed {
-    engine: Engine,
-    decoder: Decoder,
-    /// Rejected events by reason.
-    pub rejected: BTreeMap<&'static str, u64>,
-}
-
-impl Feed {
-    /// A feed that rejects nothing for lying in the future: a recording has no broker's clock.
-    pub fn new(engine: Engine, decoder: Decoder) -> Self {
-        Self { engine, decoder, rejected: BTreeMap::new() }
-    }
-
-    /// One message. Revisions go to `emit`, bad lines to `reject`.
-    pub fn message(
-        &mut self,
-        bytes: &[u8],
-        reject: &mut dyn FnMut(Rejected),
-        emit: &mut dyn FnMut(Revision) -> Result<()>,
-    ) -> Result<()> {
-        let rejected = &mut self.rejected;
-        self.decoder.message(bytes, MessageInfo::default(), &mut |bad| {
-            *rejected.entry(bad.reason.code()).or_default() += 1;
-            reject(bad);
-        });
-        if self.decoder.is_full() { self.flush(emit) } else { Ok(()) }
-    }
-
-    /// Hands what is decoded to the engine.
-    pub fn flush(&mut self, emit: &mut dyn FnMut(Revision) -> Result<()>) -> Result<()> {
-        let batch = self.decoder.take();
-        self.engine.step(Input::Events(&batch)).into_iter().try_for_each(emit)
-    }
-
-    /// There are no more messages. Returns the engine.
-    pub fn end(mut self, emit: &mut dyn FnMut(Revision) -> Result<()>) -> Result<Engine> {
-        self.flush(emit)?;
-        self.engine.step(Input::End).into_iter().try_for_each(emit)?;
-        Ok(self.engine)
-    }
-}
+use crate::words::event::EventBatch;
 
 /// Bad lines shown before the rest is only counted.
 const REJECTED_SHOWN: u64 = 5;
+/// Decoded batches that wait for the engine.
+const DECODED_BATCHES: usize = 2;
 
-/// Replays files through a feed. `emit` gets the revisions in order. Returns the engine, for its counts.
+/// Replays files: one thread reads and decodes, this one evaluates. `emit` gets the revisions in order. Returns the engine, for its
+/// counts, and how many events were rejected, by reason.
 pub fn replay(
-    mut feed: Feed,
+    mut engine: Engine,
+    decoder: Decoder,
     events: &[PathBuf],
     emit: &mut dyn FnMut(Revision) -> Result<()>,
 ) -> Result<(Engine, BTreeMap<&'static str, u64>)> {
-    let mut files = EventFiles::open(events).context("cannot open the events")?;
+    let files = EventFiles::open(events).context("cannot open the events")?;
+    let (to_engine, batches) = mpsc::sync_channel(DECODED_BATCHES);
+    let rejected = std::thread::scope(|scope| {
+        let reading = scope.spawn(move || read(files, decoder, &to_engine));
+        let evaluate = |batch: EventBatch| engine.step(Input::Events(&batch)).into_iter().try_for_each(&mut *emit);
+        // Where nobody takes the results any more, the receiver goes, and with it the reader.
+        batches.into_iter().try_for_each(evaluate)?;
+        reading.join().map_err(|_| anyhow!("the thread that reads the events panicked"))?
+    })?;
+    engine.step(Input::End).into_iter().try_for_each(emit)?;
+    Ok((engine, rejected))
+}
+
+fn read(
+    mut files: EventFiles,
+    mut decoder: Decoder,
+    to_engine: &mpsc::SyncSender<EventBatch>,
+) -> Result<BTreeMap<&'static str, u64>> {
     let bar = progress(files.bytes_total());
+    let mut rejected = BTreeMap::new();
     let mut shown = 0;
     let mut lines = 0_u64;
-    loop {
-        let mut outcome = Ok(());
-        let more = files.next(&mut |line| {
-            let mut reject = |bad: Rejected| {
-                shown += 1;
-                if shown <= REJECTED_SHOWN {
-                    bar.suspend(|| tracing::warn!("{}:{}: {}", line.path.display(), line.number, bad.reason));
-                }
-            };
-            outcome = feed.message(line.bytes, &mut reject, emit);
-        })?;
-        outcome?;
-        if !more {
-            break;
-        }
+    let mut take = |line: Line<'_>, decoder: &mut Decoder| {
+        decoder.message(line.bytes, MessageInfo::default(), &mut |bad: Rejected| {
+            *rejected.entry(bad.reason.code()).or_default() += 1;
+            shown += 1;
+            if shown <= REJECTED_SHOWN {
+                bar.suspend(|| tracing::warn!("{}:{}: {}", line.path.display(), line.number, bad.reason));
+            }
+        });
+    };
+    while files.next(&mut |line| take(line, &mut decoder))? {
         lines += 1;
         if lines.is_multiple_of(1024) {
             bar.set_position(files.bytes_read());
         }
+        if decoder.is_full() && to_engine.send(decoder.take()).is_err() {
+            break;
+        }
     }
+    // Where the engine is gone, so is the reason to read on, and it says why.
+    drop(to_engine.send(decoder.take()));
     bar.finish_and_clear();
     if shown > REJECTED_SHOWN {
         tracing::warn!("{} more lines were rejected", shown - REJECTED_SHOWN);
     }
-    let rejected = feed.rejected.clone();
-    Ok((feed.end(emit)?, rejected))
+    Ok(rejected)
 }
 
 fn progress(bytes: u64) -> ProgressBar {

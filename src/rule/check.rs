@@ -75,7 +75,7 @@ pub fn from_texts(files: Vec<(PathBuf, Arc<str>)>, mut complaints: Complaints) -
 }
 
 impl Complaints {
-    fn add(&mut self, file: &Path, span: Range<usize>, message: impl Into<String>, hint: Option<&str>) {
+    pub(super) fn add(&mut self, file: &Path, span: Range<usize>, message: impl Into<String>, hint: Option<&str>) {
         self.diagnostics.push(Diagnostic {
             file: file.to_path_buf(),
             span,
@@ -94,21 +94,21 @@ impl Complaints {
     }
 
     fn read(&mut self, path: &Path) -> Option<(PathBuf, Arc<str>)> {
-        let size = std::fs::metadata(path).map(|meta| meta.len());
-        let text = match size {
-            Ok(size) if size > RULE_FILE_BYTES_MAX => {
-                self.add(path, 0..0, format!("{size} bytes, the limit of a rule file is {RULE_FILE_BYTES_MAX}"), None);
-                return None;
-            }
-            _ => std::fs::read_to_string(path),
-        };
-        match text {
-            Ok(text) => Some((path.to_path_buf(), text.into())),
-            Err(error) => {
-                self.add(path, 0..0, format!("cannot be read: {error}"), None);
+        match read(path) {
+            Ok(text) => Some((path.to_path_buf(), text)),
+            Err(why) => {
+                self.add(path, 0..0, why, None);
                 None
             }
         }
+    }
+}
+
+/// The text of a rule file, or why there is none.
+pub(super) fn read(path: &Path) -> Result<Arc<str>, String> {
+    match std::fs::metadata(path).map(|meta| meta.len()) {
+        Ok(size) if size > RULE_FILE_BYTES_MAX => Err(format!("{size} bytes, the limit of a rule file is {RULE_FILE_BYTES_MAX}")),
+        _ => std::fs::read_to_string(path).map(Arc::from).map_err(|error| format!("cannot be read: {error}")),
     }
 }
 

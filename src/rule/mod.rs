@@ -17,6 +17,7 @@ pub mod output;
 pub mod pipeline;
 pub mod plan;
 pub mod refuse;
+pub mod renew;
 pub mod rest;
 pub mod source;
 pub mod span;

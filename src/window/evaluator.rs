@@ -1,5 +1,8 @@
 //! All rules over all streams: takes event batches in, and at each tick yields a rule's breaches.
 
+mod renew;
+pub(in crate::window) mod restart;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -18,7 +21,6 @@ use crate::window::judge::Judge;
 use crate::window::merge::Merger;
 use crate::window::micro_batch::{MicroBatch, Stretch};
 use crate::window::router::Routed;
-use crate::window::save::{RestoreError, Saved};
 use crate::window::schedule::Schedule;
 use crate::window::table::{Ingested, KnownIds};
 use crate::window::tables::{LeafUse, SharedTable, TableState, Tables};
@@ -51,19 +53,6 @@ pub struct RuleStats {
     pub quarantines: u64,
     /// Time spent on it, in nanoseconds; what tables cost is shared by their rules.
     pub spent_ns: u64,
-}
-
-/// What is kept of a rule besides its windows.
-#[derive(Serialize, Deserialize)]
-pub(super) struct SavedRule {
-    name: String,
-    /// The whole file: a rule with another text is another rule.
-    text: String,
-    next_ticks: Vec<TimestampMs>,
-    since: TimestampMs,
-    stats: RuleStats,
-    judge: Option<Judge>,
-    quarantine: Option<Quarantine>,
 }
 
 /// A rule that broke a limit rests.
@@ -178,26 +167,6 @@ impl Evaluator {
         }
         tables.settle(rules.iter_mut().flat_map(|rule| &mut rule.leaves));
         Ok(Self { rules, tables, merger: Merger::default(), schedule: Schedule::default(), started: false, clock })
-    }
-
-    /// The same evaluator with other rules. What a rule has in common with those before goes on: tables whose content means the
-    /// same, the memory and the counts of a rule whose text is the same. A rule that is new starts with the tick after `now`.
-    pub fn with_rules(self, rules: Vec<Arc<Rule>>, limits: WindowLimits, now: TimestampMs) -> Result<Self> {
-        let mut next = Self::over(self.tables.left_by_all(limits), rules, self.clock)?;
-        next.rules.iter_mut().for_each(|rule| rule.since = now);
-        for mut old in self.rules {
-            let same = |rule: &&mut EvaluatedRule| rule.rule.name() == old.rule.name();
-            let Some(new) = next.rules.iter_mut().find(same) else { continue };
-            new.stats = old.stats;
-            if new.rule.file.text == old.rule.file.text {
-                (new.judge, new.last_error) = (old.judge.take(), old.last_error.take());
-                (new.quarantine, new.since) = (old.quarantine.take(), old.since);
-            }
-        }
-        if self.started {
-            next.start(now);
-        }
-        Ok(next)
     }
 
     /// The rules, by index.
@@ -454,43 +423,6 @@ impl Evaluator {
             breaches.sort_by(Breach::in_order);
         }
         Ok(breaches)
-    }
-
-    /// The state of all windows, as bytes for [`Self::restore`]. The evaluator goes on unchanged.
-    pub fn save(&mut self) -> std::result::Result<Vec<u8>, RestoreError> {
-        let rules = self.rules.iter().enumerate().map(|(index, evaluated)| SavedRule {
-            name: evaluated.rule.name().into(),
-            text: evaluated.rule.file.text.to_string(),
-            next_ticks: self.schedule.of(index),
-            since: evaluated.since,
-            stats: evaluated.stats,
-            judge: evaluated.judge.clone(),
-            quarantine: evaluated.quarantine.clone(),
-        });
-        Saved::new(&mut self.tables, rules.collect(), self.started)?.to_bytes()
-    }
-
-    /// Fills an evaluator that has seen nothing with what was saved. Rules that are the same go on as if nothing had happened; one
-    /// that is new or has another text starts with the tick after `now`.
-    pub fn restore(&mut self, bytes: &[u8], now: TimestampMs) -> std::result::Result<(), RestoreError> {
-        let saved = Saved::from_bytes(bytes)?;
-        saved.restore(&mut self.tables)?;
-        if !saved.started {
-            return Ok(());
-        }
-        self.start(now);
-        for old in saved.rules {
-            let Some(index) = self.rules.iter().position(|rule| rule.rule.name() == old.name) else { continue };
-            let evaluated = &mut self.rules[index];
-            evaluated.stats = old.stats;
-            if *evaluated.rule.file.text == *old.text {
-                (evaluated.judge, evaluated.quarantine, evaluated.since) = (old.judge, old.quarantine, old.since);
-                self.schedule.set(index, &old.next_ticks);
-            } else {
-                evaluated.since = now;
-            }
-        }
-        Ok(())
     }
 
     /// Rebuilds key spaces of which most keys are gone. To be called between ticks.

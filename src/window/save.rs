@@ -16,10 +16,10 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use serde::{Deserialize, Serialize};
 
-use crate::window::evaluator::SavedRule;
+use crate::window::evaluator::restart::SavedRule;
 use crate::window::pane::{SealedPane, Times};
 use crate::window::table::{Layout, SavedAggregate, SavedPane};
-use crate::window::tables::{TableState, Tables};
+use crate::window::tables::{Began, SharedTable, TableState, Tables};
 use crate::words::time::TimestampMs;
 
 /// The form of the bytes. A form that is not this one is refused.
@@ -72,6 +72,8 @@ struct SavedSpace {
 struct SavedTable {
     key: String,
     layout: Layout,
+    /// From when on, and how far back, it knows all that came.
+    known: (TimestampMs, i64),
     sealed_until: TimestampMs,
     /// Up to where sessions are stitched together.
     sessions_until: Option<TimestampMs>,
@@ -113,9 +115,11 @@ impl Saved {
                 }
             };
             key = table.key.clone();
+            let known = table.known();
             saved.push(SavedTable {
                 key,
                 layout,
+                known,
                 sealed_until,
                 sessions_until,
                 aggregates,
@@ -145,7 +149,10 @@ impl Saved {
     }
 
     /// Fills empty tables with what they meant when it was saved.
-    pub(super) fn restore(&self, tables: &mut Tables) -> Result<(), RestoreError> {
+    pub(super) fn restore(&self, tables: &mut Tables, began: Began) -> Result<(), RestoreError> {
+        if self.started {
+            tables.tables.iter_mut().for_each(|table| table.since = began.latest);
+        }
         for space in &self.spaces {
             if let Some(mine) = tables.spaces.iter_mut().find(|mine| mine.key == space.key) {
                 let whole = space.ends.is_sorted() && space.ends.last().copied().unwrap_or(0) == space.bytes.len();
@@ -157,15 +164,14 @@ impl Saved {
         }
         for saved in &self.tables {
             let Tables { tables, spaces, .. } = tables;
-            let same =
-                |mine: &&mut crate::window::tables::SharedTable| mine.key == saved.key && *mine.state.layout() == saved.layout;
+            let same = |mine: &&mut SharedTable| mine.key == saved.key && *mine.state.layout() == saved.layout;
             let Some(mine) = tables.iter_mut().find(same) else { continue };
             let batches = StreamReader::try_new(Cursor::new(&saved.content), None)?.collect::<Result<Vec<_>, _>>()?;
             if batches.len() != saved.panes.len() {
                 return Err(RestoreError::Damaged(format!("{} panes where {} should be", batches.len(), saved.panes.len())));
             }
             let panes = saved.panes.iter().zip(batches);
-            match &mut mine.state {
+            let taken = match &mut mine.state {
                 TableState::Aggregate(table, space) => {
                     let keys = spaces[*space].keys.len();
                     let panes = panes.map(|((kind, start), rows)| Ok((*kind, *start, pane_of_batch(&rows, saved, keys)?)));
@@ -174,7 +180,7 @@ impl Saved {
                         sessions_until: saved.sessions_until,
                         aggregates: saved.aggregates.clone(),
                         panes: panes.collect::<Result<_, RestoreError>>()?,
-                    })?;
+                    })?
                 }
                 TableState::Rows(table) => {
                     for ((_, start), rows) in panes {
@@ -183,7 +189,11 @@ impl Saved {
                     }
                     table.seal(saved.sealed_until);
                     table.break_again(saved.broken.clone());
+                    true
                 }
+            };
+            if taken {
+                mine.know(saved.known, began.now);
             }
         }
         Ok(())

@@ -21,6 +21,11 @@ impl Schedule {
         self.ticks.first_key_value().map(|(at, _)| *at)
     }
 
+    /// The ticks of one rule.
+    pub fn of(&self, rule: usize) -> impl Iterator<Item = TimestampMs> {
+        self.ticks.iter().filter(move |(_, rules)| rules.contains(&rule)).map(|(at, _)| *at)
+    }
+
     /// Takes the rules whose tick is at `at`.
     pub fn take(&mut self, at: TimestampMs) -> Vec<usize> {
         self.ticks.remove(&at).map(|rules| rules.into_iter().collect()).unwrap_or_default()
@@ -35,11 +40,6 @@ impl Schedule {
                 self.add(align_down(at - 1, every_ms) + every_ms, rule);
             }
         }
-    }
-
-    /// The ticks of a rule.
-    pub fn of(&self, rule: usize) -> Vec<TimestampMs> {
-        self.ticks.iter().filter(|(_, rules)| rules.contains(&rule)).map(|(at, _)| *at).collect()
     }
 
     /// Gives a rule these ticks and no others.

@@ -437,10 +437,11 @@ impl AggregateTable {
         Ok(SavedAggregate { sealed_until: self.sealed_until, sessions_until, aggregates, panes })
     }
 
-    /// Fills an empty table with what was saved. Where it lacks an aggregate of this table, the table stays empty.
-    pub fn restore(&mut self, saved: SavedAggregate) -> std::result::Result<(), RestoreError> {
+    /// Fills an empty table with what was saved. Where it lacks an aggregate of this table, the table stays empty
+    /// and the answer is false.
+    pub fn restore(&mut self, saved: SavedAggregate) -> std::result::Result<bool, RestoreError> {
         let place = |column: &AggregateColumn| saved.aggregates.iter().position(|(key, _)| *key == column.key);
-        let Some(places) = self.columns.iter().map(place).collect::<Option<Vec<usize>>>() else { return Ok(()) };
+        let Some(places) = self.columns.iter().map(place).collect::<Option<Vec<usize>>>() else { return Ok(false) };
         let damaged = |error: DataFusionError| RestoreError::Damaged(error.strip_backtrace());
         self.sealed_until = saved.sealed_until;
         let nothing = OpenPane::new(&self.columns, self.sessions.is_some()).and_then(OpenPane::seal).map_err(damaged)?;
@@ -459,7 +460,7 @@ impl AggregateTable {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Whether the types of a pane's states are those of the aggregates: what accumulators of no rows say.

@@ -58,6 +58,10 @@ pub struct SharedTable {
     pub state: TableState,
     /// The rules that use it, by index.
     pub rules: Vec<usize>,
+    /// From when on it has counted in all that came; of a table that is there from the start, everything.
+    pub since: TimestampMs,
+    /// How far back it has kept what it counted in; as far as anybody asks while it is new.
+    held_ms: i64,
     /// Time spent on it since the rules were told last, in nanoseconds.
     pub spent_ns: u64,
 }
@@ -133,6 +137,42 @@ pub struct Tables {
     /// Which rows go where, by stream.
     pub routers: [Router; 4],
     limits: WindowLimits,
+    began: Began,
+}
+
+/// When a set of rules began to run, in event time.
+#[derive(Clone, Copy, Debug)]
+pub struct Began {
+    /// What was due up to here was done by the rules before.
+    pub now: TimestampMs,
+    /// No event up to here is counted into a table that is new.
+    pub latest: TimestampMs,
+}
+
+impl Default for Began {
+    fn default() -> Self {
+        Self { now: TimestampMs::MIN, latest: TimestampMs::MIN }
+    }
+}
+
+impl SharedTable {
+    /// From when on, and how far back, it knows all that came.
+    pub fn known(&self) -> (TimestampMs, i64) {
+        (self.since, self.held_ms)
+    }
+
+    /// It holds what another did, which knew this much at `now`.
+    pub fn know(&mut self, (since, held_ms): (TimestampMs, i64), now: TimestampMs) {
+        let mine_ms = std::mem::replace(&mut self.held_ms, held_ms);
+        self.since = since;
+        self.since = self.known_since(mine_ms, now);
+        self.held_ms = mine_ms;
+    }
+
+    /// From when on it knows everything that a window with this reach may ask for.
+    fn known_since(&self, reach_ms: i64, now: TimestampMs) -> TimestampMs {
+        if reach_ms <= self.held_ms { self.since } else { self.since.max(now.saturating_sub(self.held_ms)) }
+    }
 }
 
 impl Tables {
@@ -161,9 +201,11 @@ impl Tables {
             };
             table.key == content && computes && fits(table.state.layout(), &layout, reach_ms)
         };
-        let shared = self.tables.iter().position(usable);
-        let table = match shared {
-            Some(table) => table,
+        // The one that knows most of the past: a rule that goes on finds its own table again.
+        let now = self.began.now;
+        let shared = self.tables.iter().enumerate().filter(|(_, table)| usable(table));
+        let table = match shared.min_by_key(|(_, table)| table.known_since(reach_ms, now)) {
+            Some((table, _)) => table,
             None => self.add(content, leaf, layout)?,
         };
         let shared = &mut self.tables[table];
@@ -192,7 +234,17 @@ impl Tables {
             }
             Leaf::Rows(source) => TableState::Rows(Box::new(RowTable::new(source, layout, self.limits.retained_rows)?)),
         };
-        self.tables.push(SharedTable { key, kind: stream.kind, names: None, state, rules: Vec::new(), spent_ns: 0 });
+        let (since, held_ms) = (self.began.latest, i64::MAX);
+        self.tables.push(SharedTable {
+            key,
+            kind: stream.kind,
+            names: None,
+            state,
+            rules: Vec::new(),
+            since,
+            held_ms,
+            spent_ns: 0,
+        });
         Ok(self.tables.len() - 1)
     }
 
@@ -205,7 +257,7 @@ impl Tables {
     }
 
     /// The same tables with all that they hold, used by no rule until rules join anew.
-    pub fn left_by_all(mut self, limits: WindowLimits) -> Self {
+    pub fn left_by_all(mut self, limits: WindowLimits, began: Began) -> Self {
         for table in &mut self.tables {
             table.rules.clear();
             match &mut table.state {
@@ -213,7 +265,7 @@ impl Tables {
                 TableState::Rows(table) => table.leave(),
             }
         }
-        Self { limits, ..self }
+        Self { limits, began, ..self }
     }
 
     /// All rules have joined: drops what none of them uses, and leads rows to the rest. `uses` are the leaves of all rules.
@@ -231,15 +283,39 @@ impl Tables {
             }
         }
         self.tables = kept;
+        let mut reach_ms = vec![0; self.tables.len()];
         for leaf in uses {
             let (table, columns) = &places[leaf.table];
             leaf.table = *table;
             leaf.columns.iter_mut().for_each(|column| *column = columns[*column]);
+            reach_ms[*table] = reach_ms[*table].max(leaf.window_ms + leaf.ago_ms);
         }
+        for (table, reach_ms) in self.tables.iter_mut().zip(reach_ms) {
+            table.since = table.known_since(reach_ms, self.began.now);
+            table.held_ms = reach_ms;
+        }
+        self.drop_unused_spaces();
         self.routers = Default::default();
         for (index, table) in self.tables.iter().enumerate() {
             self.routers[table.kind as usize].add(index, table.names.as_ref());
         }
+    }
+
+    fn drop_unused_spaces(&mut self) {
+        let mut used = vec![false; self.spaces.len()];
+        for table in &self.tables {
+            if let TableState::Aggregate(_, space) = &table.state {
+                used[*space] = true;
+            }
+        }
+        let places: Vec<usize> = (0..used.len()).map(|space| used[..space].iter().filter(|used| **used).count()).collect();
+        for table in &mut self.tables {
+            if let TableState::Aggregate(_, space) = &mut table.state {
+                *space = places[*space];
+            }
+        }
+        let mut kept = used.iter();
+        self.spaces.retain(|_| kept.next().copied().unwrap_or(true));
     }
 
     /// Rebuilds the key spaces of which most keys are in no pane any more: an interner cannot delete.

@@ -27,6 +27,11 @@ impl Watermark {
         self.now
     }
 
+    /// The latest event time seen.
+    pub fn max_ts(&self) -> Option<TimestampMs> {
+        self.max_ts
+    }
+
     /// The earliest event time seen, of events that were not late when they came.
     pub fn min_ts(&self) -> Option<TimestampMs> {
         self.min_ts

@@ -46,6 +46,8 @@ pub const TEMPLATE_BYTES_MAX: usize = 16 << 10;
 pub const TOPOLOGY_FILE_BYTES_MAX: u64 = 64 << 20;
 /// Rows that the engine takes in before it looks at the time again.
 pub const ROWS_PER_BATCH_MAX: usize = 65_536;
+/// Bytes of messages, inflated, in one such batch: a few messages of the largest size, or very many of the usual.
+pub const BYTES_PER_BATCH_MAX: usize = 32 << 20;
 /// Bytes of SQL nesting are bounded by this many levels.
 pub const SQL_DEPTH_MAX: usize = 50;
 

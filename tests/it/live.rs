@@ -69,9 +69,8 @@ impl Drop for Squelch {
 fn configuration(dir: &tempfile::TempDir, url: &str, http: u16, more: &str) -> std::path::PathBuf {
     std::fs::write(dir.path().join("topology.yaml"), demo_files().1).unwrap();
     let nats = if more.contains("nats:") { String::new() } else { format!("nats: {{ servers: [\"{url}\"] }}\n") };
-    let rules = root().join("rules");
-    let text =
-        format!("{nats}rules: {}\ntopology: topology.yaml\nhttp: {{ listen: \"127.0.0.1:{http}\" }}\n{more}", rules.display());
+    let rules = if more.contains("rules:") { String::new() } else { format!("rules: {}\n", root().join("rules").display()) };
+    let text = format!("{nats}{rules}topology: topology.yaml\nhttp: {{ listen: \"127.0.0.1:{http}\" }}\n{more}");
     let file = dir.path().join("squelch.yaml");
     std::fs::write(&file, text).unwrap();
     file
@@ -282,6 +281,69 @@ fn rejected_input_keeps_its_bytes_and_its_reason() {
         let info = consumer.info().await.unwrap();
         assert_eq!((info.ack_floor.stream_sequence, info.num_pending), (5, 0), "everything was acknowledged");
     });
+}
+
+/// A file that changes under a running squelch: a new rule fires, a bad version keeps the old one and says so, a file that is gone
+/// takes its alerts along.
+#[test]
+fn rule_files_are_read_again() {
+    let server = NatsServer::start();
+    let rules = tempfile::tempdir().unwrap();
+    let rule = |name: &str, table: &str| {
+        let text = format!(
+            "/*---\nrule: {name}\nseverity: critical\ninstant: true\n---*/\nSELECT env, service, labels['{name}'] AS what, 1 AS \
+             value FROM {table} WHERE body = '{name}'"
+        );
+        std::fs::write(rules.path().join(format!("{name}.sql")), text).unwrap();
+    };
+    rule("first", "logs");
+    let more = format!("rules: {}\nreload: 200ms\ntime: {{ lateness: 0s }}\nnotify: {{ wait: 0s }}\n", rules.path().display());
+    let squelch = Squelch::start(&server, &more);
+    let runtime = runtime();
+    let start = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64 - 60_000;
+    let say = |at_s: i64, body: &str| {
+        let event = |at_s: i64, body: &str| {
+            format!(
+                r#"{{"ts":{},"body":"{body}","service":"chat","env":"production","labels":{{"{body}":"yes"}}}}"#,
+                start + at_s * 1000
+            )
+        };
+        let message = format!("{}\n{}", event(at_s, body), event(at_s + 2, "nothing"));
+        runtime.block_on(async {
+            context(&server).await.publish("events.logs.a", message.into()).await.unwrap().await.unwrap();
+        });
+    };
+    let revisions = |wanted: usize| -> Vec<serde_json::Value> {
+        let got = runtime.block_on(async { read_stream(&context(&server).await, "INCIDENTS", wanted).await });
+        assert_eq!(got.len(), wanted, "{}", squelch.log());
+        got.iter().map(|message| serde_json::from_slice(&message.payload).unwrap()).collect()
+    };
+    say(0, "first");
+    assert_eq!(revisions(1)[0]["change"], "opened");
+
+    rule("second", "logs");
+    squelch.wait_for("metrics", "squelch_rules 2");
+    say(4, "second");
+    let seen = revisions(2);
+    assert!(seen[1].to_string().contains("second"), "{}", seen[1]);
+
+    rule("second", "nowhere");
+    squelch.wait_for("metrics", "squelch_rule_stale{rule=\"second\"} 1");
+    let metrics = squelch.wait_for("metrics", "squelch_reloads_total{result=\"partly\"} 1");
+    assert!(metrics.contains("squelch_rules 2") && metrics.contains("squelch_reloads_total{result=\"ok\"} 1"), "{metrics}");
+    let log = squelch.log();
+    assert!(log.contains("second.sql:6:") && log.contains("its last good version goes on"), "{log}");
+
+    rule("second", "logs");
+    squelch.wait_for("metrics", "squelch_reloads_total{result=\"ok\"} 2");
+    assert!(!get(squelch.http, "metrics").unwrap().contains("squelch_rule_stale{"));
+    std::fs::remove_file(rules.path().join("second.sql")).unwrap();
+    let hangup = Command::new("kill").args(["-HUP", &squelch.child.as_ref().unwrap().id().to_string()]).status().unwrap();
+    assert!(hangup.success());
+    squelch.wait_for("metrics", "squelch_rules 1");
+    say(8, "second");
+    squelch.wait_for("metrics", "squelch_events_total 6");
+    assert_eq!(squelch.stop(), Some(0));
 }
 
 /// In silence, time goes on: an alert ends although no event says so.

@@ -15,6 +15,7 @@ mod kinds;
 mod lifecycle;
 mod live;
 mod oracle;
+mod reload;
 mod scenarios;
 mod shipped;
 mod shipped_fire;

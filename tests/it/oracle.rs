@@ -20,6 +20,7 @@ use squelch::rule::output::Breach;
 use squelch::rule::{plan, sql};
 use squelch::window::WindowLimits;
 use squelch::window::evaluator::Evaluator;
+use squelch::window::tables::Began;
 use squelch::words::event::{EventBatch, Kind, LabelKeys};
 
 use crate::support::Dice;
@@ -286,7 +287,7 @@ fn run(texts: &[String], rows: &[Row], seed: u64, want: &dyn Fn(&RuleBook, usize
         if dice.below(8) == 0 {
             let saved = evaluator.save().unwrap();
             evaluator = evaluator_of(texts);
-            evaluator.restore(&saved, START_MS).unwrap();
+            evaluator.restore(&saved, Began { now: START_MS, latest: START_MS }).unwrap();
         }
         latest = batch.messages.iter().filter_map(|mark| mark.max_ts).max().unwrap_or(latest).max(latest);
         compare(&mut evaluator, latest - LATENESS_MS);

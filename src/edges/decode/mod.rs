@@ -17,7 +17,7 @@ use crate::edges::decode::inflate::{Encoding, inflate};
 use crate::edges::decode::scan::scan;
 use crate::edges::decode::tables::Tables;
 use crate::words::event::{EventBatch, Kind, LabelKeys};
-use crate::words::limits::{EVENT_BYTES_MAX, ROWS_PER_BATCH_MAX};
+use crate::words::limits::{BYTES_PER_BATCH_MAX, EVENT_BYTES_MAX, ROWS_PER_BATCH_MAX};
 use crate::words::time::{EARLIEST_MS, LATEST_MS, TimestampMs, format_rfc3339};
 
 /// Why an event or a message was rejected.
@@ -123,17 +123,28 @@ pub struct Decoder {
     tables: Tables,
     label_keys: LabelKeys,
     future_ms: i64,
+    /// Of the messages since the last batch.
+    bytes: usize,
 }
 
 impl Decoder {
     /// A decoder that keeps these labels, and rejects events later than the broker's clock by more than `future_ms`.
     pub fn new(label_keys: &LabelKeys, future_ms: i64) -> Self {
-        Self { tables: Tables::new(label_keys), label_keys: label_keys.clone(), future_ms }
+        Self { tables: Tables::new(label_keys), label_keys: label_keys.clone(), future_ms, bytes: 0 }
+    }
+
+    /// From the next message on, keeps other labels. What was decoded must have been taken.
+    pub fn set_label_keys(&mut self, label_keys: &LabelKeys) {
+        if self.label_keys != *label_keys {
+            *self = Self::new(label_keys, self.future_ms);
+        }
     }
 
     /// Takes one message in. What is bad goes to `reject`.
     pub fn message(&mut self, bytes: &[u8], info: MessageInfo, reject: &mut dyn FnMut(Rejected)) {
-        let taken = match (inflate(bytes, info.encoding), info.format) {
+        let inflated = inflate(bytes, info.encoding);
+        self.bytes += inflated.as_ref().map_or(0, |inflated| inflated.len()).max(bytes.len());
+        let taken = match (inflated, info.format) {
             (Ok(inflated), Format::Json) => {
                 self.lines(&inflated, info, reject);
                 Ok(())
@@ -220,7 +231,7 @@ impl Decoder {
 
     /// Whether enough has been decoded for a batch.
     pub fn is_full(&self) -> bool {
-        self.tables.rows() >= ROWS_PER_BATCH_MAX
+        self.tables.rows() >= ROWS_PER_BATCH_MAX || self.bytes >= BYTES_PER_BATCH_MAX
     }
 
     /// Whether nothing has been decoded since the last batch.
@@ -230,6 +241,7 @@ impl Decoder {
 
     /// The messages decoded since the last call.
     pub fn take(&mut self) -> EventBatch {
+        self.bytes = 0;
         self.tables.take()
     }
 }

@@ -40,7 +40,7 @@ pub struct Line<'a> {
 
 struct LineFile {
     path: PathBuf,
-    reader: Box<dyn BufRead>,
+    reader: Box<dyn BufRead + Send>,
     line: Vec<u8>,
     number: usize,
     /// The time of the waiting line; `None` when the file has ended.
@@ -58,7 +58,7 @@ impl EventFiles {
             let file = File::open(path).map_err(fail)?;
             bytes_total += file.metadata().map_err(fail)?.len();
             let counted = BufReader::with_capacity(1 << 16, Counted { file, read: Arc::clone(&read) });
-            let reader: Box<dyn BufRead> = match Encoding::of_path(path) {
+            let reader: Box<dyn BufRead + Send> = match Encoding::of_path(path) {
                 Encoding::Plain => Box::new(counted),
                 Encoding::Gzip => Box::new(BufReader::with_capacity(1 << 16, flate2::bufread::MultiGzDecoder::new(counted))),
                 Encoding::Zstd => Box::new(BufReader::with_capacity(1 << 16, zstd::Decoder::with_buffer(counted).map_err(fail)?)),

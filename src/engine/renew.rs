@@ -1,0 +1,70 @@
+//! Other rules for an engine that runs: what goes on, goes on as if nothing had happened; what is gone, ends.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::common::DataFusionError;
+
+use crate::alert::Transition;
+use crate::alert::lifecycle::RuleAlerts;
+use crate::engine::{Engine, EngineParams, policy_of};
+use crate::incident::Revision;
+use crate::rule::Rule;
+use crate::rule::span::Span;
+use crate::window::evaluator::Evaluator;
+use crate::window::tables::Began;
+use crate::words::time::TimestampMs;
+
+/// Rules that an engine can take: everything that can fail was tried.
+pub struct NextRules {
+    /// Sorted by name.
+    rules: Vec<Arc<Rule>>,
+    /// The same rules over empty windows.
+    fresh: Evaluator,
+}
+
+impl NextRules {
+    /// Tries the rules with empty windows.
+    pub fn new(mut rules: Vec<Rule>, params: &EngineParams) -> Result<Self, DataFusionError> {
+        rules.sort_by(|a, b| a.name().cmp(b.name()));
+        let rules: Vec<Arc<Rule>> = rules.into_iter().map(Arc::new).collect();
+        Ok(Self { fresh: Evaluator::new(rules.clone(), params.limits, params.clock)?, rules })
+    }
+}
+
+impl Engine {
+    /// Goes on with other rules, between two batches. Batches after this hold the label columns of the new rules.
+    ///
+    /// A rule that stays keeps its windows, its memory, its tick times and its alerts. A rule that changed keeps its alerts, and
+    /// its windows where they mean the same. The alerts of a rule that is gone end at the last instant handled.
+    pub fn set_rules(&mut self, next: NextRules) -> Vec<Revision> {
+        let now = self.watermark.now().unwrap_or(TimestampMs::MIN);
+        // Of what came up to now, some lies ahead of the watermark: a table that is new knows nothing of it.
+        let latest = self.watermark.max_ts().map_or(TimestampMs::MIN, |latest| latest.max(now).saturating_add(1));
+        let old = std::mem::replace(&mut self.evaluator, next.fresh);
+        let names = (0..old.len()).map(|index| old.rule(index).name().to_string());
+        let mut alerts: BTreeMap<String, RuleAlerts> = names.zip(std::mem::take(&mut self.alerts)).collect();
+        match old.with_rules(next.rules.clone(), self.limits, Began { now, latest }) {
+            Ok(evaluator) => self.evaluator = evaluator,
+            // The same was done a moment ago to the same rules: this cannot be, and must not stop the engine.
+            Err(error) => tracing::error!(%error, "the windows cannot be taken over: all rules begin anew"),
+        }
+        let renewed = next.rules.iter().map(|rule| match alerts.remove(rule.name()) {
+            Some(mut alerts) => {
+                alerts.set_policy(policy_of(rule));
+                alerts
+            }
+            None => RuleAlerts::new(policy_of(rule)),
+        });
+        self.alerts = renewed.collect();
+        for (index, rule) in next.rules.iter().enumerate() {
+            if rule.front.span == Span::Instant && self.alerts[index].census() != (0, 0) {
+                self.evaluator.again(index, now);
+            }
+        }
+        let gone: Vec<Transition> = alerts.into_values().flat_map(|alerts| alerts.end_all(self.handled)).collect();
+        let mut revisions = if gone.is_empty() { Vec::new() } else { self.book.apply(self.handled, gone) };
+        self.advance(&mut revisions);
+        revisions
+    }
+}

@@ -1,0 +1,226 @@
+//! The thread that decodes. What waits to be read is gathered into one batch while the engine is busy: many rules cost least over
+//! large batches, and an engine that waits gets small ones at once.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use async_nats::jetstream::message::Acker;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use tokio::sync::mpsc;
+
+use crate::edges::decode::{Decoder, Reason, Rejected};
+use crate::edges::nats::consume::{ConsumeCounts, Fetched, Incoming};
+use crate::edges::nats::publish::OutRejected;
+use crate::engine::renew::NextRules;
+use crate::process::reload::NewRules;
+use crate::process::replay::stopwatch;
+use crate::words::event::EventBatch;
+
+/// Warnings about rejected input, for each reason.
+const WARNINGS_AN_HOUR: NonZeroU32 = NonZeroU32::new(6).unwrap();
+
+/// What comes to this thread.
+pub enum ToDecoder {
+    /// What was read, with the counts of reading.
+    Read(Fetched, ConsumeCounts),
+    /// Other rules from here on.
+    Rules(Box<NewRules>),
+}
+
+/// What goes on to the engine, and how far reading has come.
+pub struct ToEngine {
+    /// What to do.
+    pub work: Work,
+    /// As of its end.
+    pub progress: Progress,
+}
+
+/// What the engine is to do.
+pub enum Work {
+    /// Take events in.
+    Events(Box<Decoded>),
+    /// Let time go on: nothing has come for this long.
+    Idle(Duration),
+    /// Go on with other rules.
+    Rules(Box<NextRules>),
+}
+
+/// Messages, decoded.
+pub struct Decoded {
+    /// Their events.
+    pub batch: EventBatch,
+    /// Their bad lines.
+    pub rejected: Vec<OutRejected>,
+    /// Acknowledges them and all before them; where the last one is only begun, those before it.
+    pub acker: Option<Box<Acker>>,
+}
+
+/// How far reading and decoding have come.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// Counts of reading.
+    pub consume: ConsumeCounts,
+    /// Messages that wait in the stream.
+    pub pending: u64,
+    /// The last message decoded.
+    pub sequence: u64,
+    /// Events rejected, by reason.
+    pub rejected: BTreeMap<&'static str, u64>,
+    /// Time spent.
+    pub decoding: Duration,
+}
+
+/// The engine is gone.
+struct Gone;
+
+/// The thread's state.
+pub struct Decoding {
+    decoder: Decoder,
+    rejected: Vec<OutRejected>,
+    acker: Option<Box<Acker>>,
+    progress: Progress,
+    /// At most a few warnings an hour for each reason.
+    warnings: DefaultKeyedRateLimiter<&'static str>,
+}
+
+impl Decoding {
+    /// A thread's state around a decoder.
+    pub fn new(decoder: Decoder) -> Self {
+        Self {
+            decoder,
+            rejected: Vec::new(),
+            acker: None,
+            progress: Progress::default(),
+            warnings: RateLimiter::keyed(Quota::per_hour(WARNINGS_AN_HOUR)),
+        }
+    }
+
+    /// Decodes until nothing more comes, then hands on what is left.
+    pub fn run(mut self, mut from_source: mpsc::Receiver<ToDecoder>, to_engine: &mpsc::Sender<ToEngine>) {
+        let all = async {
+            while let Some(next) = self.next(&mut from_source, to_engine).await? {
+                match next {
+                    ToDecoder::Read(fetched, counts) => self.read(fetched, counts, to_engine).await?,
+                    ToDecoder::Rules(new) => {
+                        self.hand_on(to_engine).await?;
+                        self.decoder.set_label_keys(&new.label_keys);
+                        self.send(Work::Rules(Box::new(new.rules)), to_engine).await?;
+                    }
+                }
+            }
+            self.hand_on(to_engine).await
+        };
+        if let Err(Gone) = futures::executor::block_on(all) {
+            tracing::error!("the engine is gone");
+        }
+    }
+
+    /// What waits to be read comes first, and only then the engine, when it has room.
+    async fn next(
+        &mut self,
+        from_source: &mut mpsc::Receiver<ToDecoder>,
+        to_engine: &mpsc::Sender<ToEngine>,
+    ) -> Result<Option<ToDecoder>, Gone> {
+        if !self.is_empty() {
+            tokio::select! {
+                biased;
+                next = from_source.recv() => return Ok(next),
+                room = to_engine.reserve() => room.map_err(|_| Gone)?.send(self.taken()),
+            }
+        }
+        Ok(from_source.recv().await)
+    }
+
+    async fn read(&mut self, fetched: Fetched, counts: ConsumeCounts, to_engine: &mpsc::Sender<ToEngine>) -> Result<(), Gone> {
+        self.progress.consume = counts;
+        match fetched {
+            Fetched::Messages { messages, pending, acker } => {
+                self.progress.pending = pending;
+                let mut rest = messages.as_slice();
+                while !rest.is_empty() {
+                    rest = self.decode(rest);
+                    if rest.is_empty() {
+                        self.acker = Some(acker);
+                        break;
+                    }
+                    self.hand_on(to_engine).await?;
+                }
+                if self.decoder.is_full() { self.hand_on(to_engine).await } else { Ok(()) }
+            }
+            Fetched::Idle { silence } => {
+                self.progress.pending = 0;
+                self.hand_on(to_engine).await?;
+                self.send(Work::Idle(silence), to_engine).await
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.decoder.is_empty() && self.acker.is_none() && self.rejected.is_empty()
+    }
+
+    async fn hand_on(&mut self, to_engine: &mpsc::Sender<ToEngine>) -> Result<(), Gone> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        to_engine.reserve().await.map_err(|_| Gone)?.send(self.taken());
+        Ok(())
+    }
+
+    async fn send(&mut self, work: Work, to_engine: &mpsc::Sender<ToEngine>) -> Result<(), Gone> {
+        to_engine.send(ToEngine { work, progress: self.progress.clone() }).await.map_err(|_| Gone)
+    }
+
+    fn taken(&mut self) -> ToEngine {
+        let rejected = std::mem::take(&mut self.rejected);
+        let decoded = Decoded { batch: self.decoder.take(), rejected, acker: self.acker.take() };
+        ToEngine { work: Work::Events(Box::new(decoded)), progress: self.progress.clone() }
+    }
+
+    /// Decodes messages until there is enough for a batch; returns those that are left.
+    fn decode<'m>(&mut self, messages: &'m [Incoming]) -> &'m [Incoming] {
+        let _decoding = tracing::debug_span!("decode", messages = messages.len()).entered();
+        let took = stopwatch();
+        let mut done = 0;
+        for message in messages {
+            self.message(message);
+            self.progress.sequence = message.sequence;
+            done += 1;
+            if self.decoder.is_full() {
+                break;
+            }
+        }
+        self.progress.decoding += took();
+        &messages[done..]
+    }
+
+    fn message(&mut self, message: &Incoming) {
+        let Self { decoder, rejected, progress, warnings, .. } = self;
+        let mut reject = |bad: Rejected| {
+            *progress.rejected.entry(bad.reason.code()).or_default() += 1;
+            // A collector that sends nonsense sends much of it: a few lines an hour tell an operator as much as a million.
+            if warnings.check_key(&bad.reason.code()).is_ok() {
+                let (subject, sequence) = (&message.subject, message.sequence);
+                tracing::warn!(
+                    subject,
+                    sequence,
+                    line = bad.line,
+                    "rejected: {}; more of this kind are only counted for a while",
+                    bad.reason
+                );
+            }
+            rejected.push(OutRejected {
+                subject: message.subject.clone(),
+                sequence: message.sequence,
+                line: bad.line,
+                reason: format!("{}: {}", bad.reason.code(), bad.reason),
+                bytes: bad.bytes.into(),
+            });
+        };
+        match &message.info {
+            Ok(info) => decoder.message(&message.payload, *info, &mut reject),
+            Err(why) => reject(Rejected { line: 0, bytes: message.payload.to_vec(), reason: Reason::Inflate(why.clone()) }),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The thread that evaluates: the only one that touches the engine.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::edges::nats::publish::{OutRevision, Outgoing};
+use crate::edges::wire;
+use crate::engine::{Engine, Input};
+use crate::incident::{Revision, Status};
+use crate::process::decoding::{Decoded, ToEngine, Work};
+use crate::process::metrics::{Snapshot, Telemetry};
+use crate::process::replay::stopwatch;
+
+/// How often the snapshot for the endpoint is renewed at most.
+const SNAPSHOT_EVERY: Duration = Duration::from_millis(500);
+
+/// The thread's state.
+pub struct Evaluating {
+    engine: Engine,
+    idle_ms: i64,
+    output_subject: String,
+    telemetry: Arc<Telemetry>,
+    snapshot: Snapshot,
+    renewed: Instant,
+}
+
+impl Evaluating {
+    /// A thread's state around an engine. After `idle_ms` of silence time goes on by itself.
+    #[expect(clippy::disallowed_methods, reason = "says when the snapshot for operators was renewed; no result depends on it")]
+    pub fn new(engine: Engine, idle_ms: i64, output_subject: String, telemetry: Arc<Telemetry>) -> Self {
+        Self { engine, idle_ms, output_subject, telemetry, snapshot: Snapshot::default(), renewed: Instant::now() }
+    }
+
+    /// Evaluates until nothing more comes.
+    pub fn run(mut self, mut from_decoder: mpsc::Receiver<ToEngine>, to_sink: &mpsc::Sender<Outgoing>) {
+        while let Some(ToEngine { work, progress }) = from_decoder.blocking_recv() {
+            self.snapshot.of_progress(progress);
+            let outgoing = match work {
+                Work::Events(decoded) => self.take_in(*decoded),
+                Work::Idle(silence) => self.idle(silence),
+                Work::Rules(rules) => {
+                    let revisions = self.engine.set_rules(*rules);
+                    Outgoing { revisions: self.outgoing(&revisions), ..Outgoing::default() }
+                }
+            };
+            self.renew();
+            let nothing = outgoing.acker.is_none() && outgoing.revisions.is_empty() && outgoing.rejected.is_empty();
+            if !nothing && to_sink.blocking_send(outgoing).is_err() {
+                tracing::error!("the publisher is gone");
+                return;
+            }
+        }
+    }
+
+    fn take_in(&mut self, decoded: Decoded) -> Outgoing {
+        let Decoded { batch, rejected, acker } = decoded;
+        let _evaluating = tracing::debug_span!("evaluate", events = batch.events()).entered();
+        let took = stopwatch();
+        let revisions = self.engine.step(Input::Events(&batch));
+        *self.snapshot.stages.entry("evaluate").or_default() += took();
+        Outgoing { revisions: self.outgoing(&revisions), rejected, acker }
+    }
+
+    fn idle(&mut self, silence: Duration) -> Outgoing {
+        let silence_ms = silence.as_millis() as i64;
+        if silence_ms < self.idle_ms {
+            return Outgoing::default();
+        }
+        let revisions = self.engine.step(Input::Idle { silence_ms });
+        Outgoing { revisions: self.outgoing(&revisions), ..Outgoing::default() }
+    }
+
+    fn outgoing(&self, revisions: &[Revision]) -> Vec<OutRevision> {
+        let out = revisions.iter().map(|revision| {
+            tracing::info!(
+                incident = %revision.id, revision = revision.revision, change = revision.change.as_str(), severity = %revision.severity,
+                send = revision.decision.send, reason = revision.decision.reason, "{}", revision.title
+            );
+            OutRevision {
+                subject: wire::subject(&self.output_subject, revision),
+                message_id: wire::message_id(revision),
+                incident: revision.id.to_string(),
+                open: revision.status == Status::Open,
+                body: Bytes::from(wire::to_json(revision)),
+            }
+        });
+        out.collect()
+    }
+
+    fn renew(&mut self) {
+        if self.renewed.elapsed() >= SNAPSHOT_EVERY {
+            self.snapshot.of_engine(&self.engine);
+            self.telemetry.publish(self.snapshot.clone());
+            self.renewed += self.renewed.elapsed();
+        }
+    }
+}

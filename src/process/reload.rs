@@ -1,0 +1,270 @@
+//! Rules that change under a running squelch: looks at the rule files now and then, and on SIGHUP at once. What is read is checked
+//! and planned here, beside the threads that work; they only exchange their rules between two batches.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use serde::{Deserialize, Deserializer};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::engine::EngineParams;
+use crate::engine::renew::NextRules;
+use crate::process::decoding::ToDecoder;
+use crate::process::report;
+use crate::rule::Rule;
+use crate::rule::check::{Complaints, RuleBook};
+use crate::rule::renew::{OnDisk, Renewed, Texts, renew};
+use crate::words::duration;
+use crate::words::event::LabelKeys;
+
+/// An editor may be found in the middle of its work: files count when they were the same twice, so long apart.
+const SETTLE: Duration = Duration::from_millis(200);
+/// Looks for files that keep changing; then they are taken as they are.
+const SETTLE_LOOKS_MAX: usize = 20;
+/// The shortest time between two looks that may be asked for.
+const EVERY_MIN_MS: i64 = 100;
+
+/// How often rule files are looked at: a duration, or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Every(pub Option<Duration>);
+
+impl Default for Every {
+    fn default() -> Self {
+        Self(Some(Duration::from_secs(5)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Every {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let every_ms = duration::parse_ms(&text).map_err(serde::de::Error::custom)?;
+        if every_ms < EVERY_MIN_MS {
+            return Err(serde::de::Error::custom(format!("{text:?} is too often: write 1s or longer, or off")));
+        }
+        Ok(Self(Some(Duration::from_millis(every_ms as u64))))
+    }
+}
+
+/// What the decoder and the engine go on with.
+pub struct NewRules {
+    /// The labels that the rules read.
+    pub label_keys: LabelKeys,
+    /// The rules.
+    pub rules: NextRules,
+}
+
+/// What an operator sees of rules and reloads.
+#[derive(Debug, Default)]
+pub struct ReloadStatus(Mutex<Figures>);
+
+#[derive(Clone, Debug, Default)]
+struct Figures {
+    rules: usize,
+    /// Looks at files that had changed, by result.
+    results: BTreeMap<&'static str, u64>,
+    stale: BTreeSet<String>,
+}
+
+impl ReloadStatus {
+    fn change(&self, change: impl FnOnce(&mut Figures)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Writes the metrics.
+    pub fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+        let now = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let rules = ConstGauge::new(now.rules as i64);
+        rules.encode(encoder.encode_descriptor("squelch_rules", "Rules that run", None, MetricType::Gauge)?)?;
+        let help = "Rule files that had changed were read, by result";
+        let mut results = encoder.encode_descriptor("squelch_reloads", help, None, MetricType::Counter)?;
+        for result in ["ok", "partly", "failed"] {
+            let number = ConstCounter::new(now.results.get(result).copied().unwrap_or(0));
+            number.encode(results.encode_family(&[("result", result)])?)?;
+        }
+        let help = "1 where an old version of a rule runs because its file is bad";
+        let mut stale = encoder.encode_descriptor("squelch_rule_stale", help, None, MetricType::Gauge)?;
+        for rule in &now.stale {
+            ConstGauge::new(1_i64).encode(stale.encode_family(&[("rule", rule.as_str())])?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Knows which texts run, and what the files looked like last.
+pub struct Reloader {
+    paths: Vec<PathBuf>,
+    params: EngineParams,
+    seen: OnDisk,
+    good: Texts,
+    names: BTreeMap<PathBuf, String>,
+    status: Arc<ReloadStatus>,
+}
+
+impl Reloader {
+    /// The rules of `book` run; they were read from `paths`.
+    pub fn new(paths: Vec<PathBuf>, book: &RuleBook, params: EngineParams, status: Arc<ReloadStatus>) -> Self {
+        let good: Texts = book.rules.iter().map(|rule| (rule.file.path.clone(), Arc::clone(&rule.file.text))).collect();
+        let files = good.iter().map(|(path, text)| (path.clone(), Ok(Arc::clone(text)))).collect();
+        status.change(|figures| figures.rules = book.rules.len());
+        let seen = OnDisk { files, no_folders: Vec::new() };
+        Self { paths, params, seen, good, names: names(&book.rules), status }
+    }
+
+    /// How many rules run.
+    pub fn rules(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Looks at the files. Returns other rules where there are any, having said what is wrong and what changes.
+    pub fn look(&mut self, settle: bool) -> Option<NewRules> {
+        let mut disk = OnDisk::read(&self.paths);
+        if disk == self.seen {
+            return None;
+        }
+        for _ in 0..if settle { SETTLE_LOOKS_MAX } else { 0 } {
+            std::thread::sleep(SETTLE);
+            let again = OnDisk::read(&self.paths);
+            if again == disk {
+                break;
+            }
+            disk = again;
+        }
+        self.seen = disk;
+        match renew(&self.seen, &self.good) {
+            Ok(renewed) => self.take(renewed),
+            Err(complaints) => {
+                say(&complaints);
+                tracing::error!("all rules go on as they are");
+                self.count("failed");
+                None
+            }
+        }
+    }
+
+    fn take(&mut self, renewed: Renewed) -> Option<NewRules> {
+        let Renewed { book, texts, complaints, stale, left_out } = renewed;
+        complaints.iter().for_each(say);
+        let names = names(&book.rules);
+        let stale: BTreeSet<String> = stale.iter().filter_map(|path| names.get(path).cloned()).collect();
+        for rule in &stale {
+            tracing::error!(rule, "the file of this rule is bad: its last good version goes on");
+        }
+        for path in &left_out {
+            tracing::error!("{} is left out: it is bad, and no version of it was good", path.display());
+        }
+        let result = if complaints.is_empty() { "ok" } else { "partly" };
+        if texts == self.good {
+            self.status.change(|figures| figures.stale = stale);
+            if complaints.is_empty() {
+                tracing::info!("the rule files are again those of the rules that run");
+            }
+            self.count(result);
+            return None;
+        }
+        let number = book.rules.len();
+        match NextRules::new(book.rules, &self.params) {
+            Ok(rules) => {
+                self.say_changes(&names, &texts, number);
+                (self.good, self.names) = (texts, names);
+                self.status.change(|figures| (figures.rules, figures.stale) = (number, stale));
+                self.count(result);
+                Some(NewRules { label_keys: book.label_keys, rules })
+            }
+            Err(error) => {
+                tracing::error!(%error, "the rules cannot be set up: all rules go on as they are");
+                self.count("failed");
+                None
+            }
+        }
+    }
+
+    fn say_changes(&self, names: &BTreeMap<PathBuf, String>, texts: &Texts, rules: usize) {
+        let before = by_name(&self.names, &self.good);
+        let after = by_name(names, texts);
+        let list = |names: Vec<&str>| names.join(", ");
+        let added = list(after.keys().filter(|name| !before.contains_key(*name)).copied().collect());
+        let removed = list(before.keys().filter(|name| !after.contains_key(*name)).copied().collect());
+        let differs = |(name, text): &(&&str, &&str)| before.get(**name).is_some_and(|before| before != *text);
+        let changed = list(after.iter().filter(differs).map(|(name, _)| *name).collect());
+        tracing::info!(rules, added, changed, removed, "the rules were reloaded");
+    }
+
+    fn count(&self, result: &'static str) {
+        self.status.change(|figures| *figures.results.entry(result).or_default() += 1);
+    }
+}
+
+fn names(rules: &[Rule]) -> BTreeMap<PathBuf, String> {
+    rules.iter().map(|rule| (rule.file.path.clone(), rule.name().to_string())).collect()
+}
+
+fn by_name<'a>(names: &'a BTreeMap<PathBuf, String>, texts: &'a Texts) -> BTreeMap<&'a str, &'a str> {
+    names.iter().filter_map(|(path, name)| Some((name.as_str(), texts.get(path)?.as_ref()))).collect()
+}
+
+fn say(complaints: &Complaints) {
+    let text = report::render(complaints, false);
+    text.lines().filter(|line| !line.is_empty()).for_each(|line| tracing::error!("{line}"));
+}
+
+/// Hears SIGHUP, which would end the process if nobody did.
+pub fn hangups() -> Result<Signal> {
+    signal(SignalKind::hangup()).context("cannot listen for SIGHUP")
+}
+
+/// Looks every so often and at each SIGHUP until told to stop; hands rules on in order with what is read.
+pub async fn watch(
+    mut reloader: Reloader,
+    every: Every,
+    mut hangups: Signal,
+    to_decoder: mpsc::Sender<ToDecoder>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    loop {
+        let asked = tokio::select! {
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+            _ = hangups.recv() => true,
+            () = pause(every) => false,
+        };
+        let looking = tokio::task::spawn_blocking(move || {
+            let found = reloader.look(!asked);
+            (reloader, found)
+        });
+        let looked = tokio::select! {
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+            looked = looking => looked,
+        };
+        let Ok((again, found)) = looked else {
+            tracing::error!("the rule files are not looked at any more: a look at them panicked");
+            return;
+        };
+        reloader = again;
+        match found {
+            Some(rules) => {
+                if to_decoder.send(ToDecoder::Rules(Box::new(rules))).await.is_err() {
+                    return;
+                }
+            }
+            None if asked => tracing::info!("SIGHUP: the rules that run go on"),
+            None => {}
+        }
+    }
+}
+
+async fn pause(every: Every) {
+    match every.0 {
+        Some(every) => tokio::time::sleep(every).await,
+        None => std::future::pending().await,
+    }
+}

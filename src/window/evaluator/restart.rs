@@ -1,0 +1,71 @@
+//! What windows and rules hold, saved for a restart and taken over after it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::window::evaluator::{Evaluator, Quarantine, RuleStats};
+use crate::window::judge::Judge;
+use crate::window::save::{RestoreError, Saved};
+use crate::window::tables::Began;
+use crate::words::time::TimestampMs;
+
+/// What is kept of a rule besides its windows.
+#[derive(Serialize, Deserialize)]
+pub(in crate::window) struct SavedRule {
+    name: String,
+    /// The whole file: a rule with another text is another rule.
+    text: String,
+    next_ticks: Vec<TimestampMs>,
+    since: TimestampMs,
+    stats: RuleStats,
+    judge: Option<Judge>,
+    quarantine: Option<Quarantine>,
+}
+
+impl Evaluator {
+    /// The state of all windows, as bytes for [`Self::restore`]. The evaluator goes on unchanged.
+    ///
+    /// # Errors
+    ///
+    /// A state that cannot be written as Arrow: a defect.
+    pub fn save(&mut self) -> Result<Vec<u8>, RestoreError> {
+        let rules = self.rules.iter().enumerate().map(|(index, evaluated)| SavedRule {
+            name: evaluated.rule.name().into(),
+            text: evaluated.rule.file.text.to_string(),
+            next_ticks: self.schedule.of(index).collect(),
+            since: evaluated.since,
+            stats: evaluated.stats,
+            judge: evaluated.judge.clone(),
+            quarantine: evaluated.quarantine.clone(),
+        });
+        Saved::new(&mut self.tables, rules.collect(), self.started)?.to_bytes()
+    }
+
+    /// Fills an evaluator that has seen nothing with what was saved. Rules that are the same go on as if nothing had happened; one
+    /// that is new or has another text starts with the tick after `began.now`.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are something else, of another version, or damaged; then the evaluator is of no more use.
+    pub fn restore(&mut self, bytes: &[u8], began: Began) -> Result<(), RestoreError> {
+        let saved = Saved::from_bytes(bytes)?;
+        saved.restore(&mut self.tables, began)?;
+        if !saved.started {
+            return Ok(());
+        }
+        self.start(began.now);
+        for evaluated in &mut self.rules {
+            let tables = evaluated.leaves.iter().map(|leaf| self.tables.tables[leaf.table].since);
+            evaluated.since = tables.max().unwrap_or(TimestampMs::MIN);
+        }
+        for old in saved.rules {
+            let Some(index) = self.rules.iter().position(|rule| rule.rule.name() == old.name) else { continue };
+            let evaluated = &mut self.rules[index];
+            evaluated.stats = old.stats;
+            if *evaluated.rule.file.text == *old.text {
+                (evaluated.judge, evaluated.quarantine, evaluated.since) = (old.judge, old.quarantine, old.since);
+                self.schedule.set(index, &old.next_ticks);
+            }
+        }
+        Ok(())
+    }
+}
