@@ -13,7 +13,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tokio::sync::{mpsc, watch};
 use tracing::Instrument;
 
-use crate::edges::decode::{Decoder, Reason, Rejected};
+use crate::edges::decode::{Decoder, MessageInfo, Reason, Rejected};
 use crate::edges::files::topology;
 use crate::edges::nats::consume::{Fetched, Incoming, Source};
 use crate::edges::nats::publish::{OutRejected, OutRevision, Outgoing, Sink};
@@ -23,6 +23,7 @@ use crate::engine::{Engine, Input};
 use crate::incident::{Revision, Status};
 use crate::process::check::load_or_explain;
 use crate::process::config::Config;
+use crate::process::cpu::{CpuWatch, stopwatch_ns};
 use crate::process::metrics::{Endpoint, Snapshot, Telemetry};
 use crate::process::replay::stopwatch;
 use crate::topology::Topology;
@@ -157,6 +158,8 @@ struct Worker {
     warnings: DefaultKeyedRateLimiter<&'static str>,
     snapshot: Snapshot,
     renewed: Instant,
+    /// Where rules have a share of the processor.
+    cpu: Option<CpuWatch>,
 }
 
 impl Worker {
@@ -181,6 +184,7 @@ impl Worker {
             warnings: RateLimiter::keyed(Quota::per_hour(WARNINGS_AN_HOUR)),
             snapshot: Snapshot::default(),
             renewed: Instant::now(),
+            cpu: config.limits.cpu_share.map(CpuWatch::new),
         })
     }
 
@@ -194,6 +198,7 @@ impl Worker {
                 }
                 Fetched::Idle { silence } => self.idle(silence),
             };
+            self.watch_cpu();
             self.renew();
             let nothing = outgoing.acker.is_none() && outgoing.revisions.is_empty();
             if !nothing && to_sink.blocking_send(outgoing).is_err() {
@@ -245,7 +250,10 @@ impl Worker {
             });
         };
         match &message.info {
-            Ok(info) => self.decoder.message(&message.payload, *info, &mut reject),
+            Ok(info) => {
+                let info = MessageInfo { source: self.decoder.source(&message.subject), ..*info };
+                self.decoder.message(&message.payload, info, &mut reject);
+            }
             Err(why) => reject(Rejected { line: 0, bytes: message.payload.to_vec(), reason: Reason::Inflate(why.clone()) }),
         }
     }
@@ -275,6 +283,16 @@ impl Worker {
             }
         });
         out.collect()
+    }
+
+    /// Sends rules to rest that take more of the processor than they may.
+    fn watch_cpu(&mut self) {
+        let now = stopwatch_ns();
+        let Some(cpu) = self.cpu.as_mut().filter(|cpu| cpu.is_due(now)) else { return };
+        let spent = self.engine.rules().map(|(rule, stats, _)| (rule.name(), stats.spent_ns));
+        for rule in cpu.look(now, spent) {
+            self.engine.step(Input::Quarantine { rule: &rule, reason: "limits.cpu_share" });
+        }
     }
 
     fn spent(&mut self, stage: &'static str, time: Duration) {

@@ -4,6 +4,7 @@
 //! Together with [`crate::window`] the only place that knows DataFusion.
 
 pub mod aggregate;
+pub mod budget;
 pub mod catalog;
 pub mod check;
 pub mod explain_error;
