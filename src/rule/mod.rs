@@ -11,6 +11,7 @@ pub mod explain_error;
 pub mod file;
 pub mod forgiving;
 pub mod front_matter;
+pub mod growth;
 pub mod in_order;
 pub mod kinds;
 pub mod output;

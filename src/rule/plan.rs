@@ -25,6 +25,7 @@ use datafusion::sql::sqlparser::ast::Statement;
 
 use crate::rule::catalog::{Catalog, StreamTable};
 use crate::rule::forgiving::Forgiving;
+use crate::rule::growth;
 use crate::rule::pipeline::Pipeline;
 use crate::rule::rest::{Rest, Slot};
 use crate::rule::source::{AggregateSource, Leaf, RowSource, stream_below};
@@ -103,6 +104,7 @@ pub struct Ground<'a> {
 /// Plans a rule's statement.
 pub fn plan(statement: &Statement, ground: Ground<'_>) -> Result<RulePlan> {
     let logical = logical_plan(statement, ground)?;
+    growth::check(&logical)?;
     let schema = Arc::clone(logical.schema().inner());
     let optimized = STATE.optimize(&logical)?;
     if ground.instant {

@@ -54,6 +54,14 @@ pub const TOPOLOGY_FILE_BYTES_MAX: u64 = 64 << 20;
 pub const SOURCES_MAX: usize = 1_000;
 /// Rows that the engine takes in before it looks at the time again.
 pub const ROWS_PER_BATCH_MAX: usize = 65_536;
+/// Parts of one rule's plan, with each WITH written out where it is used.
+pub const PLAN_NODES_MAX: usize = 1_000;
+/// Parts of one expression, with the columns that it stands on written out.
+pub const EXPRESSION_NODES_MAX: usize = 10_000;
+/// How many times its input a text may become.
+pub const TEXT_GROWTH_MAX: usize = 256;
+/// Bytes of one regular expression.
+pub const PATTERN_BYTES_MAX: usize = 1_000;
 /// Bytes of SQL nesting are bounded by this many levels.
 pub const SQL_DEPTH_MAX: usize = 50;
 
