@@ -24,8 +24,9 @@ use crate::rule::span::Span;
 use crate::topology::Topology;
 use crate::window::WindowLimits;
 use crate::window::evaluator::{CostClock, Evaluator, RuleStats};
-use crate::window::watermark::Watermark;
+use crate::window::watermark::{Watermark, WatermarkParams};
 use crate::words::event::{EventBatch, ExternalAlert};
+use crate::words::limits::{ALERTS_PER_RULE_MAX, QUARANTINE_MS};
 use crate::words::severity::Severity;
 use crate::words::time::TimestampMs;
 
@@ -34,6 +35,10 @@ use crate::words::time::TimestampMs;
 pub struct EngineParams {
     /// How much later than the latest event an event may come.
     pub lateness_ms: i64,
+    /// After how long a source that sends nothing is not waited for.
+    pub idle_ms: i64,
+    /// How far a source that lags behind the others may hold time back; 0 for not at all.
+    pub source_wait_ms: i64,
     /// After how long another system's alert counts as resolved if nothing is heard of it.
     pub external_expiry_ms: i64,
     /// How alerts are tied.
@@ -42,6 +47,8 @@ pub struct EngineParams {
     pub notify: NotifyParams,
     /// What one rule may hold.
     pub limits: WindowLimits,
+    /// Alerts that one rule may have at once.
+    pub alerts_max: usize,
     /// Measures what rules cost; no result depends on it.
     pub clock: CostClock,
 }
@@ -50,10 +57,13 @@ impl Default for EngineParams {
     fn default() -> Self {
         Self {
             lateness_ms: 10_000,
+            idle_ms: 30_000,
+            source_wait_ms: 30_000,
             external_expiry_ms: 4 * 3_600_000,
             correlation: CorrelationParams::default(),
             notify: NotifyParams::default(),
             limits: WindowLimits::default(),
+            alerts_max: ALERTS_PER_RULE_MAX,
             clock: || 0,
         }
     }
@@ -68,6 +78,13 @@ pub enum Input<'a> {
     Idle {
         /// Since the last message.
         silence_ms: i64,
+    },
+    /// A rule costs more than it may, whoever measured it: it rests.
+    Quarantine {
+        /// Its name.
+        rule: &'a str,
+        /// What it took too much of.
+        reason: &'a str,
     },
     /// There will be no more messages.
     End,
@@ -89,6 +106,8 @@ pub struct EngineStats {
 /// The engine.
 pub struct Engine {
     watermark: Watermark,
+    /// The names of sources, by id.
+    sources: Arc<Vec<String>>,
     evaluator: Evaluator,
     alerts: Vec<RuleAlerts>,
     external: ExternalAlerts,
@@ -96,6 +115,7 @@ pub struct Engine {
     awaited: BTreeMap<(TimestampMs, bool, String), ExternalAlert>,
     book: IncidentBook,
     limits: WindowLimits,
+    alerts_max: usize,
     /// The last instant handled.
     handled: TimestampMs,
     stats: EngineStats,
@@ -105,15 +125,21 @@ impl Engine {
     /// An engine that has seen nothing.
     pub fn new(rules: Vec<Rule>, topology: Topology, params: &EngineParams) -> Result<Self, DataFusionError> {
         let rules: Vec<Arc<Rule>> = rules.into_iter().map(Arc::new).collect();
-        let alerts = rules.iter().map(|rule| RuleAlerts::new(policy_of(rule))).collect();
+        let alerts = rules.iter().map(|rule| RuleAlerts::new(policy_of(rule, params.alerts_max))).collect();
         Ok(Self {
-            watermark: Watermark::new(params.lateness_ms),
+            watermark: Watermark::new(WatermarkParams {
+                lateness_ms: params.lateness_ms,
+                idle_ms: params.idle_ms,
+                source_wait_ms: params.source_wait_ms,
+            }),
+            sources: Arc::default(),
             evaluator: Evaluator::new(rules, params.limits, params.clock)?,
             alerts,
             external: ExternalAlerts::new(params.external_expiry_ms),
             awaited: BTreeMap::new(),
             book: IncidentBook::new(params.correlation.clone(), params.notify.clone(), Arc::new(topology)),
             limits: params.limits,
+            alerts_max: params.alerts_max,
             handled: TimestampMs::MIN,
             stats: EngineStats::default(),
         })
@@ -128,6 +154,7 @@ impl Engine {
                 self.watermark.idle(silence_ms);
                 self.advance(&mut revisions);
             }
+            Input::Quarantine { rule, reason } => self.quarantine(rule, reason),
             Input::End => {
                 self.watermark.end();
                 self.advance(&mut revisions);
@@ -136,7 +163,17 @@ impl Engine {
         revisions
     }
 
+    fn quarantine(&mut self, rule: &str, reason: &str) {
+        let index = (0..self.evaluator.len()).find(|index| self.evaluator.rule(*index).name() == rule);
+        if let (Some(index), Some(now)) = (index, self.watermark.now())
+            && self.evaluator.quarantine(index).is_none()
+        {
+            self.evaluator.quarantine_until(index, now + QUARANTINE_MS, reason);
+        }
+    }
+
     fn take_in(&mut self, batch: &EventBatch, revisions: &mut Vec<Revision>) {
+        self.sources = Arc::clone(&batch.sources);
         let mut rows_done = [0; 4];
         let mut alerts_done = 0;
         for mark in &batch.messages {
@@ -249,6 +286,13 @@ impl Engine {
         self.watermark.now()
     }
 
+    /// How many sources of events are active, and which of them lags most behind the broker's clock, by how much.
+    pub fn sources(&self) -> (usize, Option<(&str, i64)>) {
+        let (active, slowest) = self.watermark.sources();
+        let named = |(id, lag)| Some((self.sources.get(usize::from(id))?.as_str(), lag));
+        (active, slowest.and_then(named))
+    }
+
     /// What it has done so far.
     pub fn stats(&self) -> EngineStats {
         EngineStats { book: self.book.counts(), ..self.stats }
@@ -282,12 +326,13 @@ impl Engine {
     }
 }
 
-fn policy_of(rule: &Rule) -> AlertPolicy {
+fn policy_of(rule: &Rule, alerts_max: usize) -> AlertPolicy {
     let front = &rule.front;
     AlertPolicy {
         entity: front.entity.clone(),
         for_ms: front.for_ms,
         keep_firing_for_ms: front.keep_firing_for_ms,
+        alerts_max: alerts_max.min(ALERTS_PER_RULE_MAX),
         ..AlertPolicy::new(&front.rule, front.severity)
     }
 }

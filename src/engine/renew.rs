@@ -51,10 +51,10 @@ impl Engine {
         }
         let renewed = next.rules.iter().map(|rule| match alerts.remove(rule.name()) {
             Some(mut alerts) => {
-                alerts.set_policy(policy_of(rule));
+                alerts.set_policy(policy_of(rule, self.alerts_max));
                 alerts
             }
-            None => RuleAlerts::new(policy_of(rule)),
+            None => RuleAlerts::new(policy_of(rule, self.alerts_max)),
         });
         self.alerts = renewed.collect();
         for (index, rule) in next.rules.iter().enumerate() {

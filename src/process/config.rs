@@ -12,8 +12,10 @@ use crate::edges::nats::settings::{InputConfig, NatsConfig, OutputConfig, Reject
 use crate::engine::EngineParams;
 use crate::incident::CorrelationParams;
 use crate::incident::notify::NotifyParams;
+use crate::process::cpu::stopwatch_ns;
 use crate::process::reload::Every;
 use crate::process::validate;
+use crate::window::WindowLimits;
 use crate::words::diagnostic::{Diagnostic, offset_of};
 use crate::words::{duration, yaml};
 
@@ -41,6 +43,8 @@ pub struct Config {
     pub correlation: CorrelationConfig,
     /// When people are told.
     pub notify: NotifyConfig,
+    /// What one rule may take.
+    pub limits: LimitsConfig,
     /// The operator's HTTP endpoint.
     pub http: HttpConfig,
 }
@@ -53,6 +57,8 @@ pub struct TimeConfig {
     pub lateness: Millis,
     /// After this much silence, with nothing left to read, time goes on without events.
     pub idle: Millis,
+    /// How far a source that lags behind the others may hold time back.
+    pub source_wait: Millis,
     /// How far ahead of the broker's clock an event may be.
     pub future: Millis,
     /// After how long another system's alert counts as resolved if nothing is heard of it.
@@ -83,6 +89,21 @@ pub struct NotifyConfig {
     pub interval: Millis,
     pub repeat: Millis,
     pub flaps: usize,
+}
+
+/// What one rule may take.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Groups of one aggregate.
+    pub groups: usize,
+    /// Rows kept as they came.
+    pub retained_rows: usize,
+    /// Alerts at once.
+    pub alerts: usize,
+    /// Share of one core over a minute, 0 to 1; `off` for no limit.
+    #[serde(deserialize_with = "share")]
+    pub cpu_share: Option<f64>,
 }
 
 /// The operator's HTTP endpoint.
@@ -166,12 +187,34 @@ fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAdd
         .map_err(|_| serde::de::Error::custom(format!("{text:?} is no address: write for example 127.0.0.1:9464, or off")))
 }
 
+fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text == "off" {
+        return Ok(None);
+    }
+    let wrong = || serde::de::Error::custom(format!("{text:?} is no share of a core: write for example 0.25, or off"));
+    text.parse().map(Some).map_err(|_| wrong())
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        let engine = EngineParams::default();
+        Self {
+            groups: engine.limits.groups,
+            retained_rows: engine.limits.retained_rows,
+            alerts: engine.alerts_max,
+            cpu_share: None,
+        }
+    }
+}
+
 impl Default for TimeConfig {
     fn default() -> Self {
         let engine = EngineParams::default();
         Self {
             lateness: Millis(engine.lateness_ms),
-            idle: Millis(30_000),
+            idle: Millis(engine.idle_ms),
+            source_wait: Millis(engine.source_wait_ms),
             future: Millis(300_000),
             external_expiry: Millis(engine.external_expiry_ms),
         }
@@ -260,6 +303,8 @@ impl Config {
         let (correlation, notify) = (&self.correlation, &self.notify);
         EngineParams {
             lateness_ms: self.time.lateness.0,
+            idle_ms: self.time.idle.0,
+            source_wait_ms: self.time.source_wait.0,
             external_expiry_ms: self.time.external_expiry.0,
             correlation: CorrelationParams {
                 gap_ms: correlation.gap.0,
@@ -277,7 +322,9 @@ impl Config {
                 repeat_ms: notify.repeat.0,
                 flaps: notify.flaps,
             },
-            ..EngineParams::default()
+            limits: WindowLimits { groups: self.limits.groups, retained_rows: self.limits.retained_rows },
+            alerts_max: self.limits.alerts,
+            clock: stopwatch_ns,
         }
     }
 }

@@ -9,7 +9,7 @@ use async_nats::jetstream::message::Acker;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tokio::sync::mpsc;
 
-use crate::edges::decode::{Decoder, Reason, Rejected};
+use crate::edges::decode::{Decoder, MessageInfo, Reason, Rejected};
 use crate::edges::nats::consume::{ConsumeCounts, Fetched, Incoming};
 use crate::edges::nats::publish::OutRejected;
 use crate::engine::renew::NextRules;
@@ -219,7 +219,10 @@ impl Decoding {
             });
         };
         match &message.info {
-            Ok(info) => decoder.message(&message.payload, *info, &mut reject),
+            Ok(info) => {
+                let info = MessageInfo { source: decoder.source(&message.subject), ..*info };
+                decoder.message(&message.payload, info, &mut reject);
+            }
             Err(why) => reject(Rejected { line: 0, bytes: message.payload.to_vec(), reason: Reason::Inflate(why.clone()) }),
         }
     }

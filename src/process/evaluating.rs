@@ -10,6 +10,7 @@ use crate::edges::nats::publish::{OutRevision, Outgoing};
 use crate::edges::wire;
 use crate::engine::{Engine, Input};
 use crate::incident::{Revision, Status};
+use crate::process::cpu::{CpuWatch, stopwatch_ns};
 use crate::process::decoding::{Decoded, ToEngine, Work};
 use crate::process::metrics::{Snapshot, Telemetry};
 use crate::process::replay::stopwatch;
@@ -25,13 +26,24 @@ pub struct Evaluating {
     telemetry: Arc<Telemetry>,
     snapshot: Snapshot,
     renewed: Instant,
+    /// Where rules have a share of the processor.
+    cpu: Option<CpuWatch>,
 }
 
 impl Evaluating {
-    /// A thread's state around an engine. After `idle_ms` of silence time goes on by itself.
+    /// A thread's state around an engine. After `idle_ms` of silence time goes on by itself; `cpu_share` is what a rule may take
+    /// of one core.
     #[expect(clippy::disallowed_methods, reason = "says when the snapshot for operators was renewed; no result depends on it")]
-    pub fn new(engine: Engine, idle_ms: i64, output_subject: String, telemetry: Arc<Telemetry>) -> Self {
-        Self { engine, idle_ms, output_subject, telemetry, snapshot: Snapshot::default(), renewed: Instant::now() }
+    pub fn new(engine: Engine, idle_ms: i64, output_subject: String, cpu_share: Option<f64>, telemetry: Arc<Telemetry>) -> Self {
+        Self {
+            engine,
+            idle_ms,
+            output_subject,
+            telemetry,
+            snapshot: Snapshot::default(),
+            renewed: Instant::now(),
+            cpu: cpu_share.map(CpuWatch::new),
+        }
     }
 
     /// Evaluates until nothing more comes.
@@ -46,6 +58,7 @@ impl Evaluating {
                     Outgoing { revisions: self.outgoing(&revisions), ..Outgoing::default() }
                 }
             };
+            self.watch_cpu();
             self.renew();
             let nothing = outgoing.acker.is_none() && outgoing.revisions.is_empty() && outgoing.rejected.is_empty();
             if !nothing && to_sink.blocking_send(outgoing).is_err() {
@@ -88,6 +101,16 @@ impl Evaluating {
             }
         });
         out.collect()
+    }
+
+    /// Sends rules to rest that take more of the processor than they may.
+    fn watch_cpu(&mut self) {
+        let now = stopwatch_ns();
+        let Some(cpu) = self.cpu.as_mut().filter(|cpu| cpu.is_due(now)) else { return };
+        let spent = self.engine.rules().map(|(rule, stats, _)| (rule.name(), stats.spent_ns));
+        for rule in cpu.look(now, spent) {
+            self.engine.step(Input::Quarantine { rule: &rule, reason: "limits.cpu_share" });
+        }
     }
 
     fn renew(&mut self) {

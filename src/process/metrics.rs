@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -27,6 +27,8 @@ pub struct Snapshot {
     incidents_open: usize,
     windows: (usize, usize, usize),
     watermark_ms: Option<i64>,
+    sources: usize,
+    slowest: Option<(String, i64)>,
     /// Of the consumer.
     pub consume: ConsumeCounts,
     /// Messages that wait in the stream.
@@ -47,6 +49,9 @@ struct RuleSnapshot {
     breaches: u64,
     dropped: [(&'static str, u64); 5],
     errors: u64,
+    quarantines: u64,
+    quarantined: Option<String>,
+    spent_ns: u64,
 }
 
 impl Snapshot {
@@ -64,7 +69,10 @@ impl Snapshot {
         self.incidents_open = engine.open_incidents();
         self.windows = engine.window_size();
         self.watermark_ms = engine.watermark();
-        let rules = engine.rules().map(|(rule, stats, alerts)| RuleSnapshot {
+        let (sources, slowest) = engine.sources();
+        self.sources = sources;
+        self.slowest = slowest.map(|(name, lag_ms)| (name.to_string(), lag_ms));
+        let rules = engine.rules().enumerate().map(|(index, (rule, stats, alerts))| RuleSnapshot {
             name: rule.name().to_string(),
             rows: stats.rows,
             ticks: stats.ticks,
@@ -77,6 +85,9 @@ impl Snapshot {
                 ("bad_severity", alerts.bad_severity),
             ],
             errors: stats.errors,
+            quarantines: stats.quarantines,
+            quarantined: engine.evaluator().quarantine(index).map(|quarantine| quarantine.reason.clone()),
+            spent_ns: stats.spent_ns,
         });
         self.rules = rules.collect();
     }
@@ -149,12 +160,26 @@ impl Writer<'_, '_> {
         gauge.encode(self.0.encode_descriptor(name, help, None, MetricType::Gauge)?)
     }
 
-    /// A family of counters, told apart by one label or two.
-    fn counters<'l>(
+    /// A family of gauges, likewise.
+    fn gauges<'l>(
         &mut self,
         name: &str,
         help: &str,
-        rows: impl Iterator<Item = (Vec<(&'l str, &'l str)>, u64)>,
+        rows: impl Iterator<Item = (Vec<(&'l str, &'l str)>, i64)>,
+    ) -> std::fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, value) in rows {
+            ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    /// A family of counters, told apart by one label or two.
+    fn counters<'l, N: EncodeCounterValue>(
+        &mut self,
+        name: &str,
+        help: &str,
+        rows: impl Iterator<Item = (Vec<(&'l str, &'l str)>, N)>,
     ) -> std::fmt::Result {
         let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (labels, value) in rows {
@@ -187,6 +212,9 @@ impl Collector for Endpoint {
         write.counter("squelch_input_failures", "Pulls that failed or stalled", now.consume.failures)?;
         write.counter("squelch_output_retries", "Publishes tried again", self.0.retries.load(Ordering::Relaxed))?;
         write.gauge("squelch_watermark_ms", "How far event time has come, Unix milliseconds", now.watermark_ms.unwrap_or(0))?;
+        write.gauge("squelch_sources", "Sources of events that are not idle", now.sources as i64)?;
+        let slowest = now.slowest.iter().map(|(subject, lag_ms)| (vec![("subject", subject.as_str())], *lag_ms));
+        write.gauges("squelch_source_lag_ms", "How far the slowest source's events lie behind the broker's clock", slowest)?;
         write.gauge("squelch_alerts_pending", "Alerts pending", now.alerts.0 as i64)?;
         write.gauge("squelch_alerts_firing", "Alerts firing", now.alerts.1 as i64)?;
         write.counter("squelch_alerts_fired", "Alerts that fired", now.engine.book.alerts)?;
@@ -227,6 +255,21 @@ impl Collector for Endpoint {
             "Failures of a rule",
             rules().map(|rule| (vec![("rule", rule.name.as_str())], rule.errors)),
         )?;
+        write.counters(
+            "squelch_rule_cpu_seconds",
+            "Time spent on a rule; what rules share is split between them",
+            rules().map(|rule| (vec![("rule", rule.name.as_str())], rule.spent_ns as f64 / 1e9)),
+        )?;
+        write.counters(
+            "squelch_rule_quarantines",
+            "How often a rule broke a limit and had to rest",
+            rules().map(|rule| (vec![("rule", rule.name.as_str())], rule.quarantines)),
+        )?;
+        let quarantined = rules().map(|rule| {
+            let reason = rule.quarantined.as_deref().unwrap_or_default();
+            (vec![("rule", rule.name.as_str()), ("reason", reason)], i64::from(rule.quarantined.is_some()))
+        });
+        write.gauges("squelch_rule_quarantined", "Whether a rule rests, and which limit it broke", quarantined)?;
         let dropped = rules().flat_map(|rule| {
             rule.dropped.iter().map(|(reason, number)| (vec![("rule", rule.name.as_str()), ("reason", *reason)], *number))
         });

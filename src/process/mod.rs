@@ -3,6 +3,7 @@
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod cpu;
 pub mod decoding;
 pub mod demo;
 pub mod evaluating;

@@ -250,14 +250,13 @@ pub async fn watch(
             return;
         };
         reloader = again;
-        match found {
-            Some(rules) => {
-                if to_decoder.send(ToDecoder::Rules(Box::new(rules))).await.is_err() {
-                    return;
-                }
-            }
-            None if asked => tracing::info!("SIGHUP: the rules that run go on"),
-            None => {}
+        if found.is_none() && asked {
+            tracing::info!("SIGHUP: the rules that run go on");
+        }
+        if let Some(rules) = found
+            && to_decoder.send(ToDecoder::Rules(Box::new(rules))).await.is_err()
+        {
+            return;
         }
     }
 }

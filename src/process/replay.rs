@@ -112,6 +112,19 @@ pub fn summary(
     for (rule, stats, _) in engine.rules().filter(|(_, stats, _)| stats.errors > 0) {
         writeln!(out, "failing        {} failed {}", rule.name(), count(stats.errors as usize, "time"))?;
     }
+    for (rule, stats, alerts) in engine.rules().filter(|(_, stats, alerts)| stats.overflow + alerts.over_limit > 0) {
+        let (groups, over) = (stats.overflow, alerts.over_limit);
+        writeln!(
+            out,
+            "over a limit   {}: {groups} rows found no room for their group, {over} breaches none for an alert",
+            rule.name()
+        )?;
+    }
+    for (index, (rule, stats, _)) in engine.rules().enumerate().filter(|(_, (_, stats, _))| stats.quarantines > 0) {
+        let now = engine.evaluator().quarantine(index).map(|quarantine| format!(", now: {}", quarantine.reason));
+        let times = count(stats.quarantines as usize, "time");
+        writeln!(out, "quarantined    {} {times}{}", rule.name(), now.unwrap_or_default())?;
+    }
     writeln!(out, "rules          {}", engine.rules().count())?;
     writeln!(out, "alerts         {}", stats.book.alerts)?;
     writeln!(out, "incidents      {} in {}", stats.book.opened, count(stats.book.revisions as usize, "revision"))?;

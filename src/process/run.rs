@@ -132,7 +132,13 @@ fn start(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Decoding, Evalu
     let reloader = Reloader::new(paths, &book, params.clone(), Arc::clone(&telemetry.reloads));
     let decoder = Decoder::new(&book.label_keys, config.time.future.0);
     let engine = Engine::new(book.rules, graph, &params)?;
-    let evaluating = Evaluating::new(engine, config.time.idle.0, config.output.subject.clone(), Arc::clone(telemetry));
+    let evaluating = Evaluating::new(
+        engine,
+        config.time.idle.0,
+        config.output.subject.clone(),
+        config.limits.cpu_share,
+        Arc::clone(telemetry),
+    );
     Ok((Decoding::new(decoder), evaluating, reloader))
 }
 

@@ -1,6 +1,7 @@
 //! What no type can say about a configuration: keys that need or exclude each other, and values that would mute or stop the engine.
 
 use crate::process::config::Config;
+use crate::words::limits::{ALERTS_PER_RULE_MAX, GROUPS_PER_TABLE_MAX, ROWS_RETAINED_MAX};
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +52,21 @@ pub fn complaints(config: &Config) -> Vec<Complaint> {
     let usual = format!("it is {} where the file is silent", Config::default().correlation.threshold);
     if !(0.0..=1.0).contains(&threshold) {
         complain("correlation.threshold", format!("correlation.threshold is {threshold}, it must be between 0 and 1"), &usual);
+    }
+    let limits = &config.limits;
+    for (key, value, most) in [
+        ("limits.groups", limits.groups, GROUPS_PER_TABLE_MAX),
+        ("limits.retained_rows", limits.retained_rows, ROWS_RETAINED_MAX),
+        ("limits.alerts", limits.alerts, ALERTS_PER_RULE_MAX),
+    ] {
+        if !(1..=most).contains(&value) {
+            let hint = format!("it is {most} where the file is silent");
+            complain(key, format!("{key} is {value}, it must be between 1 and {most}"), &hint);
+        }
+    }
+    if let Some(share) = limits.cpu_share.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
+        let message = format!("limits.cpu_share is {share}, it must be more than 0 and at most 1");
+        complain("limits.cpu_share", message, "0.25 is a quarter of one core; off for no limit");
     }
     if config.notify.flaps == 0 {
         complain(

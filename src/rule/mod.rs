@@ -4,6 +4,7 @@
 //! Together with [`crate::window`] the only place that knows DataFusion.
 
 pub mod aggregate;
+pub mod budget;
 pub mod catalog;
 pub mod check;
 pub mod explain_error;
@@ -11,6 +12,7 @@ pub mod file;
 pub mod fits_head;
 pub mod forgiving;
 pub mod front_matter;
+pub mod growth;
 pub mod in_order;
 pub mod kinds;
 pub mod output;

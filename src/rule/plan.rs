@@ -13,6 +13,9 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DataFusionError, Result, plan_err};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::Optimizer;
@@ -22,10 +25,12 @@ use datafusion::sql::sqlparser::ast::Statement;
 
 use crate::rule::catalog::{Catalog, StreamTable};
 use crate::rule::forgiving::Forgiving;
+use crate::rule::growth;
 use crate::rule::pipeline::Pipeline;
 use crate::rule::rest::{Rest, Slot};
 use crate::rule::source::{AggregateSource, Leaf, RowSource, stream_below};
 use crate::words::event::LabelKeys;
+use crate::words::limits::EVALUATION_BYTES_MAX;
 
 /// How a rule is evaluated.
 #[derive(Debug)]
@@ -59,7 +64,7 @@ impl RulePlan {
 }
 
 /// The session that plans and runs rules: one partition, no dynamic filters (they go stale when a plan runs again), none of
-/// the defaults that could read files.
+/// the defaults that could read files, and only so much memory.
 static STATE: LazyLock<SessionState> = LazyLock::new(|| {
     let mut config = SessionConfig::new().with_target_partitions(1).with_batch_size(8192).with_collect_statistics(false);
     let options = config.options_mut();
@@ -70,7 +75,14 @@ static STATE: LazyLock<SessionState> = LazyLock::new(|| {
     let optimizer = Optimizer::new();
     // It turns count(DISTINCT x) into two aggregates, of which only the lower one would be incremental.
     let rules = optimizer.rules.into_iter().filter(|rule| rule.name() != "single_distinct_aggregation_to_group_by").collect();
-    SessionStateBuilder::new().with_config(config).with_analyzer_rule(Arc::new(Forgiving)).with_optimizer_rules(rules).build()
+    let pool = Arc::new(GreedyMemoryPool::new(EVALUATION_BYTES_MAX));
+    let no_disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+    let environment = RuntimeEnvBuilder::new().with_memory_pool(pool).with_disk_manager_builder(no_disk).build_arc();
+    let builder = match environment {
+        Ok(environment) => SessionStateBuilder::new().with_runtime_env(environment),
+        Err(error) => unreachable!("an environment without a disk needs nothing: {error}"),
+    };
+    builder.with_config(config).with_analyzer_rule(Arc::new(Forgiving)).with_optimizer_rules(rules).build()
 });
 
 /// The options that planning and running share.
@@ -92,6 +104,7 @@ pub struct Ground<'a> {
 /// Plans a rule's statement.
 pub fn plan(statement: &Statement, ground: Ground<'_>) -> Result<RulePlan> {
     let logical = logical_plan(statement, ground)?;
+    growth::check(&logical)?;
     let schema = Arc::clone(logical.schema().inner());
     let optimized = STATE.optimize(&logical)?;
     if ground.instant {

@@ -16,11 +16,14 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
-use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+use futures::TryStreamExt;
 
+use crate::rule::budget::{Budget, meter, refused};
 use crate::rule::in_order::InOrderExec;
 use crate::rule::pipeline::Pipeline;
+use crate::words::limits::RESULT_ROWS_MAX;
 
 /// How the rest of a rule runs.
 pub enum Rest {
@@ -34,6 +37,8 @@ pub enum Rest {
         slots: Vec<Arc<Slot>>,
         /// What the plan may use while it runs.
         task: Arc<TaskContext>,
+        /// What an evaluation may cost.
+        budget: Arc<Budget>,
     },
 }
 
@@ -75,6 +80,19 @@ impl PartitionStream for Slot {
     }
 }
 
+async fn result_of(plan: Arc<dyn ExecutionPlan>, task: Arc<TaskContext>) -> Result<Vec<RecordBatch>> {
+    let mut stream = execute_stream(plan, task)?;
+    let (mut batches, mut rows) = (Vec::new(), 0);
+    while let Some(batch) = stream.try_next().await? {
+        rows += batch.num_rows();
+        if rows > RESULT_ROWS_MAX {
+            return Err(refused(format!("its result has more than {RESULT_ROWS_MAX} rows")));
+        }
+        batches.push(batch);
+    }
+    Ok(batches)
+}
+
 impl Rest {
     /// Makes the rest of a rule from a plan whose leaves are `slots`.
     pub fn new(plan: &LogicalPlan, slots: Vec<Arc<Slot>>, state: &SessionState) -> Result<Self> {
@@ -82,7 +100,9 @@ impl Rest {
             return Ok(Rest::Chain(Pipeline::new(plan)?));
         }
         let template = futures::executor::block_on(DefaultPhysicalPlanner::default().create_physical_plan(plan, state))?;
-        Ok(Rest::Plan { template: InOrderExec::everywhere(template)?, slots, task: state.task_ctx() })
+        let budget = Arc::new(Budget::default());
+        let template = meter(InOrderExec::everywhere(template)?, &budget)?;
+        Ok(Rest::Plan { template, slots, task: state.task_ctx(), budget })
     }
 
     /// Runs on one batch an aggregate, in their order.
@@ -92,7 +112,7 @@ impl Rest {
                 let mut rows = leaves.into_iter();
                 pipeline.run(&rows.next().unwrap_or_else(|| RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty()))))
             }
-            Rest::Plan { template, slots, task } => {
+            Rest::Plan { template, slots, task, budget } => {
                 for (slot, leaf) in slots.iter().zip(leaves) {
                     let count = RecordBatchOptions::new().with_row_count(Some(leaf.num_rows()));
                     let rows = RecordBatch::try_new_with_options(Arc::clone(&slot.schema), leaf.columns().to_vec(), &count)?;
@@ -101,8 +121,11 @@ impl Rest {
                 // A plan's joins and metrics remember their last run: each tick gets a copy without memory.
                 let plan = reset_plan_states(Arc::clone(template))?;
                 let schema = plan.schema();
-                let batches = futures::executor::block_on(collect(plan, Arc::clone(task)))?;
-                Ok(concat_batches(&schema, &batches)?)
+                budget.refill();
+                let batches = futures::executor::block_on(result_of(plan, Arc::clone(task)));
+                // What the slots hold is the rule's no longer.
+                slots.iter().for_each(|slot| *slot.rows.lock().unwrap_or_else(PoisonError::into_inner) = None);
+                Ok(concat_batches(&schema, &batches?)?)
             }
         }
     }

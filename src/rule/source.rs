@@ -315,7 +315,8 @@ fn names_of(expr: &Expr) -> Option<BTreeSet<String>> {
     }
 }
 
-fn literal(expr: &Expr) -> Option<String> {
+/// The text that an expression is, if it is nothing else.
+pub fn literal(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Literal(
             ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) | ScalarValue::LargeUtf8(Some(text)),

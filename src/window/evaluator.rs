@@ -11,6 +11,7 @@ use datafusion::common::{DataFusionError, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::rule::Rule;
+use crate::rule::budget::over_budget;
 use crate::rule::output::Breach;
 use crate::rule::pipeline::batch_of;
 use crate::rule::rest::Rest;
@@ -20,6 +21,7 @@ use crate::window::WindowLimits;
 use crate::window::judge::Judge;
 use crate::window::merge::Merger;
 use crate::window::micro_batch::{MicroBatch, Stretch};
+use crate::window::quarantine::Quarantine;
 use crate::window::router::Routed;
 use crate::window::schedule::Schedule;
 use crate::window::table::{Ingested, KnownIds};
@@ -53,15 +55,6 @@ pub struct RuleStats {
     pub quarantines: u64,
     /// Time spent on it, in nanoseconds; what tables cost is shared by their rules.
     pub spent_ns: u64,
-}
-
-/// A rule that broke a limit rests.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quarantine {
-    /// Until when, in event time.
-    pub until: TimestampMs,
-    /// Which limit.
-    pub reason: String,
 }
 
 /// The rules, their tables and the state of their windows.
@@ -274,6 +267,9 @@ impl Evaluator {
         let began = (self.clock)();
         let Tables { tables, spaces, .. } = &mut self.tables;
         let shared = &mut tables[table];
+        if shared.rules.iter().all(|index| self.rules[*index].quarantine.is_some()) {
+            return;
+        }
         let done = match &mut shared.state {
             TableState::Aggregate(table, space) => table.ingest(rows, (*space, &mut spaces[*space].keys), known),
             TableState::Rows(table) => table.ingest(rows),
@@ -360,6 +356,11 @@ impl Evaluator {
             Ok(rows) => evaluated.judged(at, rows),
             Err(error) => {
                 evaluated.failed(&error);
+                if let Some(reason) = over_budget(&error) {
+                    evaluated.stats.spent_ns += shared_ns + (self.clock)() - began;
+                    self.quarantine_until(index, at + QUARANTINE_MS, &reason);
+                    return None;
+                }
                 Vec::new()
             }
         };
@@ -376,24 +377,42 @@ impl Evaluator {
             if at < quarantine.until {
                 return true;
             }
-            evaluated.quarantine = None;
+            // From here on its windows fill: of what ends here it knows nothing yet.
+            (evaluated.quarantine, evaluated.since) = (None, at);
             for leaf in &evaluated.leaves {
-                if let TableState::Rows(table) = &mut tables[leaf.table].state
-                    && table.broken().is_some()
-                {
-                    table.mend();
+                match &mut tables[leaf.table].state {
+                    TableState::Rows(table) if table.broken().is_some() => table.mend(),
+                    _ => {}
                 }
             }
+            return evaluated.rule.front.span != Span::Instant;
         }
         let broken = evaluated.leaves.iter().find_map(|leaf| match &tables[leaf.table].state {
             TableState::Rows(table) => table.broken().map(String::from),
             TableState::Aggregate(..) => None,
         });
         if let Some(reason) = broken {
-            evaluated.rest_until(at + QUARANTINE_MS, &reason);
+            self.quarantine_until(index, at + QUARANTINE_MS, &reason);
             return true;
         }
         false
+    }
+
+    /// Sends a rule to rest. What only rules at rest use is emptied, and takes nothing in meanwhile.
+    pub fn quarantine_until(&mut self, index: RuleIndex, until: TimestampMs, reason: &str) {
+        self.rules[index].rest_until(until, reason);
+        if self.rules[index].rule.front.span == Span::Instant {
+            self.again(index, until);
+        }
+        for leaf in &self.rules[index].leaves {
+            let shared = &mut self.tables.tables[leaf.table];
+            if shared.rules.iter().all(|other| self.rules[*other].quarantine.is_some()) {
+                match &mut shared.state {
+                    TableState::Aggregate(table, _) => table.clear(),
+                    TableState::Rows(table) => table.mend(),
+                }
+            }
+        }
     }
 
     fn answer(&mut self, index: RuleIndex, at: TimestampMs) -> Result<Vec<Breach>> {

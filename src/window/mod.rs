@@ -5,6 +5,7 @@
 //! - Held: [`table`] and [`pane`] are the state, [`pane_store`] rolls panes up, [`session`] stitches them to sessions,
 //!   [`row_table`] keeps rows where a plan needs them, [`tables`] says who shares what.
 //! - Out: [`schedule`] says when, [`merge`] merges panes, [`judge`] decides which rows are breaches.
+//! - A rule that breaks a limit goes to [`quarantine`].
 //!
 //! Memory is groups times panes, never events: a row updates one pane of each table that wants it and is forgotten. Idea and
 //! traps: panes after Li et al., "No pane, no gain" (SIGMOD Record 2005); watermarks after Akidau et al., "The Dataflow Model"
@@ -18,6 +19,7 @@ pub mod merge;
 pub mod micro_batch;
 pub mod pane;
 pub mod pane_store;
+pub mod quarantine;
 pub mod router;
 pub mod row_table;
 pub mod save;

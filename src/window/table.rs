@@ -362,6 +362,14 @@ impl AggregateTable {
         Ok(())
     }
 
+    /// Begins anew, empty.
+    pub fn clear(&mut self) {
+        self.open.clear();
+        self.sealed = PaneStore::new(self.layout.pane_ms);
+        self.sessions = self.layout.session_gap_ms.map(Sessions::new);
+        self.members = None;
+    }
+
     /// Whether the window holds a group. For sessions: whether one may be alive.
     pub fn has_rows(&self, window: &Range<TimestampMs>) -> bool {
         self.sealed.has_any(window) || self.sessions.as_ref().is_some_and(|sessions| !sessions.carried().groups.is_empty())

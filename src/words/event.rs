@@ -3,7 +3,7 @@
 //! `labels` is no column of its own. Only the label keys that some rule asks for become columns, named `labels['key']` as in
 //! the rule's SQL: a map column costs a scan of all keys at each access, a plain column costs nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
@@ -13,6 +13,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 
 use super::labels::Labels;
+use super::limits::SOURCES_MAX;
 use super::severity::Severity;
 use super::time::TimestampMs;
 
@@ -198,6 +199,44 @@ pub struct ExternalAlert {
     pub runbook: Option<String>,
 }
 
+/// Whose event time a message tells: an index into [`EventBatch::sources`].
+pub type SourceId = u16;
+
+/// Gives sources ids, in the order in which they come up. What comes after many others shares the id 0 with all that have no
+/// name.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    names: Arc<Vec<String>>,
+    ids: BTreeMap<String, SourceId>,
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self { names: Arc::new(vec!["others".into()]), ids: BTreeMap::new() }
+    }
+}
+
+impl Sources {
+    /// The id of a source.
+    pub fn id(&mut self, name: &str) -> SourceId {
+        if let Some(id) = self.ids.get(name) {
+            return *id;
+        }
+        if self.names.len() >= SOURCES_MAX {
+            return 0;
+        }
+        let id = self.names.len() as SourceId;
+        Arc::make_mut(&mut self.names).push(name.into());
+        self.ids.insert(name.into(), id);
+        id
+    }
+
+    /// The names, by id.
+    pub fn names(&self) -> &Arc<Vec<String>> {
+        &self.names
+    }
+}
+
 /// Where a message ends within an [`EventBatch`], and what it says about time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageMark {
@@ -211,6 +250,8 @@ pub struct MessageMark {
     pub min_ts: Option<TimestampMs>,
     /// When the broker took the message, where it says.
     pub received_at: Option<TimestampMs>,
+    /// Whose event time it tells.
+    pub source: SourceId,
 }
 
 /// Decoded messages, in the order in which they arrived: the engine's input.
@@ -222,6 +263,8 @@ pub struct EventBatch {
     pub alerts: Vec<ExternalAlert>,
     /// One mark a message.
     pub messages: Vec<MessageMark>,
+    /// The names of sources known so far, by id.
+    pub sources: Arc<Vec<String>>,
 }
 
 impl EventBatch {

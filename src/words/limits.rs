@@ -18,6 +18,12 @@ pub const ROWS_RETAINED_MAX: usize = 1_000_000;
 pub const ROWS_RETAINED_BYTES_MAX: usize = 256 << 20;
 /// Rows that all parts of one evaluation may make above the aggregates: a join of everything with everything ends here.
 pub const ROWS_PER_EVALUATION_MAX: usize = 10_000_000;
+/// Pairs of rows that the joins of one evaluation may compare: some seconds of work.
+pub const PAIRS_PER_EVALUATION_MAX: usize = 100_000_000;
+/// Bytes that the joins and sorts of one evaluation may hold.
+pub const EVALUATION_BYTES_MAX: usize = 512 << 20;
+/// Rows of one result. Each would become an alert, and a rule may have far fewer of those.
+pub const RESULT_ROWS_MAX: usize = 1_000_000;
 /// How long a rule that broke a limit rests, in event time, before it begins anew with empty windows.
 pub const QUARANTINE_MS: i64 = 600_000;
 /// Panes in one window of one rule: a day by 10 seconds is 8,640.
@@ -44,13 +50,25 @@ pub const TEMPLATE_FUEL_MAX: u64 = 50_000;
 pub const TEMPLATE_BYTES_MAX: usize = 16 << 10;
 /// Bytes of one topology file.
 pub const TOPOLOGY_FILE_BYTES_MAX: u64 = 64 << 20;
+/// Sources whose event time is told apart. Those that come up later are one.
+pub const SOURCES_MAX: usize = 1_000;
 /// Rows that the engine takes in before it looks at the time again.
 pub const ROWS_PER_BATCH_MAX: usize = 65_536;
 /// Bytes of messages, inflated, in one such batch: a few messages of the largest size, or very many of the usual.
 pub const BYTES_PER_BATCH_MAX: usize = 32 << 20;
+/// Parts of one rule's plan, with each WITH written out where it is used.
+pub const PLAN_NODES_MAX: usize = 1_000;
+/// Parts of one expression, with the columns that it stands on written out.
+pub const EXPRESSION_NODES_MAX: usize = 10_000;
+/// How many times its input a text may become.
+pub const TEXT_GROWTH_MAX: usize = 256;
+/// Bytes of one regular expression.
+pub const PATTERN_BYTES_MAX: usize = 1_000;
 /// Bytes of SQL nesting are bounded by this many levels.
 pub const SQL_DEPTH_MAX: usize = 50;
 
+const _: () = assert!(GROUPS_PER_TABLE_MAX <= RESULT_ROWS_MAX, "every group may breach");
+const _: () = assert!(SOURCES_MAX <= 1 << 16, "a source's id is a u16");
 const _: () = assert!(EVENT_BYTES_MAX <= MESSAGE_INFLATED_BYTES_MAX, "a message must hold at least one event");
 const _: () = assert!(2 * TEMPLATE_BYTES_MAX <= EVENT_BYTES_MAX, "the prose of one alert is small beside a message");
 const _: () = assert!(GROUPS_PER_TABLE_MAX <= KEYS_PER_SPACE_MAX, "one rule alone may use all of its limit");

@@ -10,6 +10,7 @@ const INFO: MessageInfo = MessageInfo {
     format: squelch::edges::decode::Format::Json,
     encoding: squelch::edges::decode::inflate::Encoding::Plain,
     received_at: Some(1_773_456_000_000),
+    source: 0,
 };
 
 fn decode(messages: &[&[u8]]) -> (EventBatch, Vec<Rejected>) {

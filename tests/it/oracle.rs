@@ -3,15 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::TimestampMillisecondType;
-use datafusion::catalog::MemTable;
+use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
+use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::tree_node::Transformed;
 use datafusion::datasource::provider_as_source;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::execution_plan::reset_plan_states;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use proptest::prelude::*;
 use squelch::edges::decode::{Decoder, MessageInfo};
@@ -186,40 +191,83 @@ fn evaluator_of(texts: &[String]) -> Evaluator {
 }
 
 /// Plain DataFusion, made once: it registers hundreds of functions.
-struct Plain {
+struct Datafusion {
     context: SessionContext,
     runtime: tokio::runtime::Runtime,
 }
 
 thread_local! {
-    static PLAIN: Plain = Plain {
+    static DATAFUSION: Datafusion = Datafusion {
         context: SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1)),
         runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(),
     };
 }
 
-/// What plain DataFusion answers where each table holds the rows that `rows_of` gives for its window's name.
-fn plain(query: &str, book: &RuleBook, index: usize, rows_of: &dyn Fn(Option<&str>) -> RecordBatch) -> Vec<Breach> {
-    let statement = sql::parse(query).unwrap().statement;
-    let windows = ["long".to_string(), "before".to_string()];
-    let ground = plan::Ground { label_keys: &book.label_keys, windows: &windows, instant: false };
-    let logical = plan::logical_plan(&statement, ground).unwrap();
-    let over_rows = logical
-        .transform_up_with_subqueries(|node| match node {
-            LogicalPlan::TableScan(scan) => {
-                let rows = rows_of(scan.table_name.schema());
-                let table = Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap());
-                let source = provider_as_source(table as _);
-                Ok(Transformed::yes(LogicalPlanBuilder::scan(scan.table_name.clone(), source, scan.projection.clone())?.build()?))
-            }
-            other => Ok(Transformed::no(other)),
-        })
-        .unwrap()
-        .data;
-    let batches = PLAIN.with(|plain| {
-        plain.runtime.block_on(async { plain.context.execute_logical_plan(over_rows).await.unwrap().collect().await.unwrap() })
-    });
-    batches.iter().flat_map(|batch| book.rules[index].output.breaches(batch, 0).unwrap()).collect()
+/// The rows that a scan finds when it runs.
+#[derive(Debug)]
+struct Rows {
+    schema: SchemaRef,
+    rows: Mutex<RecordBatch>,
+}
+
+impl PartitionStream for Rows {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let rows = self.rows.lock().unwrap().clone();
+        Box::pin(RecordBatchStreamAdapter::new(rows.schema(), futures::stream::iter([Ok(rows)])))
+    }
+}
+
+/// A query as plain DataFusion plans it, over rows that are given anew each time it runs.
+struct Plain {
+    plan: Arc<dyn ExecutionPlan>,
+    /// By the window's name.
+    scans: Vec<(Option<String>, Arc<Rows>)>,
+}
+
+impl Plain {
+    fn new(query: &str, book: &RuleBook, schema: &SchemaRef) -> Self {
+        let statement = sql::parse(query).unwrap().statement;
+        let windows = ["long".to_string(), "before".to_string()];
+        let ground = plan::Ground { label_keys: &book.label_keys, windows: &windows, instant: false };
+        let mut scans = Vec::new();
+        let over_rows = plan::logical_plan(&statement, ground)
+            .unwrap()
+            .transform_up_with_subqueries(|node| match node {
+                LogicalPlan::TableScan(scan) => {
+                    let rows = RecordBatch::new_empty(Arc::clone(schema));
+                    let rows = Arc::new(Rows { schema: Arc::clone(schema), rows: Mutex::new(rows) });
+                    scans.push((scan.table_name.schema().map(String::from), Arc::clone(&rows)));
+                    let table = StreamingTable::try_new(Arc::clone(schema), vec![rows]).unwrap();
+                    let source = provider_as_source(Arc::new(table));
+                    let scan = LogicalPlanBuilder::scan(scan.table_name.clone(), source, scan.projection.clone())?;
+                    Ok(Transformed::yes(scan.build()?))
+                }
+                other => Ok(Transformed::no(other)),
+            })
+            .unwrap()
+            .data;
+        let plan = DATAFUSION.with(|datafusion| {
+            let planned = async { datafusion.context.state().create_physical_plan(&over_rows).await.unwrap() };
+            datafusion.runtime.block_on(planned)
+        });
+        Self { plan, scans }
+    }
+
+    /// What it answers where each table holds the rows that `rows_of` gives for its window's name.
+    fn answer(&self, book: &RuleBook, index: usize, rows_of: &dyn Fn(Option<&str>) -> RecordBatch) -> Vec<Breach> {
+        for (window, rows) in &self.scans {
+            *rows.rows.lock().unwrap() = rows_of(window.as_deref());
+        }
+        let batches = DATAFUSION.with(|datafusion| {
+            let plan = reset_plan_states(Arc::clone(&self.plan)).unwrap();
+            datafusion.runtime.block_on(collect(plan, datafusion.context.task_ctx())).unwrap()
+        });
+        batches.iter().flat_map(|batch| book.rules[index].output.breaches(batch, 0).unwrap()).collect()
+    }
 }
 
 fn within(all: &RecordBatch, window: std::ops::Range<i64>) -> RecordBatch {
@@ -258,9 +306,11 @@ fn with_duplicates(rows: &[Row], dice: &mut Dice) -> Vec<Row> {
     rows.iter().flat_map(|row| std::iter::repeat_n(*row, if dice.below(10) == 0 { 2 } else { 1 })).collect()
 }
 
-/// The engine's loop in small: a tick as soon as the watermark has passed it, state saved and restored now and then. `want` says
-/// what a rule should answer over `all` rows.
-fn run(texts: &[String], rows: &[Row], seed: u64, want: &dyn Fn(&RuleBook, usize, i64, &RecordBatch) -> Vec<Breach>) {
+/// The rows of `all` that a rule should see at an instant, by the name of the window.
+type Seen<'a> = &'a dyn Fn(usize, i64, Option<&str>, &RecordBatch) -> RecordBatch;
+
+/// The engine's loop in small: a tick as soon as the watermark has passed it, state saved and restored now and then.
+fn run(texts: &[String], queries: &[&str], rows: &[Row], seed: u64, seen: Seen<'_>) {
     let dice = &mut Dice(seed);
     let rows = with_duplicates(rows, dice);
     let book = book_of(texts);
@@ -268,6 +318,7 @@ fn run(texts: &[String], rows: &[Row], seed: u64, want: &dyn Fn(&RuleBook, usize
     rows.iter()
         .for_each(|row| decoder.message(line(row).as_bytes(), MessageInfo::default(), &mut |bad| panic!("{}", bad.reason)));
     let all = decoder.take().tables[Kind::Metric as usize].clone();
+    let plain: Vec<Plain> = queries.iter().map(|query| Plain::new(query, &book, &all.schema())).collect();
     let batches = arrivals(&rows, dice, &mut decoder);
     let mut evaluator = evaluator_of(texts);
     evaluator.start(START_MS);
@@ -276,7 +327,7 @@ fn run(texts: &[String], rows: &[Row], seed: u64, want: &dyn Fn(&RuleBook, usize
         while let Some(at) = evaluator.next_tick().filter(|at| *at <= until) {
             for index in evaluator.due(at) {
                 let got = comparable(&evaluator.tick(index, at, i64::MIN).unwrap());
-                let want = comparable(&want(&book, index, at, &all));
+                let want = comparable(&plain[index].answer(&book, index, &|window| seen(index, at, window, &all)));
                 assert_eq!(got, want, "{}\nat +{} s, seed {seed}", texts[index], (at - START_MS) / 1000);
             }
             evaluator.clean_up();
@@ -301,13 +352,14 @@ fn run(texts: &[String], rows: &[Row], seed: u64, want: &dyn Fn(&RuleBook, usize
 
 fn windows_answer_as_plain(rules: &[Timed], rows: &[Row], seed: u64) {
     let texts: Vec<String> = rules.iter().enumerate().map(|(i, rule)| rule.text(i)).collect();
-    run(&texts, rows, seed, &|book, index, at, all| {
+    let queries: Vec<&str> = rules.iter().map(|rule| rule.query.as_str()).collect();
+    run(&texts, &queries, rows, seed, &|index, at, window, all| {
         let Timed { every_ms, .. } = rules[index];
-        plain(&rules[index].query, book, index, &|window| match window {
+        match window {
             None => within(all, at - rules[index].window_ms()..at),
             Some("long") => within(all, at - LONG * every_ms..at),
             Some(_) => within(all, at - (BEFORE.0 + BEFORE.1) * every_ms..at - BEFORE.1 * every_ms),
-        })
+        }
     });
 }
 
@@ -333,7 +385,7 @@ fn in_sessions(all: &RecordBatch, at: i64, gap_ms: i64) -> RecordBatch {
 fn sessions_answer_as_plain(query: &str, every_ms: i64, gaps: i64, rows: &[Row], seed: u64) {
     let gap_ms = every_ms * gaps;
     let text = format!("/*---\nrule: r0\nseverity: warning\nsession: {gap_ms}ms\nevery: {every_ms}ms\n---*/\n{query}");
-    run(&[text], rows, seed, &|book, index, at, all| plain(query, book, index, &|_| in_sessions(all, at, gap_ms)));
+    run(&[text], &[query], rows, seed, &|_, at, _, all| in_sessions(all, at, gap_ms));
 }
 
 /// `ORACLE_CASES=5000 cargo test --test it oracle` looks harder.

@@ -16,7 +16,7 @@ use crate::edges::decode::event::RawEvent;
 use crate::edges::decode::inflate::{Encoding, inflate};
 use crate::edges::decode::scan::scan;
 use crate::edges::decode::tables::Tables;
-use crate::words::event::{EventBatch, Kind, LabelKeys};
+use crate::words::event::{EventBatch, Kind, LabelKeys, SourceId, Sources};
 use crate::words::limits::{BYTES_PER_BATCH_MAX, EVENT_BYTES_MAX, ROWS_PER_BATCH_MAX};
 use crate::words::time::{EARLIEST_MS, LATEST_MS, TimestampMs, format_rfc3339};
 
@@ -115,6 +115,8 @@ pub struct MessageInfo {
     pub encoding: Encoding,
     /// When the broker took it, for judging times that lie in the future.
     pub received_at: Option<TimestampMs>,
+    /// Whose event time it tells: see [`Decoder::source`].
+    pub source: SourceId,
 }
 
 /// Decodes messages into batches.
@@ -122,6 +124,7 @@ pub struct MessageInfo {
 pub struct Decoder {
     tables: Tables,
     label_keys: LabelKeys,
+    sources: Sources,
     future_ms: i64,
     /// Of the messages since the last batch.
     bytes: usize,
@@ -130,14 +133,19 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder that keeps these labels, and rejects events later than the broker's clock by more than `future_ms`.
     pub fn new(label_keys: &LabelKeys, future_ms: i64) -> Self {
-        Self { tables: Tables::new(label_keys), label_keys: label_keys.clone(), future_ms, bytes: 0 }
+        Self { tables: Tables::new(label_keys), label_keys: label_keys.clone(), sources: Sources::default(), future_ms, bytes: 0 }
     }
 
     /// From the next message on, keeps other labels. What was decoded must have been taken.
     pub fn set_label_keys(&mut self, label_keys: &LabelKeys) {
         if self.label_keys != *label_keys {
-            *self = Self::new(label_keys, self.future_ms);
+            (self.tables, self.label_keys) = (Tables::new(label_keys), label_keys.clone());
         }
+    }
+
+    /// The id of a source of messages: of a subject, say.
+    pub fn source(&mut self, name: &str) -> SourceId {
+        self.sources.id(name)
     }
 
     /// Takes one message in. What is bad goes to `reject`.
@@ -155,7 +163,7 @@ impl Decoder {
         if let Err(reason) = taken {
             reject(Rejected { line: 0, bytes: bytes.to_vec(), reason });
         }
-        self.tables.end_message(info.received_at);
+        self.tables.end_message(info.received_at, info.source);
     }
 
     fn lines(&mut self, bytes: &[u8], info: MessageInfo, reject: &mut dyn FnMut(Rejected)) {
@@ -242,6 +250,6 @@ impl Decoder {
     /// The messages decoded since the last call.
     pub fn take(&mut self) -> EventBatch {
         self.bytes = 0;
-        self.tables.take()
+        self.tables.take(self.sources.names())
     }
 }

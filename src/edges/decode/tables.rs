@@ -11,7 +11,7 @@ use crate::edges::decode::Reason;
 use crate::edges::decode::alert::external_alert;
 use crate::edges::decode::event::{Field, NumberField, RawEvent, TextField};
 use crate::edges::decode::ipc::Columns;
-use crate::words::event::{EventBatch, ExternalAlert, Kind, LabelKeys, MessageMark};
+use crate::words::event::{EventBatch, ExternalAlert, Kind, LabelKeys, MessageMark, SourceId};
 use crate::words::time::TimestampMs;
 
 /// Buffers of one column that are taken over as they are.
@@ -88,13 +88,14 @@ impl Tables {
     }
 
     /// The message ends here.
-    pub fn end_message(&mut self, received_at: Option<TimestampMs>) {
+    pub fn end_message(&mut self, received_at: Option<TimestampMs>, source: SourceId) {
         self.marks.push(MessageMark {
             rows_end: std::array::from_fn(|kind| self.kinds[kind].rows),
             alerts_end: self.alerts.len(),
             min_ts: self.min_ts.take(),
             max_ts: self.max_ts.take(),
             received_at,
+            source,
         });
     }
 
@@ -108,12 +109,13 @@ impl Tables {
         self.marks.len()
     }
 
-    /// Ends the batch.
-    pub fn take(&mut self) -> EventBatch {
+    /// Ends the batch. `sources` are the names of the sources in it.
+    pub fn take(&mut self, sources: &Arc<Vec<String>>) -> EventBatch {
         EventBatch {
             tables: std::array::from_fn(|kind| self.kinds[kind].take()),
             alerts: std::mem::take(&mut self.alerts),
             messages: std::mem::take(&mut self.marks),
+            sources: Arc::clone(sources),
         }
     }
 }

@@ -244,6 +244,7 @@ impl Source {
                 format: format(&message),
                 encoding,
                 received_at: Some(received_at),
+                source: 0,
             });
             messages.push(Incoming { subject: message.subject.to_string(), payload: message.payload, info, sequence });
         }
