@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::window::evaluator::restart::SavedRule;
 use crate::window::pane::{SealedPane, Times};
-use crate::window::table::{Layout, SavedAggregate, SavedPane};
+use crate::window::table::Layout;
+use crate::window::table::restart::{SavedAggregate, SavedPane};
 use crate::window::tables::{Began, SharedTable, TableState, Tables};
 use crate::words::time::TimestampMs;
 
