@@ -21,7 +21,7 @@ use crate::rule::source::{AggregateColumn, AggregateSource, Binding};
 use crate::window::key_space::{GroupId, KeySpace, NO_GROUP};
 use crate::window::merge::Merger;
 use crate::window::micro_batch::Stretch;
-use crate::window::pane::{AggregateInput, OpenPane, SealedPane};
+use crate::window::pane::{AggregateInput, OpenPane};
 use crate::window::pane_store::PaneStore;
 use crate::window::session::Sessions;
 use crate::window::tables::LeafUse;
