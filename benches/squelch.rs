@@ -43,6 +43,9 @@ fn main() {
     if std::env::args().any(|argument| argument == "windows") {
         return windows::tables();
     }
+    if std::env::args().any(|argument| argument == "process") {
+        return process::tables();
+    }
     let results = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("criterion");
     let mut criterion = Criterion::default().configure_from_args().output_directory(&results).sample_size(10);
     decode(&mut criterion);
