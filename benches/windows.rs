@@ -218,7 +218,7 @@ pub fn measure_memory(at: usize) {
     println!("{}", (resident_bytes() - before) as f64 / (number * HOSTS * 6) as f64);
 }
 
-fn resident_bytes() -> usize {
+pub fn resident_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024

@@ -28,7 +28,7 @@ use crate::window::watermark::{Watermark, WatermarkParams};
 use crate::words::event::{EventBatch, ExternalAlert};
 use crate::words::limits::{ALERTS_PER_RULE_MAX, QUARANTINE_MS};
 use crate::words::severity::Severity;
-use crate::words::time::TimestampMs;
+use crate::words::time::{TimestampMs, align_down};
 
 /// What the engine is set to. Times in milliseconds of event time.
 #[derive(Clone, Debug)]
@@ -68,6 +68,9 @@ impl Default for EngineParams {
         }
     }
 }
+
+/// What comes of other systems within this time is looked at together, at its end.
+const TOGETHER_MS: i64 = 1_000;
 
 /// What the engine takes in.
 #[derive(Debug)]
@@ -215,7 +218,8 @@ impl Engine {
     }
 
     fn next_due_but_ticks(&self) -> Option<TimestampMs> {
-        let awaited = self.awaited.first_key_value().map(|((at, ..), _)| *at);
+        // Alerts of one second are one event: in a storm that is sixty decisions a minute and not as many as there are alerts.
+        let awaited = self.awaited.first_key_value().map(|((at, ..), _)| align_down(*at - 1, TOGETHER_MS) + TOGETHER_MS);
         [awaited, self.external.next_expiry(), self.book.wake_at()]
             .into_iter()
             .flatten()

@@ -33,6 +33,21 @@ impl Surroundings {
     pub fn new(topology: &Topology, entity: &str, env: &str, hops: usize) -> Self {
         Self { dependencies: topology.dependencies(entity, env, hops), dependents: topology.dependents(entity, env, hops) }
     }
+
+    /// The entities that it depends on directly.
+    pub fn direct(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.dependencies.iter().filter(|(_, hops)| **hops == 1).map(|(entity, _)| entity)
+    }
+}
+
+/// No tie over this many edges scores more.
+pub fn bound_of_hops(hops: usize) -> f64 {
+    round(near(hops))
+}
+
+/// No tie by a dependency this many edges away scores more, where this share of its dependents alerts.
+pub fn bound_of_siblings(hops: usize, share: f64) -> f64 {
+    round(COMMON_DEPENDENCY * near(hops) * share)
 }
 
 /// The side of a link on which the cause stands.

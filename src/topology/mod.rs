@@ -81,6 +81,11 @@ impl Topology {
         self.reach(name, env, hops, Direction::Incoming)
     }
 
+    /// How many nodes depend on `name` directly.
+    pub fn direct_dependents(&self, name: &str, env: &str) -> usize {
+        self.by_name.get(name).map_or(0, |at| self.neighbors(*at, env, Direction::Incoming).len())
+    }
+
     /// The nodes on a shortest way from a dependent to a dependency, both ends included; `None` where there is none.
     pub fn path(&self, from: &str, to: &str, env: &str, hops: usize) -> Option<Vec<Arc<str>>> {
         let (start, goal) = (*self.by_name.get(from)?, *self.by_name.get(to)?);
