@@ -16,6 +16,7 @@ use crate::alert::external::ExternalAlerts;
 use crate::alert::lifecycle::{AlertCounts, AlertPolicy, RuleAlerts};
 use crate::alert::{Texts, Transition};
 use crate::incident::book::{BookCounts, IncidentBook};
+use crate::incident::invariants::Invariants;
 use crate::incident::notify::NotifyParams;
 use crate::incident::{CorrelationParams, Revision};
 use crate::rule::Rule;
@@ -122,6 +123,8 @@ pub struct Engine {
     /// The last instant handled.
     handled: TimestampMs,
     stats: EngineStats,
+    /// Builds with debug assertions ask themselves.
+    invariants: Invariants,
 }
 
 impl Engine {
@@ -145,6 +148,7 @@ impl Engine {
             alerts_max: params.alerts_max,
             handled: TimestampMs::MIN,
             stats: EngineStats::default(),
+            invariants: Invariants::default(),
         })
     }
 
@@ -163,7 +167,16 @@ impl Engine {
                 self.advance(&mut revisions);
             }
         }
+        self.watch(&revisions);
         revisions
+    }
+
+    fn watch(&mut self, revisions: &[Revision]) {
+        if cfg!(debug_assertions)
+            && let Err(what) = self.invariants.see(revisions)
+        {
+            unreachable!("{what}");
+        }
     }
 
     fn quarantine(&mut self, rule: &str, reason: &str) {

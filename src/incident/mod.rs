@@ -3,6 +3,7 @@
 //! book of all open ones ([`book`]). Pure: no clock, no I/O.
 
 pub mod book;
+pub mod invariants;
 pub mod nearby;
 pub mod notify;
 pub mod rank;
