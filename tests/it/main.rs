@@ -18,6 +18,7 @@ mod lifecycle;
 mod live;
 mod oracle;
 mod reload;
+mod restart;
 mod scenarios;
 mod shipped;
 mod shipped_fire;
