@@ -306,6 +306,11 @@ impl Engine {
         self.watermark.now()
     }
 
+    /// The names of sources of events, by id.
+    pub fn source_names(&self) -> &Arc<Vec<String>> {
+        &self.sources
+    }
+
     /// How many sources of events are active, and which of them lags most behind the broker's clock, by how much.
     pub fn sources(&self) -> (usize, Option<(&str, i64)>) {
         let (active, slowest) = self.watermark.sources();

@@ -220,6 +220,9 @@ impl Default for Sources {
 impl Sources {
     /// Sources that have ids already, those of before a restart: the first name is that of all that have none of their own.
     pub fn known(names: Arc<Vec<String>>) -> Self {
+        if names.is_empty() {
+            return Self::default();
+        }
         let ids = names.iter().enumerate().skip(1).map(|(id, name)| (name.clone(), id as SourceId)).collect();
         Self { names, ids }
     }

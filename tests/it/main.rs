@@ -6,6 +6,7 @@
 
 mod arrow_ipc;
 mod bad_input;
+mod chaos;
 mod cli;
 mod decode;
 mod demo;
