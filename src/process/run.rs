@@ -75,9 +75,8 @@ async fn run(config: Config) -> Result<()> {
         (loaded, resumed) = (fresh()?, None);
     }
     let after = resumed.as_ref().map(|resumed| resumed.place.sequence);
-    let consumer = streams::consumer(&stream, &config.input, after).await?;
-    let acknowledged = consumer.cached_info().ack_floor.stream_sequence;
-    let place = Place { born_ns, sequence: after.unwrap_or(acknowledged) };
+    let (consumer, sequence) = streams::consumer(&stream, &config.input, after).await?;
+    let place = Place { born_ns, sequence };
     let Loaded { mut engine, label_keys, reloader } = loaded;
     // Without a first one, what is acknowledged before the next would be lost to a process that dies.
     let begins = match (&kept, &resumed) {
@@ -119,7 +118,7 @@ async fn run(config: Config) -> Result<()> {
     to_sink.send(first).await.context("the publisher is gone")?;
     let watching = tokio::spawn(reload::watch(reloader, config.reload, hangups, to_decoder.clone(), stopped.clone()));
     let reading = tokio::spawn(read(
-        Source::new(consumer, config.input.clone(), after),
+        Source::new(consumer, config.input.clone(), sequence),
         client,
         Arc::clone(&telemetry),
         to_decoder,

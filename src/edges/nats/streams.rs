@@ -53,8 +53,9 @@ pub async fn input(context: &Context, config: &InputConfig) -> Result<Stream, Na
 }
 
 /// The consumer of the events: durable, so that a restart goes on where it was; one acknowledgement covers all before it. It
-/// begins anew after message `after`, where that is given: what was delivered and not acknowledged would come late.
-pub async fn consumer(stream: &Stream, config: &InputConfig, after: Option<u64>) -> Result<PullConsumer, NatsError> {
+/// begins anew after message `after`, else after what was acknowledged: what was delivered to a process that died and not
+/// acknowledged would come when others have come. Says after which message it begins.
+pub async fn consumer(stream: &Stream, config: &InputConfig, after: Option<u64>) -> Result<(PullConsumer, u64), NatsError> {
     let all = stream.cached_info().config.subjects == config.subjects;
     let (filter_subject, filter_subjects) = match config.subjects.as_slice() {
         _ if all => (String::new(), Vec::new()),
@@ -63,16 +64,13 @@ pub async fn consumer(stream: &Stream, config: &InputConfig, after: Option<u64>)
     };
     let what = format!("consumer {} of stream {}", config.consumer, config.stream);
     let known = stream.get_consumer::<PullConfig>(&config.consumer).await.ok();
-    let deliver_policy = match (after, known) {
-        (None, None) => DeliverPolicy::All,
-        // How it began cannot be changed.
-        (None, Some(known)) => known.cached_info().config.deliver_policy,
-        (Some(sequence), known) => {
-            if known.is_some() {
-                stream.delete_consumer(&config.consumer).await.map_err(|error| NatsError::request(what.clone(), error))?;
-            }
-            DeliverPolicy::ByStartSequence { start_sequence: sequence + 1 }
-        }
+    if known.is_some() {
+        stream.delete_consumer(&config.consumer).await.map_err(|error| NatsError::request(what.clone(), error))?;
+    }
+    let acknowledged = known.map(|known| known.cached_info().ack_floor.stream_sequence);
+    let deliver_policy = match after.or(acknowledged) {
+        Some(sequence) => DeliverPolicy::ByStartSequence { start_sequence: sequence + 1 },
+        None => DeliverPolicy::All,
     };
     let wanted = PullConfig {
         durable_name: Some(config.consumer.clone()),
@@ -90,7 +88,7 @@ pub async fn consumer(stream: &Stream, config: &InputConfig, after: Option<u64>)
     if !several.is_empty() && consumer.cached_info().config.filter_subjects.is_empty() {
         return Err(NatsError::OneFilterOnly { wanted: several.join(", ") });
     }
-    Ok(consumer)
+    Ok((consumer, after.or(acknowledged).unwrap_or(0)))
 }
 
 /// The stream of incidents and the bucket of open ones.
