@@ -2,6 +2,9 @@
 //!
 //! One owner, one thread, no clock: `apply` at an instant, in the order of instants.
 
+mod graph;
+
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -9,7 +12,7 @@ use crate::alert::{Alert, Change, Transition};
 use crate::incident::notify::{Facts, NotifyParams, NotifyState};
 use crate::incident::relate::{Context, Direction, Surroundings, Tie, tie};
 use crate::incident::{Candidate, CorrelationParams, IncidentId, Link, Revision, RevisionChange, Status, rank};
-use crate::topology::Topology;
+use crate::topology::{Stamp, Topology};
 use crate::words::fingerprint::Fingerprint;
 use crate::words::limits::{ALERTS_PER_INCIDENT_MAX, LINKS_PER_INCIDENT_MAX};
 use crate::words::severity::Severity;
@@ -43,6 +46,8 @@ pub struct BookCounts {
     pub alerts: u64,
     /// Alerts left out because their incident was full.
     pub over_limit: u64,
+    /// Looks at the graph around an entity that met a limit: only the nearest was seen.
+    pub surroundings_cut: u64,
 }
 
 struct Incident {
@@ -168,7 +173,9 @@ impl IncidentBook {
         revisions: &mut Vec<Revision>,
     ) {
         self.counts.alerts += 1;
-        self.look_around(&alert);
+        if let Some(entity) = &alert.entity {
+            self.look_around(&alert.env, entity);
+        }
         if let Some(id) = self.home.get(&alert.fingerprint).cloned()
             && let Some(incident) = self.incidents.get_mut(&id)
             && (incident.status() == Status::Open || at - incident.resolved_at.unwrap_or(at) <= self.params.reopen_ms)
@@ -210,7 +217,12 @@ impl IncidentBook {
         let Some(around) = self.around.get(&alert.env) else { return Vec::new() };
         let surroundings = |alert: &Alert| alert.entity.as_ref().and_then(|entity| around.get(entity)).unwrap_or(&nothing);
         let alerting = self.alerting(&alert.env, alert);
-        let share = |name: &str| self.share_alerting(name, &alert.env, &alerting);
+        // Hubs are asked for again and again, and have many dependents.
+        let shares: RefCell<BTreeMap<Arc<str>, f64>> = RefCell::default();
+        let share = |name: &Arc<str>| {
+            let look = || self.topology.share_of_dependents(name, &alert.env, &alerting);
+            *shares.borrow_mut().entry(Arc::clone(name)).or_insert_with(look)
+        };
         let mut found = Vec::new();
         for (id, incident) in &self.incidents {
             let takes = incident.env == alert.env
@@ -225,6 +237,7 @@ impl IncidentBook {
                     around_new: surroundings(alert),
                     around_known: surroundings(known),
                     share_alerting: &share,
+                    topology_version: self.topology.version(),
                 };
                 tie(alert, known, &context)
             });
@@ -240,20 +253,6 @@ impl IncidentBook {
         let open = self.incidents.values().filter(|incident| incident.env.as_ref() == env && incident.status() == Status::Open);
         let firing = open.flat_map(|incident| incident.alerts.values()).filter(|alert| alert.is_firing());
         firing.filter_map(|alert| alert.entity.clone()).chain(new.entity.clone()).collect()
-    }
-
-    fn share_alerting(&self, name: &str, env: &str, alerting: &BTreeSet<Arc<str>>) -> f64 {
-        let dependents = self.topology.dependents(name, env, 1);
-        let failing = dependents.keys().filter(|dependent| alerting.contains(*dependent)).count();
-        if dependents.is_empty() { 0.0 } else { failing as f64 / dependents.len() as f64 }
-    }
-
-    fn look_around(&mut self, alert: &Alert) {
-        let Some(entity) = &alert.entity else { return };
-        let known = self.around.entry(Arc::clone(&alert.env)).or_default();
-        if !known.contains_key(entity) {
-            known.insert(Arc::clone(entity), Surroundings::new(&self.topology, entity, &alert.env, self.params.hops));
-        }
     }
 
     fn open_incident(&mut self, at: TimestampMs, alert: Arc<Alert>, touched: &mut BTreeMap<IncidentId, RevisionChange>) {
@@ -312,10 +311,11 @@ impl IncidentBook {
             let facts = Facts { merged_into: Some(survivor.as_str()), ..other.facts(at) };
             let decision = other.notify.clone().decide(&self.notify, &facts);
             let candidates = self.candidates(&other);
+            let topology = self.topology.stamp();
             let last = Revision {
                 status: Status::Merged,
                 merged_into: Some(survivor.clone()),
-                ..revision_of(&gone, &other, at, RevisionChange::Merged, candidates, decision)
+                ..revision_of(&gone, &other, at, RevisionChange::Merged, (topology, candidates), decision)
             };
             revisions.push(last);
         } else {
@@ -371,13 +371,14 @@ impl IncidentBook {
 
     fn revise(&mut self, at: TimestampMs, id: &IncidentId, change: RevisionChange) -> Option<Revision> {
         let candidates = self.candidates(self.incidents.get(id)?);
+        let topology = self.topology.stamp();
         let incident = self.incidents.get_mut(id)?;
         incident.revision += 1;
         incident.cause = candidates.first().map(|candidate| Arc::clone(&candidate.entity));
         let mut state = incident.notify.clone();
         let decision = state.decide(&self.notify, &incident.facts(at));
         incident.notify = state;
-        Some(revision_of(id, incident, at, change, candidates, decision))
+        Some(revision_of(id, incident, at, change, (topology, candidates), decision))
     }
 
     fn candidates(&self, incident: &Incident) -> Vec<Candidate> {
@@ -405,7 +406,7 @@ fn revision_of(
     incident: &Incident,
     at: TimestampMs,
     change: RevisionChange,
-    candidates: Vec<Candidate>,
+    (topology, candidates): (Stamp, Vec<Candidate>),
     decision: crate::incident::Decision,
 ) -> Revision {
     let mut alerts: Vec<Arc<Alert>> = incident.alerts.values().cloned().collect();
@@ -421,6 +422,7 @@ fn revision_of(
         started_at: incident.started_at,
         updated_at: at,
         resolved_at: incident.resolved_at,
+        topology,
         candidates,
         alerts,
         links: incident.links.clone(),

@@ -179,7 +179,9 @@ impl Reloader {
                 (self.good, self.names) = (texts, names);
                 self.status.change(|figures| (figures.rules, figures.stale) = (number, stale));
                 self.count(result);
-                Some(NewRules { label_keys: book.label_keys, rules })
+                let mut label_keys = book.label_keys;
+                self.params.learn.add_label_keys(&mut label_keys);
+                Some(NewRules { label_keys, rules })
             }
             Err(error) => {
                 tracing::error!(%error, "the rules cannot be set up: all rules go on as they are");

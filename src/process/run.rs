@@ -120,8 +120,8 @@ async fn ends(threads: &[JoinHandle<()>]) {
 /// Loads rules and topology.
 fn start(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Decoding, Evaluating, Reloader)> {
     let paths = config.rules.paths();
-    let book = load_or_explain(&paths, false, &mut |text| text.lines().for_each(|line| tracing::error!("{line}")))?;
-    let graph = match &config.topology {
+    let mut book = load_or_explain(&paths, false, &mut |text| text.lines().for_each(|line| tracing::error!("{line}")))?;
+    let graph = match &config.topology.file {
         Some(path) => Topology::new(topology::read(path)?),
         None => {
             tracing::warn!("no topology is set: alerts of different entities are never tied. Set `topology` in squelch.yaml");
@@ -129,6 +129,7 @@ fn start(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Decoding, Evalu
         }
     };
     let params = config.engine();
+    params.learn.add_label_keys(&mut book.label_keys);
     let reloader = Reloader::new(paths, &book, params.clone(), Arc::clone(&telemetry.reloads));
     let decoder = Decoder::new(&book.label_keys, config.time.future.0);
     let engine = Engine::new(book.rules, graph, &params)?;
