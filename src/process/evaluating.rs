@@ -25,6 +25,8 @@ pub struct Evaluating {
     output_subject: String,
     telemetry: Arc<Telemetry>,
     snapshot: Snapshot,
+    /// The graph that was last spoken of.
+    topology_version: u64,
     renewed: Instant,
     /// Where rules have a share of the processor.
     cpu: Option<CpuWatch>,
@@ -41,6 +43,7 @@ impl Evaluating {
             output_subject,
             telemetry,
             snapshot: Snapshot::default(),
+            topology_version: 1,
             renewed: Instant::now(),
             cpu: cpu_share.map(CpuWatch::new),
         }
@@ -57,7 +60,12 @@ impl Evaluating {
                     let revisions = self.engine.set_rules(*rules);
                     Outgoing { revisions: self.outgoing(&revisions), ..Outgoing::default() }
                 }
+                Work::Topology(source, parts) => {
+                    let revisions = self.engine.step(Input::Topology { source, parts });
+                    Outgoing { revisions: self.outgoing(&revisions), ..Outgoing::default() }
+                }
             };
+            self.tell_topology();
             self.watch_cpu();
             self.renew();
             let nothing = outgoing.acker.is_none() && outgoing.revisions.is_empty() && outgoing.rejected.is_empty();
@@ -101,6 +109,16 @@ impl Evaluating {
             }
         });
         out.collect()
+    }
+
+    /// Says when another graph is in force.
+    fn tell_topology(&mut self) {
+        let graph = self.engine.topology().current();
+        if graph.version() != self.topology_version {
+            self.topology_version = graph.version();
+            let (nodes, edges) = graph.size();
+            tracing::info!(version = graph.version(), nodes, edges, "the topology changed");
+        }
     }
 
     /// Sends rules to rest that take more of the processor than they may.

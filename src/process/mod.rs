@@ -17,6 +17,7 @@ pub mod report;
 mod rule_words;
 pub mod run;
 pub mod story;
+pub mod topology;
 pub mod validate;
 
 /// The demo's events as JSON lines, and its topology as YAML.

@@ -12,10 +12,10 @@ use tokio::sync::{mpsc, watch};
 use tracing::Instrument;
 
 use crate::edges::decode::Decoder;
-use crate::edges::files::topology;
 use crate::edges::http;
-use crate::edges::nats::consume::Source;
+use crate::edges::nats::consume::Source as EventSource;
 use crate::edges::nats::publish::{Outgoing, Sink};
+use crate::edges::nats::topology::TopologyWatch;
 use crate::edges::nats::{connect, streams};
 use crate::engine::Engine;
 use crate::process::check::load_or_explain;
@@ -25,7 +25,9 @@ use crate::process::evaluating::Evaluating;
 use crate::process::metrics::{Endpoint, Telemetry};
 use crate::process::reload::{self, Reloader};
 use crate::process::replay::stopwatch;
-use crate::topology::Topology;
+use crate::process::topology::{Fragments, TopologyFile, watch_bucket, watch_file};
+use crate::topology::parts::Source;
+use crate::topology::{Parts, Topology};
 
 /// Batches of messages between reading and decoding, and of results between evaluating and publishing.
 const CHANNEL_BATCHES: usize = 4;
@@ -46,13 +48,17 @@ pub fn main(config: Config) -> Result<()> {
 async fn run(config: Config) -> Result<()> {
     let hangups = reload::hangups()?;
     let telemetry = Arc::new(Telemetry::default());
-    let (decoding, evaluating, reloader) = start(&config, &telemetry)?;
+    let Started { decoding, evaluating, reloader, topology_file } = start(&config, &telemetry)?;
     let client = connect::connect(&config.nats).await?;
     let context = jetstream::new(client.clone());
     let stream = streams::input(&context, &config.input).await?;
     streams::rejected(&context, &config.rejected).await?;
     let bucket = streams::output(&context, &config.output).await?;
     let consumer = streams::consumer(&stream, &config.input).await?;
+    let topology_bucket = match &config.topology.bucket {
+        Some(name) => Some(TopologyWatch::new(streams::topology(&context, name).await?)),
+        None => None,
+    };
     let sink = Sink::new(context, bucket, config.rejected.subject.clone(), Arc::clone(&telemetry.retries));
     if let Some(listen) = config.http.listen {
         let bound = http::serve(listen, Arc::new(Endpoint(Arc::clone(&telemetry))))
@@ -64,10 +70,23 @@ async fn run(config: Config) -> Result<()> {
     let (to_decoder, from_source) = mpsc::channel(CHANNEL_BATCHES);
     let (to_engine, from_decoder) = mpsc::channel(DECODED_BATCHES);
     let (to_sink, from_engine) = mpsc::channel(CHANNEL_BATCHES);
+    let mut tasks = Vec::new();
+    if let Some(mut bucket) = topology_bucket {
+        // The first event is already judged with what the bucket holds.
+        let (mut fragments, status) = (Fragments::default(), Arc::clone(&telemetry.topology));
+        let parts = fragments.take(bucket.next().await, &status);
+        let told = to_decoder.send(ToDecoder::Topology(Source::Bucket, parts)).await;
+        told.map_err(|_| anyhow!("the decoder is gone"))?;
+        tasks.push(tokio::spawn(watch_bucket(bucket, fragments, status, to_decoder.clone(), stopped.clone())));
+    }
+    if let Some(file) = topology_file {
+        let hangups = reload::hangups()?;
+        tasks.push(tokio::spawn(watch_file(file, config.reload, hangups, to_decoder.clone(), stopped.clone())));
+    }
     tracing::info!(stream = config.input.stream, rules = reloader.rules(), "reading events");
-    let watching = tokio::spawn(reload::watch(reloader, config.reload, hangups, to_decoder.clone(), stopped.clone()));
+    tasks.push(tokio::spawn(reload::watch(reloader, config.reload, hangups, to_decoder.clone(), stopped.clone())));
     let reading =
-        tokio::spawn(read(Source::new(consumer, config.input.clone()), client, Arc::clone(&telemetry), to_decoder, stopped));
+        tokio::spawn(read(EventSource::new(consumer, config.input.clone()), client, Arc::clone(&telemetry), to_decoder, stopped));
     let threads = [
         thread("decoder", move || decoding.run(from_source, &to_engine))?,
         thread("engine", move || evaluating.run(from_decoder, &to_sink))?,
@@ -81,7 +100,9 @@ async fn run(config: Config) -> Result<()> {
     telemetry.stopping.store(true, Ordering::Relaxed);
     stop.send_replace(true);
     let finish = async {
-        watching.await.context("the look at the rule files failed")?;
+        for task in tasks {
+            task.await.context("a look at rules or topology failed")?;
+        }
         reading.await.context("the reader failed")?;
         writing.await.context("the publisher failed")?;
         let ended = threads.map(|thread| thread.join().map_err(|_| anyhow!("a thread panicked")));
@@ -117,17 +138,31 @@ async fn ends(threads: &[JoinHandle<()>]) {
     }
 }
 
+/// What a start makes of files.
+struct Started {
+    decoding: Decoding,
+    evaluating: Evaluating,
+    reloader: Reloader,
+    topology_file: Option<TopologyFile>,
+}
+
 /// Loads rules and topology.
-fn start(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Decoding, Evaluating, Reloader)> {
+fn start(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Started> {
     let paths = config.rules.paths();
     let mut book = load_or_explain(&paths, false, &mut |text| text.lines().for_each(|line| tracing::error!("{line}")))?;
-    let graph = match &config.topology.file {
-        Some(path) => Topology::new(topology::read(path)?),
-        None => {
-            tracing::warn!("no topology is set: alerts of different entities are never tied. Set `topology` in squelch.yaml");
-            Topology::default()
+    let (topology_file, parts) = match &config.topology.file {
+        Some(path) => {
+            let (file, parts) = TopologyFile::open(path.clone(), Arc::clone(&telemetry.topology))?;
+            (Some(file), parts)
         }
+        None => (None, Parts::default()),
     };
+    if config.topology.file.is_none() && config.topology.bucket.is_none() {
+        let learn = &config.topology.learn;
+        let but = if learn.spans || learn.metrics { ", but over edges that events show" } else { "" };
+        tracing::warn!("no topology is set: alerts of different entities are not tied{but}. Set `topology` in squelch.yaml");
+    }
+    let graph = Topology::new(parts);
     let params = config.engine();
     params.learn.add_label_keys(&mut book.label_keys);
     let reloader = Reloader::new(paths, &book, params.clone(), Arc::clone(&telemetry.reloads));
@@ -140,11 +175,11 @@ fn start(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Decoding, Evalu
         config.limits.cpu_share,
         Arc::clone(telemetry),
     );
-    Ok((Decoding::new(decoder), evaluating, reloader))
+    Ok(Started { decoding: Decoding::new(decoder), evaluating, reloader, topology_file })
 }
 
 async fn read(
-    mut source: Source,
+    mut source: EventSource,
     client: async_nats::Client,
     telemetry: Arc<Telemetry>,
     to_decoder: mpsc::Sender<ToDecoder>,

@@ -146,12 +146,17 @@ impl Fields {
 
 /// Reads a topology file.
 pub fn read(path: &Path) -> Result<Parts, TopologyError> {
+    parse(&read_text(path)?, &path.display().to_string())
+}
+
+/// The text of a topology file.
+pub fn read_text(path: &Path) -> Result<String, TopologyError> {
     let fail = |cause| TopologyError::Read { path: path.to_path_buf(), cause };
     let bytes = std::fs::metadata(path).map_err(fail)?.len();
     if bytes > TOPOLOGY_FILE_BYTES_MAX {
         return Err(TopologyError::Size { path: path.to_path_buf(), bytes });
     }
-    parse(&std::fs::read_to_string(path).map_err(fail)?, &path.display().to_string())
+    std::fs::read_to_string(path).map_err(fail)
 }
 
 /// Reads the text of a topology file; JSON is YAML too.
