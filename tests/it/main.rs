@@ -22,3 +22,4 @@ mod shipped;
 mod shipped_fire;
 mod sources;
 mod support;
+mod topology;

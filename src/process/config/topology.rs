@@ -73,6 +73,11 @@ impl<'de> Deserialize<'de> for LearnFrom {
                 if word == "off" { Ok(nothing) } else { add(nothing, word) }
             }
 
+            /// To YAML, `off` without quotes is no text.
+            fn visit_bool<E: Error>(self, on: bool) -> Result<LearnFrom, E> {
+                self.visit_str(if on { "on" } else { "off" })
+            }
+
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<LearnFrom, A::Error> {
                 let mut from = LearnFrom { spans: false, metrics: false };
                 while let Some(word) = list.next_element::<String>()? {

@@ -36,10 +36,11 @@ impl Scenario {
     }
 
     fn engine(&self, params: &EngineParams) -> (Engine, Decoder) {
-        let book =
+        let mut book =
             check::load(&[self.path.join("rules")]).unwrap_or_else(|complaints| panic!("{}", report::render(&complaints, false)));
         let file = self.path.join("topology.yaml");
         let parts = if file.exists() { topology::read(&file).expect("a good topology") } else { Default::default() };
+        params.learn.add_label_keys(&mut book.label_keys);
         let decoder = Decoder::new(&book.label_keys, i64::MAX);
         (Engine::new(book.rules, Topology::new(parts), params).expect("the engine starts"), decoder)
     }
