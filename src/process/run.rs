@@ -56,7 +56,7 @@ async fn run(config: Config) -> Result<()> {
     let bucket = streams::output(&context, &config.output).await?;
     let consumer = streams::consumer(&stream, &config.input).await?;
     let topology_bucket = match &config.topology.bucket {
-        Some(name) => Some(TopologyWatch::new(streams::topology(&context, name).await?)),
+        Some(name) => Some(TopologyWatch::open(streams::topology(&context, name).await?).await?),
         None => None,
     };
     let sink = Sink::new(context, bucket, config.rejected.subject.clone(), Arc::clone(&telemetry.retries));
@@ -71,10 +71,10 @@ async fn run(config: Config) -> Result<()> {
     let (to_engine, from_decoder) = mpsc::channel(DECODED_BATCHES);
     let (to_sink, from_engine) = mpsc::channel(CHANNEL_BATCHES);
     let mut tasks = Vec::new();
-    if let Some(mut bucket) = topology_bucket {
+    if let Some(bucket) = topology_bucket {
         // The first event is already judged with what the bucket holds.
         let (mut fragments, status) = (Fragments::default(), Arc::clone(&telemetry.topology));
-        let parts = fragments.take(bucket.next().await, &status);
+        let parts = fragments.take(bucket.entries(), &status);
         let told = to_decoder.send(ToDecoder::Topology(Source::Bucket, parts)).await;
         told.map_err(|_| anyhow!("the decoder is gone"))?;
         tasks.push(tokio::spawn(watch_bucket(bucket, fragments, status, to_decoder.clone(), stopped.clone())));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use async_nats::jetstream::kv;
+use async_nats::jetstream::{self, kv};
 use serde_json::Value;
 use squelch::edges::decode::{Decoder, MessageInfo};
 use squelch::engine::{Engine, EngineParams, Input};
@@ -14,6 +14,7 @@ use squelch::topology::{Edge, Parts, Topology};
 
 use crate::live::{Squelch, context, read_stream, runtime};
 use crate::support::nats::NatsServer;
+use crate::support::root;
 
 /// One running squelch and what is said to it.
 struct Live {
@@ -154,6 +155,64 @@ fn a_bucket_is_read_before_events_and_spans_are_learned_from() {
     let last = live.revision(3);
     assert!(links(&last).contains(&"mail>web 3".to_string()), "{last}");
     assert_eq!(live.squelch.stop(), Some(0));
+}
+
+/// What happens while the broker is away, or forgets who watches, is seen when it is back.
+#[test]
+fn the_watch_outlives_the_broker() {
+    let mut live = Live::start(NatsServer::start(), "topology: { bucket: graph }");
+    live.put("a", "edges: [{ from: web, to: chat }]");
+    live.squelch.wait_for("metrics", "squelch_topology_nodes 2");
+    live.server.restart();
+    live.put("b", "edges: [{ from: chat, to: db }]");
+    live.squelch.wait_for("metrics", "squelch_topology_nodes 3");
+    live.runtime.block_on(async { live.bucket_of().await.purge("a").await.unwrap() });
+    live.squelch.wait_for("metrics", "squelch_topology_nodes 2");
+    assert_eq!(live.squelch.stop(), Some(0));
+}
+
+/// With no more than what docs/topology.md lists, the bucket is read and watched.
+#[test]
+fn the_permissions_of_the_docs_are_enough() {
+    let docs = std::fs::read_to_string(root().join("docs/topology.md")).unwrap();
+    let listed = docs.split("publish: [").nth(1).and_then(|tail| tail.split(']').next()).unwrap();
+    let common = std::fs::read_to_string(root().join("docs/operating.md")).unwrap();
+    let common = common.split("publish: [").nth(1).and_then(|tail| tail.split(']').next()).unwrap();
+    let squelch = format!("permissions: {{ publish: [{}, {}], subscribe: [\"_INBOX.>\"] }}", common.trim(), listed.trim());
+    let users = format!(
+        "authorization {{ users: [{{ user: admin, password: a-word }}, {{ user: squelch, password: a-word, {squelch} }}] }}"
+    );
+    let server = NatsServer::with(&["-js"], &users);
+    let runtime = runtime();
+    let admin = || async {
+        let options = async_nats::ConnectOptions::with_user_and_password("admin".into(), "a-word".into());
+        jetstream::new(options.connect(server.url()).await.unwrap())
+    };
+    runtime.block_on(async {
+        let context = admin().await;
+        let streams = [("EVENTS", "events.>"), ("REJECTED", "rejected.>"), ("INCIDENTS", "incidents.>")];
+        let buckets = [("KV_squelch_incidents", "$KV.squelch_incidents.>"), ("KV_graph", "$KV.graph.>")];
+        for (name, subject) in streams.into_iter().chain(buckets) {
+            let of_a_bucket = i64::from(name.starts_with("KV_"));
+            let config = jetstream::stream::Config {
+                name: name.into(),
+                subjects: vec![subject.into()],
+                max_messages_per_subject: of_a_bucket,
+                allow_rollup: of_a_bucket == 1,
+                ..Default::default()
+            };
+            context.create_stream(config).await.unwrap();
+        }
+    });
+    let nats = format!("nats: {{ servers: [\"{}\"], user: squelch, password: a-word }}", server.url());
+    let squelch = Squelch::start(&server, &format!("{SETTINGS}topology: {{ bucket: graph }}\n{nats}\n"));
+    runtime.block_on(async {
+        let bucket = admin().await.get_key_value("graph").await.unwrap();
+        bucket.put("a", "edges: [{ from: web, to: chat }]".into()).await.unwrap();
+    });
+    squelch.wait_for("metrics", "squelch_topology_nodes 2");
+    assert!(!squelch.log().contains("ermissions"), "{}", squelch.log());
+    assert_eq!(squelch.stop(), Some(0));
 }
 
 fn engine(graph: Topology) -> (Engine, Decoder) {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::edges::nats::NatsError;
 use crate::words::limits::TOPOLOGY_KEYS_MAX;
 
 /// How long to wait after a watch that failed.
@@ -30,12 +31,20 @@ pub struct TopologyWatch {
 }
 
 impl TopologyWatch {
-    /// A watch that has seen nothing.
-    pub fn new(store: Store) -> Self {
-        Self { store, watch: None, entries: Entries::new() }
+    /// Reads what the bucket holds and watches from there. What fails here fails for good: permissions, say.
+    pub async fn open(store: Store) -> Result<Self, NatsError> {
+        let mut watch = Self { store, watch: None, entries: Entries::new() };
+        let what = format!("watching the bucket {}", watch.store.name);
+        watch.begin().await.map_err(|error| NatsError::request(what, error))?;
+        Ok(watch)
     }
 
-    /// Waits until the bucket holds something else than before, at first for what it holds; returns all of it.
+    /// What the bucket holds.
+    pub fn entries(&self) -> &Entries {
+        &self.entries
+    }
+
+    /// Waits until the bucket holds something else than before; returns all of it.
     pub async fn next(&mut self) -> &Entries {
         loop {
             let done = if self.watch.is_some() { self.changed().await } else { self.begin().await };
