@@ -1,5 +1,6 @@
 //! The topology as a live thing: a file and a bucket that change under a running squelch, and what an engine learns by itself.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,6 +8,7 @@ use async_nats::jetstream::{self, kv};
 use serde_json::Value;
 use squelch::edges::decode::{Decoder, MessageInfo};
 use squelch::engine::{Engine, EngineParams, Input};
+use squelch::process::config::Config;
 use squelch::rule::check::{Complaints, from_texts};
 use squelch::topology::kind::EdgeKind;
 use squelch::topology::parts::Source;
@@ -213,6 +215,24 @@ fn the_permissions_of_the_docs_are_enough() {
     squelch.wait_for("metrics", "squelch_topology_nodes 2");
     assert!(!squelch.log().contains("ermissions"), "{}", squelch.log());
     assert_eq!(squelch.stop(), Some(0));
+}
+
+/// A path alone says what it always said; the example shows what holds where a file is silent.
+#[test]
+fn every_form_of_the_setting_is_read() {
+    let read = |text: &str| Config::parse(text, "squelch.yaml").unwrap().topology;
+    assert_eq!(read("topology: graph.yaml"), read("topology: { file: graph.yaml }"));
+    assert_eq!(read("topology: { file: graph.yaml }").file.as_deref(), Some(Path::new("graph.yaml")));
+    assert_eq!((read("topology:"), read("rules: rules")), Default::default());
+    let learn = |text: &str| {
+        let learn = read(&format!("topology: {{ learn: {text} }}")).learn;
+        (learn.spans, learn.metrics)
+    };
+    let read = [learn("off"), learn("'off'"), learn("[]"), learn("metrics"), learn("[spans, metrics]")];
+    assert_eq!(read, [(false, false), (false, false), (false, false), (false, true), (true, true)]);
+    let example = Config::read(&root().join("squelch.example.yaml")).unwrap().topology;
+    assert_eq!(example.learn, EngineParams::default().learn);
+    assert!(example.file.unwrap().is_file(), "relative to the file's folder");
 }
 
 fn engine(graph: Topology) -> (Engine, Decoder) {

@@ -49,6 +49,7 @@ impl NatsServer {
     }
 
     /// Kills the server and starts it anew, at the same port over the same store.
+    #[allow(dead_code, reason = "benchmarks read this file too, and restart nothing")]
     pub fn restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
