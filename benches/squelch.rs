@@ -10,6 +10,7 @@
 #[path = "../tests/it/support/nats.rs"]
 mod nats;
 mod process;
+mod storm;
 mod windows;
 mod workload;
 
@@ -43,6 +44,13 @@ fn main() {
     if std::env::args().any(|argument| argument == "windows") {
         return windows::tables();
     }
+    let one = |name: &str| std::env::args().any(|argument| argument == name);
+    if one("process") {
+        return process::tables();
+    }
+    if one("storm") {
+        return storm::tables();
+    }
     let results = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("criterion");
     let mut criterion = Criterion::default().configure_from_args().output_directory(&results).sample_size(10);
     decode(&mut criterion);
@@ -54,6 +62,7 @@ fn main() {
     tables(&results);
     if !some {
         windows::tables();
+        storm::tables();
         process::tables();
     }
 }

@@ -25,7 +25,7 @@ pub fn tables() {
     let row = |what: &str, rate: f64, ratio: f64, to: &str| println!("| {what} | {:.2} M | {ratio:.2} | {to} |", rate / 1e6);
     let hopping = Shape { rules: 1_000, window: "1m", every: "10s", events_a_second: 200_000, matching: 1 };
     let thousand = hopping.rate(4_000_000);
-    let plain = plain_rate(&hopping);
+    let plain = (0..3).map(|_| plain_rate(&hopping)).fold(0.0, f64::max);
     row("1,000 rules, each row matches one", thousand, thousand / plain, "plain DataFusion over the window's rows at each tick");
     let hundred = Shape { rules: 100, events_a_second: 20_000, ..hopping }.rate(2_000_000);
     row("100 rules, each row matches one", hundred, hundred / thousand, "1,000 rules: cost of ten times the rules");
@@ -87,7 +87,12 @@ impl Shape {
     }
 
     /// Rows a second over `rows` rows, ticks included.
+    /// Rows a second, the best of three: what else the machine does only ever costs.
     fn rate(&self, rows: usize) -> f64 {
+        (0..3).map(|_| self.rate_once(rows)).fold(0.0, f64::max)
+    }
+
+    fn rate_once(&self, rows: usize) -> f64 {
         let mut evaluator = self.evaluator();
         evaluator.start(START_MS);
         // Batches are made beforehand and used again with later times: making them costs more than counting them in.
@@ -213,7 +218,7 @@ pub fn measure_memory(at: usize) {
     println!("{}", (resident_bytes() - before) as f64 / (number * HOSTS * 6) as f64);
 }
 
-fn resident_bytes() -> usize {
+pub fn resident_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024

@@ -7,8 +7,8 @@ use squelch::rule::check::{Complaints, RuleBook, from_texts};
 
 const START_MS: i64 = 1_773_446_400_000;
 const HOSTS: usize = 200;
-/// How many events share a second of event time.
-const EVENTS_A_SECOND: usize = 2_000;
+/// How many events share a second of event time, where nothing else is said.
+pub const EVENTS_A_SECOND: usize = 2_000;
 
 /// Messages and the rules over them.
 pub struct Workload {
@@ -18,7 +18,12 @@ pub struct Workload {
 
 impl Workload {
     pub fn new(rules: usize, events: usize, events_a_message: usize) -> Self {
-        let lines: Vec<String> = (0..events).map(|i| line(i, rules)).collect();
+        Self::dense(rules, events, events_a_message, EVENTS_A_SECOND)
+    }
+
+    /// With this many events in a second of event time.
+    pub fn dense(rules: usize, events: usize, events_a_message: usize, events_a_second: usize) -> Self {
+        let lines: Vec<String> = (0..events).map(|i| line(i, rules, events_a_second)).collect();
         let messages = lines.chunks(events_a_message).map(|lines| lines.join("\n").into_bytes()).collect();
         Self { rules, messages }
     }
@@ -39,8 +44,8 @@ impl Workload {
     }
 }
 
-fn line(i: usize, rules: usize) -> String {
-    let (ts, host, value) = (START_MS + (i / EVENTS_A_SECOND) as i64 * 1000, i / rules % HOSTS, (i * 7919 % 1000) as f64 / 10.0);
+fn line(i: usize, rules: usize, events_a_second: usize) -> String {
+    let (ts, host, value) = (START_MS + (i / events_a_second) as i64 * 1000, i / rules % HOSTS, (i * 7919 % 1000) as f64 / 10.0);
     format!(
         r#"{{"ts":{ts},"name":"metric_{}","value":{value},"service":"service-{}","host":"host-{host}","env":"production","labels":{{"region":"eu-central-1","code":"200"}}}}"#,
         i % rules,

@@ -1,7 +1,7 @@
 //! The alerts of other systems: they say themselves when they fire and when they are over, and are forgotten when they say
 //! nothing any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::alert::{Alert, Change, Texts, Transition, entity_of, env_of};
@@ -14,6 +14,8 @@ use crate::words::time::TimestampMs;
 pub struct ExternalAlerts {
     expiry_ms: i64,
     firing: BTreeMap<Fingerprint, Heard>,
+    /// The same by when they were last heard of.
+    silent: BTreeSet<(TimestampMs, Fingerprint)>,
 }
 
 #[derive(Clone, Debug)]
@@ -26,7 +28,7 @@ impl ExternalAlerts {
     /// No alerts. One that is not heard of for `expiry_ms` is taken for resolved, as Alertmanager does after its
     /// `resolve_timeout`.
     pub fn new(expiry_ms: i64) -> Self {
-        Self { expiry_ms, firing: BTreeMap::new() }
+        Self { expiry_ms, firing: BTreeMap::new(), silent: BTreeSet::new() }
     }
 
     /// How many fire now.
@@ -38,12 +40,14 @@ impl ExternalAlerts {
     pub fn hear(&mut self, said: &ExternalAlert) -> Option<Transition> {
         let fingerprint = Fingerprint::new(&said.name, &said.labels);
         if !said.firing {
-            let heard = self.firing.remove(&fingerprint)?;
+            let heard = self.forget(&fingerprint)?;
             return Some(resolved(&heard.alert, said.ts.max(heard.alert.started_at)));
         }
         match self.firing.get_mut(&fingerprint) {
             Some(heard) => {
+                self.silent.remove(&(heard.last_at, fingerprint));
                 heard.last_at = heard.last_at.max(said.ts);
+                self.silent.insert((heard.last_at, fingerprint));
                 if said.severity <= heard.alert.severity {
                     return None;
                 }
@@ -65,6 +69,7 @@ impl ExternalAlerts {
                     ended_at: None,
                     texts: texts_of(said),
                 });
+                self.silent.insert((said.ts, fingerprint));
                 self.firing.insert(fingerprint, Heard { alert: Arc::clone(&alert), last_at: said.ts });
                 Some(Transition { change: Change::Fired, alert })
             }
@@ -73,22 +78,24 @@ impl ExternalAlerts {
 
     /// When the next alert expires if nothing is heard of it.
     pub fn next_expiry(&self) -> Option<TimestampMs> {
-        self.firing.values().map(|heard| heard.last_at + self.expiry_ms).min()
+        self.silent.first().map(|(last_at, _)| last_at + self.expiry_ms)
     }
 
     /// Resolves the alerts that expire at or before `at`.
     pub fn expire(&mut self, at: TimestampMs) -> Vec<Transition> {
-        let expiry_ms = self.expiry_ms;
-        let over: Vec<Fingerprint> = self
-            .firing
-            .iter()
-            .filter(|(_, heard)| heard.last_at + expiry_ms <= at)
-            .map(|(fingerprint, _)| *fingerprint)
-            .collect();
-        over.iter()
-            .filter_map(|fingerprint| self.firing.remove(fingerprint))
-            .map(|heard| resolved(&heard.alert, heard.last_at + expiry_ms))
-            .collect()
+        let mut over = Vec::new();
+        while let Some((last_at, fingerprint)) =
+            self.silent.first().filter(|(last_at, _)| last_at + self.expiry_ms <= at).copied()
+        {
+            over.extend(self.forget(&fingerprint).map(|heard| resolved(&heard.alert, last_at + self.expiry_ms)));
+        }
+        over
+    }
+
+    fn forget(&mut self, fingerprint: &Fingerprint) -> Option<Heard> {
+        let heard = self.firing.remove(fingerprint)?;
+        self.silent.remove(&(heard.last_at, *fingerprint));
+        Some(heard)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::alert::external::ExternalAlerts;
 use crate::alert::lifecycle::{AlertCounts, AlertPolicy, RuleAlerts};
 use crate::alert::{Texts, Transition};
 use crate::incident::book::{BookCounts, IncidentBook};
+use crate::incident::invariants::Invariants;
 use crate::incident::notify::NotifyParams;
 use crate::incident::{CorrelationParams, Revision};
 use crate::rule::Rule;
@@ -32,7 +33,7 @@ use crate::window::watermark::{Watermark, WatermarkParams};
 use crate::words::event::{EventBatch, ExternalAlert};
 use crate::words::limits::{ALERTS_PER_RULE_MAX, QUARANTINE_MS};
 use crate::words::severity::Severity;
-use crate::words::time::TimestampMs;
+use crate::words::time::{TimestampMs, align_down};
 
 /// What the engine is set to. Times in milliseconds of event time.
 #[derive(Clone, Debug)]
@@ -75,6 +76,9 @@ impl Default for EngineParams {
         }
     }
 }
+
+/// What comes of other systems within this time is looked at together, at its end.
+const TOGETHER_MS: i64 = 1_000;
 
 /// What the engine takes in.
 #[derive(Debug)]
@@ -134,6 +138,8 @@ pub struct Engine {
     /// The last instant handled.
     handled: TimestampMs,
     stats: EngineStats,
+    /// Builds with debug assertions ask themselves.
+    invariants: Invariants,
 }
 
 impl Engine {
@@ -159,6 +165,7 @@ impl Engine {
             alerts_max: params.alerts_max,
             handled: TimestampMs::MIN,
             stats: EngineStats::default(),
+            invariants: Invariants::default(),
         })
     }
 
@@ -178,7 +185,16 @@ impl Engine {
                 self.advance(&mut revisions);
             }
         }
+        self.watch(&revisions);
         revisions
+    }
+
+    fn watch(&mut self, revisions: &[Revision]) {
+        if cfg!(debug_assertions)
+            && let Err(what) = self.invariants.see(revisions)
+        {
+            unreachable!("{what}");
+        }
     }
 
     fn quarantine(&mut self, rule: &str, reason: &str) {
@@ -235,7 +251,8 @@ impl Engine {
     }
 
     fn next_due_but_ticks(&self) -> Option<TimestampMs> {
-        let awaited = self.awaited.first_key_value().map(|((at, ..), _)| *at);
+        // Alerts of one second are one event: in a storm that is sixty decisions a minute and not as many as there are alerts.
+        let awaited = self.awaited.first_key_value().map(|((at, ..), _)| align_down(*at - 1, TOGETHER_MS) + TOGETHER_MS);
         [awaited, self.external.next_expiry(), self.book.wake_at()]
             .into_iter()
             .flatten()

@@ -4,13 +4,13 @@
 
 mod graph;
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::alert::{Alert, Change, Transition};
+use crate::incident::nearby::{Nearby, Search};
 use crate::incident::notify::{Facts, NotifyParams, NotifyState};
-use crate::incident::relate::{Context, Direction, Surroundings, Tie, tie};
+use crate::incident::relate::{Direction, Tie};
 use crate::incident::{Candidate, CorrelationParams, IncidentId, Link, Revision, RevisionChange, Status, rank};
 use crate::topology::{Stamp, Topology};
 use crate::words::fingerprint::Fingerprint;
@@ -26,10 +26,10 @@ pub struct IncidentBook {
     incidents: BTreeMap<IncidentId, Incident>,
     /// The incident that each alert, firing or ended, belongs to.
     home: BTreeMap<Fingerprint, IncidentId>,
-    /// What surrounds each entity that alerts, by environment.
-    around: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Surroundings>>,
-    /// When something is due though nothing happens: asked for at every message, changed by `apply` alone.
-    wake_at: Option<TimestampMs>,
+    /// What their alerts are about.
+    nearby: Nearby,
+    /// When something is due though nothing happens, by incident.
+    wakes: BTreeSet<(TimestampMs, IncidentId)>,
     counts: BookCounts,
 }
 
@@ -61,6 +61,8 @@ struct Incident {
     links: Vec<Link>,
     notify: NotifyState,
     cause: Option<Arc<str>>,
+    /// Its place in [`IncidentBook::wakes`].
+    wake_at: Option<TimestampMs>,
 }
 
 impl Incident {
@@ -102,15 +104,15 @@ impl IncidentBook {
             topology,
             incidents: BTreeMap::new(),
             home: BTreeMap::new(),
-            around: BTreeMap::new(),
-            wake_at: None,
+            nearby: Nearby::default(),
+            wakes: BTreeSet::new(),
             counts: BookCounts::default(),
         }
     }
 
     /// What happened so far.
     pub fn counts(&self) -> BookCounts {
-        self.counts
+        BookCounts { surroundings_cut: self.nearby.cut(), ..self.counts }
     }
 
     /// How many incidents are open.
@@ -120,7 +122,7 @@ impl IncidentBook {
 
     /// When [`Self::apply`] must be called next even if nothing happens.
     pub fn wake_at(&self) -> Option<TimestampMs> {
-        self.wake_at
+        self.wakes.first().map(|(at, _)| *at)
     }
 
     fn wake_of(&self, incident: &Incident) -> Option<TimestampMs> {
@@ -130,6 +132,14 @@ impl IncidentBook {
         let over = if incident.is_firing() { None } else { incident.last_end().map(|end| end + self.params.resolve_wait_ms) };
         let due = incident.notify.wake_at(&self.notify, &incident.facts(incident.opened_at));
         [over, due].into_iter().flatten().min()
+    }
+
+    fn reset_wake(&mut self, id: &IncidentId) {
+        let Some(wake_at) = self.incidents.get(id).map(|incident| self.wake_of(incident)) else { return };
+        let Some(incident) = self.incidents.get_mut(id) else { return };
+        let before = std::mem::replace(&mut incident.wake_at, wake_at);
+        before.map(|at| self.wakes.remove(&(at, id.clone())));
+        wake_at.map(|at| self.wakes.insert((at, id.clone())));
     }
 
     /// What happened at `at`: every transition of that instant in one call. Yields one revision for each incident that changed
@@ -147,8 +157,8 @@ impl IncidentBook {
         self.wake(at, &mut touched);
         for (id, change) in touched {
             revisions.extend(self.revise(at, &id, change));
+            self.reset_wake(&id);
         }
-        self.wake_at = self.incidents.values().filter_map(|incident| self.wake_of(incident)).min();
         self.counts.revisions += revisions.len() as u64;
         self.counts.notifications += revisions.iter().filter(|revision| revision.decision.send).count() as u64;
         revisions
@@ -162,6 +172,7 @@ impl IncidentBook {
             incident.severity = alert.severity;
             touch(touched, id, RevisionChange::Escalated);
         }
+        self.nearby.put(id, &alert);
         incident.alerts.insert(alert.fingerprint, alert);
     }
 
@@ -173,9 +184,7 @@ impl IncidentBook {
         revisions: &mut Vec<Revision>,
     ) {
         self.counts.alerts += 1;
-        if let Some(entity) = &alert.entity {
-            self.look_around(&alert.env, entity);
-        }
+        self.nearby.fires(&alert, &self.topology, self.params.hops);
         if let Some(id) = self.home.get(&alert.fingerprint).cloned()
             && let Some(incident) = self.incidents.get_mut(&id)
             && (incident.status() == Status::Open || at - incident.resolved_at.unwrap_or(at) <= self.params.reopen_ms)
@@ -213,52 +222,25 @@ impl IncidentBook {
 
     /// The best tie to each incident that would take the alert, best first; older incidents win a draw.
     fn ties(&self, alert: &Arc<Alert>) -> Vec<(IncidentId, Tie)> {
-        let nothing = Surroundings::default();
-        let Some(around) = self.around.get(&alert.env) else { return Vec::new() };
-        let surroundings = |alert: &Alert| alert.entity.as_ref().and_then(|entity| around.get(entity)).unwrap_or(&nothing);
-        let alerting = self.alerting(&alert.env, alert);
-        // Hubs are asked for again and again, and have many dependents.
-        let shares: RefCell<BTreeMap<Arc<str>, f64>> = RefCell::default();
-        let share = |name: &Arc<str>| {
-            let look = || self.topology.share_of_dependents(name, &alert.env, &alerting);
-            *shares.borrow_mut().entry(Arc::clone(name)).or_insert_with(look)
+        let takes = |id: &IncidentId| {
+            self.incidents.get(id).is_some_and(|incident| {
+                incident.status() == Status::Open && alert.fired_at - incident.opened_at < self.params.lifetime_ms
+            })
         };
-        let mut found = Vec::new();
-        for (id, incident) in &self.incidents {
-            let takes = incident.env == alert.env
-                && incident.status() == Status::Open
-                && alert.fired_at - incident.opened_at < self.params.lifetime_ms;
-            if !takes {
-                continue;
-            }
-            let ties = incident.alerts.values().filter_map(|known| {
-                let context = Context {
-                    params: &self.params,
-                    around_new: surroundings(alert),
-                    around_known: surroundings(known),
-                    share_alerting: &share,
-                    topology_version: self.topology.version(),
-                };
-                tie(alert, known, &context)
-            });
-            let best = ties.max_by(|a, b| a.link.score.total_cmp(&b.link.score).then_with(|| b.link.to.cmp(&a.link.to)));
-            found.extend(best.map(|tie| (incident.started_at, id.clone(), tie)));
-        }
-        found.sort_by(|a, b| b.2.link.score.total_cmp(&a.2.link.score).then_with(|| (a.0, &a.1).cmp(&(b.0, &b.1))));
-        found.into_iter().map(|(_, id, tie)| (id, tie)).collect()
-    }
-
-    /// The entities that alert in an environment now, the new alert's among them.
-    fn alerting(&self, env: &str, new: &Alert) -> BTreeSet<Arc<str>> {
-        let open = self.incidents.values().filter(|incident| incident.env.as_ref() == env && incident.status() == Status::Open);
-        let firing = open.flat_map(|incident| incident.alerts.values()).filter(|alert| alert.is_firing());
-        firing.filter_map(|alert| alert.entity.clone()).chain(new.entity.clone()).collect()
+        let search = Search { params: &self.params, topology: &self.topology, takes: &takes };
+        let started = |id: &IncidentId| self.incidents.get(id).map(|incident| incident.started_at);
+        let mut found: Vec<(IncidentId, Tie)> = self.nearby.ties(alert, &search).into_iter().collect();
+        found.sort_by(|a, b| {
+            b.1.link.score.total_cmp(&a.1.link.score).then_with(|| (started(&a.0), &a.0).cmp(&(started(&b.0), &b.0)))
+        });
+        found
     }
 
     fn open_incident(&mut self, at: TimestampMs, alert: Arc<Alert>, touched: &mut BTreeMap<IncidentId, RevisionChange>) {
         let id = IncidentId::of_first(&alert);
         self.counts.opened += 1;
         self.home.insert(alert.fingerprint, id.clone());
+        self.nearby.put(&id, &alert);
         touch(touched, &id, RevisionChange::Opened);
         let incident = Incident {
             env: Arc::clone(&alert.env),
@@ -268,6 +250,7 @@ impl IncidentBook {
             severity: alert.severity,
             revision: 0,
             cause: None,
+            wake_at: None,
             alerts: BTreeMap::from([(alert.fingerprint, alert)]),
             links: Vec::new(),
             notify: NotifyState::new(&self.notify, at),
@@ -283,11 +266,13 @@ impl IncidentBook {
             touch(touched, id, RevisionChange::Escalated);
         }
         incident.started_at = incident.started_at.min(alert.started_at);
-        self.home.insert(alert.fingerprint, id.clone());
         if incident.alerts.len() >= ALERTS_PER_INCIDENT_MAX && !incident.alerts.contains_key(&alert.fingerprint) {
             self.counts.over_limit += 1;
+            self.nearby.refuse(&alert);
             return;
         }
+        self.home.insert(alert.fingerprint, id.clone());
+        self.nearby.put(id, &alert);
         incident.alerts.insert(alert.fingerprint, alert);
         incident.links.extend(links);
         tidy(&mut incident.links);
@@ -306,6 +291,7 @@ impl IncidentBook {
         let (survivor, gone) = if age(&a) <= age(&b) { (a, b) } else { (b, a) };
         let Some(mut other) = self.incidents.remove(&gone) else { return survivor };
         let was = touched.remove(&gone);
+        other.wake_at.map(|at| self.wakes.remove(&(at, gone.clone())));
         if was != Some(RevisionChange::Opened) {
             other.revision += 1;
             let facts = Facts { merged_into: Some(survivor.as_str()), ..other.facts(at) };
@@ -323,9 +309,10 @@ impl IncidentBook {
             self.counts.opened -= 1;
         }
         if let Some(incident) = self.incidents.get_mut(&survivor) {
-            other.alerts.keys().for_each(|fingerprint| {
+            for (fingerprint, alert) in &other.alerts {
                 self.home.insert(*fingerprint, survivor.clone());
-            });
+                self.nearby.move_to(&gone, &survivor, alert);
+            }
             incident.alerts.extend(other.alerts);
             incident.links.extend(other.links);
             tidy(&mut incident.links);
@@ -343,17 +330,14 @@ impl IncidentBook {
 
     /// Incidents whose time has come: to be resolved, told again, or forgotten.
     fn wake(&mut self, at: TimestampMs, touched: &mut BTreeMap<IncidentId, RevisionChange>) {
-        let due: Vec<IncidentId> = self
-            .incidents
-            .iter()
-            .filter(|(_, incident)| self.wake_of(incident).is_some_and(|wake| wake <= at))
-            .map(|(id, _)| id.clone())
-            .collect();
+        let due: Vec<IncidentId> = self.wakes.iter().take_while(|(wake, _)| *wake <= at).map(|(_, id)| id.clone()).collect();
         for id in due {
             let Some(incident) = self.incidents.get_mut(&id) else { continue };
             if incident.status() == Status::Resolved {
                 if let Some(incident) = self.incidents.remove(&id) {
-                    for fingerprint in incident.alerts.keys() {
+                    incident.wake_at.map(|at| self.wakes.remove(&(at, id.clone())));
+                    for (fingerprint, alert) in &incident.alerts {
+                        self.nearby.take(&id, alert);
                         if self.home.get(fingerprint) == Some(&id) {
                             self.home.remove(fingerprint);
                         }
@@ -383,7 +367,7 @@ impl IncidentBook {
 
     fn candidates(&self, incident: &Incident) -> Vec<Candidate> {
         let nothing = BTreeMap::new();
-        let around = self.around.get(&incident.env).unwrap_or(&nothing);
+        let around = self.nearby.around(&incident.env).unwrap_or(&nothing);
         rank::rank(incident.alerts.values().map(Arc::as_ref), around)
     }
 }

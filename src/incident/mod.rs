@@ -1,7 +1,10 @@
 //! Floor 2: incidents. Which alerts belong together ([`relate`]), which entity is the cause ([`rank`]), when a person is told
-//! ([`notify`]), and the book of all open ones ([`book`]). Pure: no clock, no I/O.
+//! ([`notify`]), where to look for what belongs together ([`nearby`]), and the
+//! book of all open ones ([`book`]). Pure: no clock, no I/O.
 
 pub mod book;
+pub mod invariants;
+pub mod nearby;
 pub mod notify;
 pub mod rank;
 pub mod relate;

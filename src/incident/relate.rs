@@ -22,21 +22,34 @@ const COMMON_DEPENDENCY: f64 = 0.8;
 /// What an entity reaches, kept because every alert on it asks again.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
-    /// Entities that it depends on, with hops.
+    /// Entities that it depends on, with hops. Those that depend on it are not looked for: they know it themselves, and a hub
+    /// has too many.
     pub dependencies: BTreeMap<Arc<str>, usize>,
-    /// Entities that depend on it, with hops. Where there are very many, the nearest: see [`Self::cut`].
-    pub dependents: BTreeMap<Arc<str>, usize>,
-    /// There are more of one or the other than were looked at.
+    /// There are more than were looked at: these are the nearest.
     pub cut: bool,
 }
 
 impl Surroundings {
     /// Looks around `entity`.
     pub fn new(topology: &Topology, entity: &str, env: &str, hops: usize) -> Self {
-        let dependencies = topology.reach(entity, env, hops, Way::Dependencies);
-        let dependents = topology.reach(entity, env, hops, Way::Dependents);
-        Self { dependencies: dependencies.hops, dependents: dependents.hops, cut: dependencies.cut || dependents.cut }
+        let reach = topology.reach(entity, env, hops, Way::Dependencies);
+        Self { dependencies: reach.hops, cut: reach.cut }
     }
+
+    /// The entities that it depends on directly.
+    pub fn direct(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.dependencies.iter().filter(|(_, hops)| **hops == 1).map(|(entity, _)| entity)
+    }
+}
+
+/// No tie over this many edges scores more.
+pub fn bound_of_hops(hops: usize) -> f64 {
+    round(near(hops))
+}
+
+/// No tie by a dependency this many edges away scores more, where this share of its dependents alerts.
+pub fn bound_of_siblings(hops: usize, share: f64) -> f64 {
+    round(COMMON_DEPENDENCY * near(hops) * share)
 }
 
 /// The side of a link on which the cause stands.
@@ -70,7 +83,7 @@ pub struct Context<'a> {
     /// Around the known alert's entity.
     pub around_known: &'a Surroundings,
     /// The share of a node's dependents that alert now, 0 to 1.
-    pub share_alerting: &'a dyn Fn(&Arc<str>) -> f64,
+    pub share_alerting: &'a dyn Fn(&str) -> f64,
     /// The graph that this is decided on.
     pub topology_version: u64,
 }
@@ -114,7 +127,6 @@ pub fn tie(new: &Alert, known: &Alert, context: &Context<'_>) -> Option<Tie> {
             format!("{new_entity} depends on {known_entity} ({}) and failed {}", edges(*hops), after(lag_ms)),
         )
     });
-    // Asked of the known entity: a hub has few dependencies, and too many dependents to know them all.
     let downstream = context.around_known.dependencies.get(new_entity).map(|hops| {
         let late_ms = lag_ms.max(0);
         let early_ms = (-lag_ms).max(0);

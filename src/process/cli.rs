@@ -84,7 +84,7 @@ enum Command {
     ///
     /// RULE is a rule's name or file. INCIDENT is the id of an incident in the output of a replay, named with --from.
     #[command(
-        after_help = "Examples:\n  squelch explain http_server_error_rate\n  squelch replay … --output out.jsonl; squelch explain inc-0123456789abcdef --from out.jsonl"
+        after_help = "Examples:\n  squelch explain http_server_error_rate\n  curl -s http://127.0.0.1:9464/metrics | squelch explain http_server_error_rate --metrics -\n  squelch replay … --output out.jsonl; squelch explain inc-0123456789abcdef --from out.jsonl"
     )]
     Explain {
         /// A rule's name or file, or an incident's id
@@ -96,6 +96,9 @@ enum Command {
         /// The output of a replay, for incidents
         #[arg(long, value_name = "FILE")]
         from: Option<PathBuf>,
+        /// The text of a running squelch's /metrics, `-` for stdin: adds what the rule has cost so far
+        #[arg(long, value_name = "FILE", conflicts_with = "from")]
+        metrics: Option<PathBuf>,
     },
     /// The JSON Schema of what squelch publishes
     Schema {
@@ -196,7 +199,14 @@ fn dispatch(command: Command) -> Result<Answer> {
         }
         Command::Replay(args) => replay_files(args, &mut stdout, style)?,
         Command::Check { paths } => return check(&paths, &mut stdout, style),
-        Command::Explain { what, rules, from } => return explain_one(&what, &rules, from.as_deref(), &mut stdout, style),
+        Command::Explain { what, from: Some(file), .. } => {
+            return say(explain::incident(&what, &file)?, &format!("{what} in that file"), &mut stdout);
+        }
+        Command::Explain { what, rules, metrics, .. } => {
+            let metrics = metrics.as_deref().map(text_of).transpose()?;
+            let text = explain_rule(&what, &rules, metrics.as_deref(), style)?;
+            return say(text, &format!("{what} among these rules"), &mut stdout);
+        }
         Command::Schema { what: SchemaOf::Incident } => writeln!(stdout, "{:#}", wire::schema())?,
         Command::Completions { shell } => clap_complete::generate(shell, &mut Cli::command(), "squelch", &mut stdout),
     }
@@ -217,27 +227,27 @@ fn check(paths: &[PathBuf], stdout: &mut dyn Write, style: Style) -> Result<Answ
     }
 }
 
-fn explain_one(
-    what: &str,
-    rules: &[PathBuf],
-    from: Option<&std::path::Path>,
-    stdout: &mut dyn Write,
-    style: Style,
-) -> Result<Answer> {
-    let text = match from {
-        Some(file) => explain::incident(what, file)?,
-        None => {
-            let book = load_or_explain(rules, style.color, &mut |text| drop(std::io::stderr().write_all(text.as_bytes())))?;
-            explain::rule(what, book)?
-        }
-    };
+/// A file's text, or what comes on stdin.
+fn text_of(file: &std::path::Path) -> Result<String> {
+    if file == std::path::Path::new("-") {
+        return std::io::read_to_string(std::io::stdin()).context("cannot read stdin");
+    }
+    std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+fn explain_rule(what: &str, rules: &[PathBuf], metrics: Option<&str>, style: Style) -> Result<Option<String>> {
+    let book = load_or_explain(rules, style.color, &mut |text| drop(std::io::stderr().write_all(text.as_bytes())))?;
+    explain::rule(what, book, metrics)
+}
+
+fn say(text: Option<String>, missing: &str, stdout: &mut dyn Write) -> Result<Answer> {
     match text {
         Some(text) => {
             write!(stdout, "{text}")?;
             Ok(Answer::Yes)
         }
         None => {
-            writeln!(stdout, "there is no {what} {}", if from.is_some() { "in that file" } else { "among these rules" })?;
+            writeln!(stdout, "there is no {missing}")?;
             Ok(Answer::No)
         }
     }

@@ -5,9 +5,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use crate::process::rule_words;
+use crate::process::{rule_cost, rule_words};
 use crate::rule::Rule;
 use crate::rule::check::RuleBook;
 use crate::rule::source::Leaf;
@@ -17,12 +17,21 @@ use crate::window::evaluator::{Evaluator, RuleIndex};
 use crate::words::duration::format_ms;
 use crate::words::limits::{QUARANTINE_MS, ROWS_RETAINED_BYTES_MAX, ROWS_RETAINED_MAX};
 
-/// How the rule called `name`, or in the file `name`, is evaluated. `None` where there is no such rule.
-pub fn rule(name: &str, book: RuleBook) -> Result<Option<String>> {
+/// How the rule called `name`, or in the file `name`, is evaluated, and where the metrics of a process that runs are given, what it
+/// has cost there. `None` where there is no such rule.
+pub fn rule(name: &str, book: RuleBook, metrics: Option<&str>) -> Result<Option<String>> {
     let evaluator = Evaluator::new(book.rules.into_iter().map(Arc::new).collect(), WindowLimits::default(), || 0)?;
     let wanted = |rule: &Rule| rule.name() == name || rule.file.path == Path::new(name);
     let Some(index) = (0..evaluator.len()).find(|index| wanted(evaluator.rule(*index))) else { return Ok(None) };
-    Ok(Some(describe(&evaluator, index)))
+    let mut text = describe(&evaluator, index);
+    if let Some(metrics) = metrics {
+        let name = evaluator.rule(index).name();
+        match rule_cost::so_far(metrics, name) {
+            Some(so_far) => text.push_str(&so_far),
+            None => bail!("these metrics say nothing of {name}: the process that gave them runs other rules"),
+        }
+    }
+    Ok(Some(text))
 }
 
 fn describe(evaluator: &Evaluator, index: RuleIndex) -> String {

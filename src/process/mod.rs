@@ -14,6 +14,7 @@ pub mod pack;
 pub mod reload;
 pub mod replay;
 pub mod report;
+mod rule_cost;
 mod rule_words;
 pub mod run;
 pub mod story;

@@ -28,7 +28,15 @@ pub use parts::{Edge, Node, Parts};
 #[derive(Clone, Debug)]
 pub struct Topology {
     graph: DiGraph<Node, Facts>,
+    /// How many nodes depend on each directly: asked for at hubs again and again.
+    direct: Vec<Direct>,
     stamp: Stamp,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Direct {
+    everywhere: usize,
+    of_env: BTreeMap<String, usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -114,7 +122,7 @@ impl Topology {
             }
         }
         let stamp = Stamp { version: 1, hash: hash_of(&graph) };
-        Self { graph, stamp }
+        Self { direct: count_direct(&graph), graph, stamp }
     }
 
     /// The same graph as another version.
@@ -175,18 +183,10 @@ impl Topology {
         self.reach(name, env, hops, Way::Dependents).hops
     }
 
-    /// The share of what directly depends on `name` that is among `failing`, 0 to 1; 0 where nothing depends on it.
-    pub fn share_of_dependents(&self, name: &str, env: &str, failing: &BTreeSet<Arc<str>>) -> f64 {
-        let Some(at) = self.find(name) else { return 0.0 };
-        let (mut all, mut bad, mut last) = (0_usize, 0_usize, None);
-        // An edge of each environment may lead to the same node; they stand side by side.
-        for next in self.neighbors(at, env, Direction::Incoming) {
-            if last.replace(next) != Some(next) {
-                all += 1;
-                bad += usize::from(failing.contains(&self.graph[next].name));
-            }
-        }
-        if all == 0 { 0.0 } else { bad as f64 / all as f64 }
+    /// How many nodes depend on `name` directly.
+    pub fn direct_dependents(&self, name: &str, env: &str) -> usize {
+        let Some(direct) = self.find(name).and_then(|at| self.direct.get(at.index())) else { return 0 };
+        direct.everywhere + direct.of_env.get(env).copied().unwrap_or(0)
     }
 
     /// The nodes on a shortest way from a dependent to a dependency, both ends included; `None` where there is none, or none is
@@ -257,17 +257,26 @@ impl Topology {
         false
     }
 
-    /// Neighbours that exist in `env`, in the order of their names.
-    fn neighbors<'a>(&'a self, at: NodeIndex, env: &'a str, direction: Direction) -> impl Iterator<Item = NodeIndex> + 'a {
-        self.graph.edges_directed(at, direction).filter_map(move |edge| self.here(&edge, env, direction))
-    }
-
     /// The far end of an edge, where both exist in `env`.
     fn here(&self, edge: &petgraph::graph::EdgeReference<'_, Facts>, env: &str, direction: Direction) -> Option<NodeIndex> {
         let far = if direction == Direction::Outgoing { edge.target() } else { edge.source() };
         let exists = |only: &Option<String>| only.as_deref().is_none_or(|only| only == env);
         (exists(&edge.weight().env) && exists(&self.graph[far].env)).then_some(far)
     }
+}
+
+/// An edge of one environment is not there where the same edge holds in all: so nobody is counted twice.
+fn count_direct(graph: &DiGraph<Node, Facts>) -> Vec<Direct> {
+    let mut direct = vec![Direct::default(); graph.node_count()];
+    for edge in graph.edge_references() {
+        let known = &mut direct[edge.target().index()];
+        match (&edge.weight().env, &graph[edge.source()].env) {
+            (None, None) => known.everywhere += 1,
+            (Some(one), Some(other)) if one != other => {}
+            (Some(env), _) | (None, Some(env)) => *known.of_env.entry(env.clone()).or_default() += 1,
+        }
+    }
+    direct
 }
 
 fn hash_of(graph: &DiGraph<Node, Facts>) -> u64 {

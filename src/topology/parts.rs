@@ -29,6 +29,13 @@ pub struct Edge {
     pub env: Option<String>,
 }
 
+impl Edge {
+    /// `from` calls `to`, in every environment.
+    pub fn calls(from: &str, to: &str) -> Self {
+        Self { from: from.into(), to: to.into(), kind: EdgeKind::Calls, env: None }
+    }
+}
+
 /// Nodes and edges: edges may name nodes that the list of nodes leaves out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parts {

@@ -206,6 +206,18 @@ fn the_demo_comes_out_as_replayed() {
         assert!(metrics.contains(name), "{name}:\n{metrics}");
     }
     assert!(get(squelch.http, "healthz").unwrap().contains("alive"));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("metrics");
+    std::fs::write(&file, &metrics).unwrap();
+    let explained = Command::new(binary())
+        .args(["explain", "http_server_error_rate", "--rules"])
+        .arg(root().join("rules"))
+        .arg("--metrics")
+        .arg(&file)
+        .output()
+        .unwrap();
+    let explained = String::from_utf8(explained.stdout).unwrap();
+    assert!(explained.contains("so far, as the running process says:\n  rows "), "{explained}");
     assert_eq!(squelch.stop(), Some(0));
 }
 

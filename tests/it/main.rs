@@ -10,6 +10,7 @@ mod cli;
 mod decode;
 mod demo;
 mod docs;
+mod grouping;
 mod hostile;
 mod house;
 mod kinds;

@@ -10,7 +10,6 @@ use squelch::edges::decode::{Decoder, MessageInfo};
 use squelch::engine::{Engine, EngineParams, Input};
 use squelch::process::config::Config;
 use squelch::rule::check::{Complaints, from_texts};
-use squelch::topology::kind::EdgeKind;
 use squelch::topology::parts::Source;
 use squelch::topology::{Edge, Parts, Topology};
 
@@ -244,12 +243,8 @@ fn engine(graph: Topology) -> (Engine, Decoder) {
     (Engine::new(book.rules, graph, &EngineParams::default()).unwrap(), decoder)
 }
 
-fn edge(from: &str, to: &str) -> Edge {
-    Edge { from: from.into(), to: to.into(), kind: EdgeKind::Calls, env: None }
-}
-
 fn parts(edges: &[(&str, &str)]) -> Parts {
-    Parts { nodes: Vec::new(), edges: edges.iter().map(|(from, to)| edge(from, to)).collect() }
+    Parts { nodes: Vec::new(), edges: edges.iter().map(|(from, to)| Edge::calls(from, to)).collect() }
 }
 
 /// Sources add up; the same graph again is no new version; an incident that is open goes on and is ranked on the new graph.

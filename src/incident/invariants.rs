@@ -1,0 +1,103 @@
+//! What must hold of every stream of revisions, whatever came in: asked by tests and simulations, and by builds with debug
+//! assertions of themselves.
+
+use std::collections::BTreeMap;
+
+use crate::incident::{IncidentId, Revision, RevisionChange, Status};
+use crate::words::fingerprint::Fingerprint;
+
+/// Follows the revisions of one engine.
+#[derive(Clone, Debug, Default)]
+pub struct Invariants {
+    last: BTreeMap<IncidentId, Last>,
+    /// The open incident in which each firing alert is.
+    home: BTreeMap<Fingerprint, IncidentId>,
+}
+
+#[derive(Clone, Debug)]
+struct Last {
+    revision: u32,
+    status: Status,
+    told: Option<Status>,
+    firing: Vec<Fingerprint>,
+}
+
+impl Invariants {
+    /// Takes the revisions of one instant or more, in order.
+    ///
+    /// # Errors
+    ///
+    /// What does not hold, and of which revision.
+    pub fn see(&mut self, revisions: &[Revision]) -> Result<(), String> {
+        for revision in revisions {
+            self.one(revision).map_err(|what| format!("{} r{}: {what}", revision.id, revision.revision))?;
+        }
+        for (id, last) in &self.last {
+            for fingerprint in &last.firing {
+                if self.home.get(fingerprint).is_some_and(|home| home != id) {
+                    return Err(format!("{fingerprint} fires in two incidents: {id} and {}", self.home[fingerprint]));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn one(&mut self, revision: &Revision) -> Result<(), String> {
+        let before = self.last.get(&revision.id);
+        let expected = before.map_or(1, |before| before.revision + 1);
+        if revision.revision != expected {
+            return Err(format!("revisions rise by one: this should be {expected}"));
+        }
+        if (revision.change == RevisionChange::Opened) != before.is_none() {
+            return Err(format!("the first revision and no other opens; this is {}", revision.change.as_str()));
+        }
+        if before.is_some_and(|before| before.status == Status::Merged) {
+            return Err("it was merged, and goes on".into());
+        }
+        if revision.decision.reason.is_empty() {
+            return Err("a decision without a reason".into());
+        }
+        let firing: Vec<Fingerprint> =
+            revision.alerts.iter().filter(|alert| alert.is_firing()).map(|alert| alert.fingerprint).collect();
+        match revision.status {
+            Status::Resolved if !firing.is_empty() => return Err("resolved, and alerts fire".into()),
+            Status::Merged if revision.merged_into.is_none() => return Err("merged into nothing".into()),
+            Status::Merged if revision.decision.send => return Err("a person is told of a merged incident".into()),
+            _ => {}
+        }
+        if revision.resolved_at.is_some() != (revision.status == Status::Resolved) {
+            return Err("when it was resolved and whether it is do not agree".into());
+        }
+        if revision.alerts.iter().any(|alert| alert.severity > revision.severity) {
+            return Err("an alert is worse than its incident".into());
+        }
+        if revision.alerts.is_empty() || revision.title.is_empty() {
+            return Err("an incident of nothing".into());
+        }
+        if !revision.candidates.is_sorted_by(|a, b| a.score >= b.score) {
+            return Err("candidates are not in the order of their scores".into());
+        }
+        let told_before = before.and_then(|before| before.told);
+        if revision.decision.send && told_before == Some(Status::Resolved) && revision.status == Status::Resolved {
+            return Err("a person is told twice that it is resolved".into());
+        }
+        let told = if revision.decision.send { Some(revision.status) } else { told_before };
+        self.move_home(revision, &firing);
+        let firing = if revision.status == Status::Open { firing } else { Vec::new() };
+        self.last.insert(revision.id.clone(), Last { revision: revision.revision, status: revision.status, told, firing });
+        Ok(())
+    }
+
+    fn move_home(&mut self, revision: &Revision, firing: &[Fingerprint]) {
+        if let Some(before) = self.last.get(&revision.id) {
+            for fingerprint in &before.firing {
+                if self.home.get(fingerprint) == Some(&revision.id) {
+                    self.home.remove(fingerprint);
+                }
+            }
+        }
+        if revision.status == Status::Open {
+            self.home.extend(firing.iter().map(|fingerprint| (*fingerprint, revision.id.clone())));
+        }
+    }
+}
