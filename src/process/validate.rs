@@ -68,6 +68,10 @@ pub fn complaints(config: &Config) -> Vec<Complaint> {
         let message = format!("{bucket:?} is no name of a bucket");
         complain("topology.bucket", message, "use letters, digits, - and _");
     }
+    if topology.bucket.as_deref() == Some(config.output.bucket.as_str()) {
+        let message = "topology.bucket and output.bucket are the same".into();
+        complain("topology.bucket", message, "incidents are no topology: name another bucket");
+    }
     let limits = &config.limits;
     for (key, value, most) in [
         ("limits.groups", limits.groups, GROUPS_PER_TABLE_MAX),

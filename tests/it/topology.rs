@@ -7,15 +7,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use async_nats::jetstream::{self, kv};
 use serde_json::Value;
 use squelch::edges::decode::{Decoder, MessageInfo};
+use squelch::edges::wire;
 use squelch::engine::{Engine, EngineParams, Input};
+use squelch::incident::Revision;
 use squelch::process::config::Config;
 use squelch::rule::check::{Complaints, from_texts};
 use squelch::topology::parts::Source;
 use squelch::topology::{Edge, Parts, Topology};
 
 use crate::live::{Squelch, context, read_stream, runtime};
+use crate::support::expect::first_difference;
 use crate::support::nats::NatsServer;
-use crate::support::root;
+use crate::support::runs::Scenario;
+use crate::support::{folders, root};
 
 /// One running squelch and what is said to it.
 struct Live {
@@ -245,6 +249,34 @@ fn engine(graph: Topology) -> (Engine, Decoder) {
 
 fn parts(edges: &[(&str, &str)]) -> Parts {
     Parts { nodes: Vec::new(), edges: edges.iter().map(|(from, to)| Edge::calls(from, to)).collect() }
+}
+
+/// A change somewhere else in the graph, again and again between batches, makes the same incidents: only the versions tell.
+#[test]
+fn a_change_elsewhere_changes_nothing() {
+    let without_versions = |revisions: Vec<Revision>| -> String {
+        let plain = revisions.into_iter().map(|mut revision| {
+            revision.topology = Topology::default().stamp();
+            revision.links.iter_mut().for_each(|link| link.topology_version = 0);
+            wire::to_json(&revision) + "\n"
+        });
+        plain.collect()
+    };
+    let mut versions = 0;
+    for path in folders("fixtures/scenarios") {
+        let scenario = Scenario::read(&path);
+        let params = scenario.config().engine();
+        let (want, _) = scenario.revisions(&scenario.lines, 16);
+        let mut batch = 0;
+        let (got, engine) = scenario.revisions_between(&scenario.lines, 16, &params, &mut |engine| {
+            batch += 1;
+            let parts = parts(if batch % 2 == 0 { &[] } else { &[("far", "away")] });
+            assert!(engine.step(Input::Topology { source: Source::Bucket, parts }).is_empty());
+        });
+        versions += engine.topology_census().version;
+        assert_eq!(first_difference(&without_versions(want), &without_versions(got)), None, "{}", scenario.name());
+    }
+    assert!(versions > 200, "{versions} graphs were in force");
 }
 
 /// Sources add up; the same graph again is no new version; an incident that is open goes on and is ranked on the new graph.

@@ -30,7 +30,7 @@ impl Scenario {
         self.path.file_name().unwrap().to_string_lossy().into_owned()
     }
 
-    fn config(&self) -> Config {
+    pub fn config(&self) -> Config {
         let file = self.path.join("squelch.yaml");
         if file.exists() { Config::read(&file).expect("a good configuration") } else { Config::default() }
     }
@@ -64,6 +64,17 @@ impl Scenario {
 
     /// The same with parameters of the test's own.
     pub fn revisions_with(&self, messages: &[Vec<u8>], batch_of: usize, params: &EngineParams) -> (Vec<Revision>, Engine) {
+        self.revisions_between(messages, batch_of, params, &mut |_| {})
+    }
+
+    /// The same, and before each batch something is done to the engine.
+    pub fn revisions_between(
+        &self,
+        messages: &[Vec<u8>],
+        batch_of: usize,
+        params: &EngineParams,
+        before: &mut dyn FnMut(&mut Engine),
+    ) -> (Vec<Revision>, Engine) {
         let (mut engine, mut decoder) = self.engine(params);
         let mut revisions = Vec::new();
         for batch in messages.chunks(batch_of) {
@@ -71,6 +82,7 @@ impl Scenario {
                 let info = MessageInfo { received_at: received_at(message), ..MessageInfo::default() };
                 decoder.message(message, info, &mut |_| {});
             }
+            before(&mut engine);
             revisions.extend(engine.step(Input::Events(&decoder.take())));
         }
         revisions.extend(engine.step(Input::End));
