@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use squelch::engine::{Engine, EngineParams, Input};
-use squelch::topology::{Parts, Topology};
+use squelch::topology::{Edge, Parts, Topology};
 use squelch::words::event::{EventBatch, ExternalAlert, Kind, LabelKeys, MessageMark};
 use squelch::words::labels::Labels;
 use squelch::words::severity::Severity;
@@ -69,11 +69,11 @@ fn graph(nodes: usize, systems: usize) -> Topology {
         for call in 0..3 {
             let below = (place / layer + 1) * layer + (place * 7 + call * 13) % layer;
             if below < size {
-                edges.push((name(node), name(system * size + below), "calls".to_string()));
+                edges.push(Edge::calls(&name(node), &name(system * size + below)));
             }
         }
         if place % 10 == 1 {
-            edges.push((name(node), name(system * size + size - 1), "uses".to_string()));
+            edges.push(Edge::calls(&name(node), &name(system * size + size - 1)));
         }
     }
     Topology::new(Parts { nodes: Vec::new(), edges })

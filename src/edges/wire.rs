@@ -47,6 +47,17 @@ pub struct IncidentMessage {
     pub merged_into: Option<String>,
     /// Whether a person is to be told of this revision.
     pub notify: Notify,
+    /// The dependency graph that the causes of this revision were ranked on.
+    pub topology: TopologyMessage,
+}
+
+/// Which dependency graph.
+#[derive(Serialize, JsonSchema)]
+pub struct TopologyMessage {
+    /// From 1 at each start of squelch, rising with each change.
+    pub version: u64,
+    /// Of what the graph says, sixteen hexadecimal digits: the same for the same graph, in every run.
+    pub hash: String,
 }
 
 /// An entity and what speaks for it as the cause.
@@ -111,6 +122,8 @@ pub struct LinkMessage {
     pub score: f64,
     /// In words.
     pub reason: String,
+    /// The version of the dependency graph that this was decided on.
+    pub topology_version: u64,
 }
 
 /// The decision to tell a person.
@@ -183,6 +196,7 @@ impl From<&Revision> for IncidentMessage {
             links: revision.links.iter().map(LinkMessage::from).collect(),
             merged_into: revision.merged_into.as_ref().map(ToString::to_string),
             notify: Notify { send: revision.decision.send, reason: revision.decision.reason.clone() },
+            topology: TopologyMessage { version: revision.topology.version, hash: format!("{:016x}", revision.topology.hash) },
         }
     }
 }
@@ -206,7 +220,13 @@ impl From<&Candidate> for CandidateMessage {
 
 impl From<&Link> for LinkMessage {
     fn from(link: &Link) -> Self {
-        Self { from: link.from.to_string(), to: link.to.to_string(), score: link.score, reason: link.reason.clone() }
+        Self {
+            from: link.from.to_string(),
+            to: link.to.to_string(),
+            score: link.score,
+            reason: link.reason.clone(),
+            topology_version: link.topology_version,
+        }
     }
 }
 

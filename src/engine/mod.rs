@@ -7,6 +7,7 @@
 
 pub mod renew;
 pub mod restart;
+mod topology;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +27,9 @@ use crate::rule::Rule;
 use crate::rule::output::Breach;
 use crate::rule::span::Span;
 use crate::topology::Topology;
+use crate::topology::learn::LearnParams;
+use crate::topology::live::LiveTopology;
+use crate::topology::parts::{Parts, Source};
 use crate::window::WindowLimits;
 use crate::window::evaluator::{CostClock, Evaluator, RuleStats};
 use crate::window::watermark::{Watermark, WatermarkParams};
@@ -49,6 +53,8 @@ pub struct EngineParams {
     pub correlation: CorrelationParams,
     /// When people are told.
     pub notify: NotifyParams,
+    /// What is learned of the topology.
+    pub learn: LearnParams,
     /// What one rule may hold.
     pub limits: WindowLimits,
     /// Alerts that one rule may have at once.
@@ -66,6 +72,7 @@ impl Default for EngineParams {
             external_expiry_ms: 4 * 3_600_000,
             correlation: CorrelationParams::default(),
             notify: NotifyParams::default(),
+            learn: LearnParams::default(),
             limits: WindowLimits::default(),
             alerts_max: ALERTS_PER_RULE_MAX,
             clock: || 0,
@@ -85,6 +92,13 @@ pub enum Input<'a> {
     Idle {
         /// Since the last message.
         silence_ms: i64,
+    },
+    /// A source tells other parts of the topology than before.
+    Topology {
+        /// Which.
+        source: Source,
+        /// All that it tells.
+        parts: Parts,
     },
     /// A rule costs more than it may, whoever measured it: it rests.
     Quarantine {
@@ -120,6 +134,7 @@ pub struct Engine {
     external: ExternalAlerts,
     /// Alerts of other systems that the watermark has not reached: by time; at one instant what begins comes before what ends.
     awaited: BTreeMap<(TimestampMs, bool, String), ExternalAlert>,
+    topology: LiveTopology,
     book: IncidentBook,
     limits: WindowLimits,
     alerts_max: usize,
@@ -135,6 +150,7 @@ impl Engine {
     pub fn new(rules: Vec<Rule>, topology: Topology, params: &EngineParams) -> Result<Self, DataFusionError> {
         let rules: Vec<Arc<Rule>> = rules.into_iter().map(Arc::new).collect();
         let alerts = rules.iter().map(|rule| RuleAlerts::new(policy_of(rule, params.alerts_max))).collect();
+        let topology = LiveTopology::new(topology, params.learn.clone());
         Ok(Self {
             watermark: Watermark::new(WatermarkParams {
                 lateness_ms: params.lateness_ms,
@@ -146,7 +162,8 @@ impl Engine {
             alerts,
             external: ExternalAlerts::new(params.external_expiry_ms),
             awaited: BTreeMap::new(),
-            book: IncidentBook::new(params.correlation.clone(), params.notify.clone(), Arc::new(topology)),
+            book: IncidentBook::new(params.correlation.clone(), params.notify.clone(), Arc::clone(topology.current())),
+            topology,
             limits: params.limits,
             alerts_max: params.alerts_max,
             handled: TimestampMs::MIN,
@@ -164,6 +181,7 @@ impl Engine {
                 self.watermark.idle(silence_ms);
                 self.advance(&mut revisions);
             }
+            Input::Topology { source, parts } => self.set_topology(source, parts),
             Input::Quarantine { rule, reason } => self.quarantine(rule, reason),
             Input::End => {
                 self.watermark.end();
@@ -204,12 +222,14 @@ impl Engine {
             self.stats.messages += 1;
             // Rows wait for their batch until time passes something that is due: only then does it matter what was counted in.
             if self.is_due() {
+                self.learn(batch, rows_done, mark.rows_end);
                 self.evaluator.ingest(batch, rows_done, mark.rows_end);
                 rows_done = mark.rows_end;
                 self.advance(revisions);
             }
         }
         let all = std::array::from_fn(|kind| batch.tables[kind].num_rows());
+        self.learn(batch, rows_done, all);
         self.evaluator.ingest(batch, rows_done, all);
         self.stats.events += batch.events() as u64;
     }
@@ -259,6 +279,8 @@ impl Engine {
             }
             self.handle(at, revisions);
         }
+        // Where nothing happens, what was seen must not pile up.
+        self.learn_until(now);
     }
 
     /// Whether ticks can change nothing until another event comes: every window is empty and no rule's alert is alive.
@@ -271,6 +293,7 @@ impl Engine {
     }
 
     fn handle(&mut self, at: TimestampMs, revisions: &mut Vec<Revision>) {
+        self.learn_until(at);
         let mut transitions = Vec::new();
         for index in self.evaluator.due(at) {
             // A window that ends before the first event has no answer, not even that nothing happened.

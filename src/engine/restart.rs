@@ -16,6 +16,7 @@ use crate::incident::Revision;
 use crate::incident::book::restart::SavedBook;
 use crate::incident::invariants::Invariants;
 use crate::rule::span::Span;
+use crate::topology::live::SavedTopology;
 use crate::window::save::RestoreError;
 use crate::window::tables::Began;
 use crate::window::watermark::{SavedWatermark, Watermark};
@@ -36,6 +37,7 @@ struct Saved {
     alerts: BTreeMap<String, SavedAlerts>,
     external: SavedExternalAlerts,
     awaited: Vec<ExternalAlert>,
+    topology: SavedTopology,
     book: SavedBook,
     handled: TimestampMs,
     stats: EngineStats,
@@ -57,6 +59,7 @@ impl Engine {
             alerts: names.zip(self.alerts.iter().map(RuleAlerts::save)).collect(),
             external: self.external.save(),
             awaited: self.awaited.values().cloned().collect(),
+            topology: self.topology.save(),
             book: self.book.save(),
             handled: self.handled,
             stats: self.stats,
@@ -86,6 +89,8 @@ impl Engine {
         self.sources = Arc::new(saved.sources);
         self.external.restore(saved.external);
         saved.awaited.into_iter().for_each(|alert| self.await_alert(alert));
+        self.topology.restore(saved.topology);
+        self.book.set_topology(Arc::clone(self.topology.current()));
         self.book.restore(saved.book);
         (self.handled, self.stats) = (saved.handled, saved.stats);
         let mut gone = saved.alerts;

@@ -2,6 +2,7 @@
 //!
 //! One owner, one thread, no clock: `apply` at an instant, in the order of instants.
 
+mod graph;
 pub mod restart;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +15,7 @@ use crate::incident::nearby::{Nearby, Search};
 use crate::incident::notify::{Facts, NotifyParams, NotifyState};
 use crate::incident::relate::{Direction, Tie};
 use crate::incident::{Candidate, CorrelationParams, IncidentId, Link, Revision, RevisionChange, Status, rank};
-use crate::topology::Topology;
+use crate::topology::{Stamp, Topology};
 use crate::words::fingerprint::Fingerprint;
 use crate::words::limits::{ALERTS_PER_INCIDENT_MAX, LINKS_PER_INCIDENT_MAX};
 use crate::words::severity::Severity;
@@ -53,6 +54,8 @@ pub struct BookCounts {
     pub alerts: u64,
     /// Alerts left out because their incident was full.
     pub over_limit: u64,
+    /// Looks at the graph around an entity that met a limit: only the nearest was seen.
+    pub surroundings_cut: u64,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -122,7 +125,7 @@ impl IncidentBook {
 
     /// What happened so far.
     pub fn counts(&self) -> BookCounts {
-        self.counts
+        BookCounts { surroundings_cut: self.nearby.cut(), ..self.counts }
     }
 
     /// How many incidents are open.
@@ -324,10 +327,11 @@ impl IncidentBook {
             let facts = Facts { merged_into: Some(survivor.as_str()), ..other.facts(at) };
             let decision = other.notify.clone().decide(&self.notify, &facts);
             let candidates = self.candidates(&other);
+            let topology = self.topology.stamp();
             let last = Revision {
                 status: Status::Merged,
                 merged_into: Some(survivor.clone()),
-                ..revision_of(&gone, &other, at, RevisionChange::Merged, candidates, decision)
+                ..revision_of(&gone, &other, at, RevisionChange::Merged, (topology, candidates), decision)
             };
             revisions.push(last);
         } else {
@@ -381,6 +385,7 @@ impl IncidentBook {
 
     fn revise(&mut self, at: TimestampMs, id: &IncidentId, change: RevisionChange) -> Option<Revision> {
         let candidates = self.candidates(self.incidents.get(id)?);
+        let topology = self.topology.stamp();
         let incident = self.incidents.get_mut(id)?;
         incident.revision += 1;
         incident.revised_at = at;
@@ -388,7 +393,7 @@ impl IncidentBook {
         let mut state = incident.notify.clone();
         let decision = state.decide(&self.notify, &incident.facts(at));
         incident.notify = state;
-        Some(revision_of(id, incident, at, change, candidates, decision))
+        Some(revision_of(id, incident, at, change, (topology, candidates), decision))
     }
 
     fn candidates(&self, incident: &Incident) -> Vec<Candidate> {
@@ -416,7 +421,7 @@ fn revision_of(
     incident: &Incident,
     at: TimestampMs,
     change: RevisionChange,
-    candidates: Vec<Candidate>,
+    (topology, candidates): (Stamp, Vec<Candidate>),
     decision: crate::incident::Decision,
 ) -> Revision {
     let mut alerts: Vec<Arc<Alert>> = incident.alerts.values().cloned().collect();
@@ -432,6 +437,7 @@ fn revision_of(
         started_at: incident.started_at,
         updated_at: at,
         resolved_at: incident.resolved_at,
+        topology,
         candidates,
         alerts,
         links: incident.links.clone(),

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
+use crate::topology::Stamp;
 use crate::words::fingerprint::stable_hash;
 use crate::words::severity::Severity;
 use crate::words::time::TimestampMs;
@@ -106,6 +107,8 @@ pub struct Link {
     pub score: f64,
     /// In words.
     pub reason: String,
+    /// The graph that it was decided on.
+    pub topology_version: u64,
 }
 
 /// An entity that may be the cause.
@@ -151,6 +154,8 @@ pub struct Revision {
     pub updated_at: TimestampMs,
     /// When its last alert ended.
     pub resolved_at: Option<TimestampMs>,
+    /// The graph that causes were ranked on.
+    pub topology: Stamp,
     /// Possible causes, likeliest first; the first one is the root cause.
     pub candidates: Vec<Candidate>,
     /// Its alerts by start and fingerprint.

@@ -22,6 +22,7 @@ const SIBLINGS_MAX: usize = 64;
 #[derive(Default)]
 pub struct Nearby {
     of_env: BTreeMap<Arc<str>, OfEnv>,
+    cut: u64,
 }
 
 #[derive(Default)]
@@ -82,8 +83,31 @@ impl Nearby {
         let Some(entity) = &alert.entity else { return };
         let of_env = self.of_env.entry(Arc::clone(&alert.env)).or_default();
         if !of_env.around.contains_key(entity) {
-            of_env.around.insert(Arc::clone(entity), Surroundings::new(topology, entity, &alert.env, hops));
+            let around = Surroundings::new(topology, entity, &alert.env, hops);
+            self.cut += u64::from(around.cut);
+            of_env.around.insert(Arc::clone(entity), around);
         }
+    }
+
+    /// The same alerts over another graph.
+    pub fn over(self, topology: &Topology, hops: usize) -> Self {
+        let mut renewed = Self { of_env: BTreeMap::new(), cut: self.cut };
+        for of_incident in self.of_env.values().flat_map(|of_env| of_env.members.values()).flatten() {
+            let (id, alerts) = of_incident;
+            for alert in alerts.values() {
+                renewed.knows(alert, topology, hops);
+                if alert.is_firing() {
+                    renewed.fires(alert, topology, hops);
+                }
+                renewed.put(id, alert);
+            }
+        }
+        renewed
+    }
+
+    /// How often only the nearest was seen of what surrounds an entity.
+    pub fn cut(&self) -> u64 {
+        self.cut
     }
 
     fn ended(&mut self, alert: &Alert) {
@@ -252,6 +276,7 @@ impl Looking<'_> {
                 around_new: self.around,
                 around_known: known.entity.as_ref().and_then(|entity| self.of_env.around.get(entity)).unwrap_or(&nothing),
                 share_alerting: self.share,
+                topology_version: self.search.topology.version(),
             };
             let Some(tie) = tie(self.new, known, &context) else { continue };
             let better =
@@ -264,20 +289,23 @@ impl Looking<'_> {
 
     /// Dependencies and dependents, nearest first.
     fn around(&self, best: &mut Ties) {
-        let places = self.around.dependencies.iter().chain(&self.around.dependents);
-        let mut near: Vec<(usize, Place)> = Vec::new();
-        if self.around.dependencies.len() + self.around.dependents.len() <= self.of_env.members.len() {
-            let known = places.map(|(entity, hops)| (*hops, Place::Entity(Arc::clone(entity))));
-            near.extend(known.filter(|(_, place)| self.of_env.members.contains_key(place)));
+        let Some(entity) = &self.new.entity else { return };
+        let OfEnv { members, around, under, .. } = self.of_env;
+        let dependencies = &self.around.dependencies;
+        let mut near: BTreeSet<(usize, Place)> = BTreeSet::new();
+        if dependencies.len() <= members.len() {
+            let known = dependencies.iter().map(|(entity, hops)| (*hops, Place::Entity(Arc::clone(entity))));
+            near.extend(known.filter(|(_, place)| members.contains_key(place)));
         } else {
-            for place in self.of_env.members.keys() {
+            for place in members.keys() {
                 let Place::Entity(entity) = place else { continue };
-                let hops =
-                    [&self.around.dependencies, &self.around.dependents].into_iter().filter_map(|map| map.get(entity)).min();
-                near.extend(hops.map(|hops| (*hops, place.clone())));
+                near.extend(dependencies.get(entity).map(|hops| (*hops, place.clone())));
             }
         }
-        near.sort_unstable();
+        for dependent in under.get(entity).into_iter().flat_map(BTreeMap::values).flatten() {
+            let hops = around.get(dependent).and_then(|around| around.dependencies.get(entity));
+            near.extend(hops.map(|hops| (*hops, Place::Entity(Arc::clone(dependent)))));
+        }
         near.iter().for_each(|(hops, place)| self.at(place, bound_of_hops(*hops), best));
     }
 

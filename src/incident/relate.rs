@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::alert::Alert;
 use crate::incident::{CorrelationParams, Link};
-use crate::topology::Topology;
+use crate::topology::{Topology, Way};
 use crate::words::duration::format_ms;
 use crate::words::severity::Severity;
 
@@ -22,16 +22,18 @@ const COMMON_DEPENDENCY: f64 = 0.8;
 /// What an entity reaches, kept because every alert on it asks again.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
-    /// Entities that it depends on, with hops.
+    /// Entities that it depends on, with hops. Those that depend on it are not looked for: they know it themselves, and a hub
+    /// has too many.
     pub dependencies: BTreeMap<Arc<str>, usize>,
-    /// Entities that depend on it, with hops.
-    pub dependents: BTreeMap<Arc<str>, usize>,
+    /// There are more than were looked at: these are the nearest.
+    pub cut: bool,
 }
 
 impl Surroundings {
     /// Looks around `entity`.
     pub fn new(topology: &Topology, entity: &str, env: &str, hops: usize) -> Self {
-        Self { dependencies: topology.dependencies(entity, env, hops), dependents: topology.dependents(entity, env, hops) }
+        let reach = topology.reach(entity, env, hops, Way::Dependencies);
+        Self { dependencies: reach.hops, cut: reach.cut }
     }
 
     /// The entities that it depends on directly.
@@ -82,6 +84,8 @@ pub struct Context<'a> {
     pub around_known: &'a Surroundings,
     /// The share of a node's dependents that alert now, 0 to 1.
     pub share_alerting: &'a dyn Fn(&str) -> f64,
+    /// The graph that this is decided on.
+    pub topology_version: u64,
 }
 
 /// Ties `new` to `known`, if anything does.
@@ -95,7 +99,13 @@ pub fn tie(new: &Alert, known: &Alert, context: &Context<'_>) -> Option<Tie> {
     let lag_ms = new.started_at - known.started_at;
     let make = |direction, score: f64, reason: String| Tie {
         direction,
-        link: Link { from: new.subject().into(), to: known.subject().into(), score: round(score), reason },
+        link: Link {
+            from: new.subject().into(),
+            to: known.subject().into(),
+            score: round(score),
+            reason,
+            topology_version: context.topology_version,
+        },
     };
     let (Some(new_entity), Some(known_entity)) = (&new.entity, &known.entity) else {
         return (new.rule == known.rule && new.entity == known.entity).then(|| {
@@ -117,7 +127,7 @@ pub fn tie(new: &Alert, known: &Alert, context: &Context<'_>) -> Option<Tie> {
             format!("{new_entity} depends on {known_entity} ({}) and failed {}", edges(*hops), after(lag_ms)),
         )
     });
-    let downstream = context.around_new.dependents.get(known_entity).map(|hops| {
+    let downstream = context.around_known.dependencies.get(new_entity).map(|hops| {
         let late_ms = lag_ms.max(0);
         let early_ms = (-lag_ms).max(0);
         let time = decay(late_ms, params.cause_gap_ms) * new.ended_at.map_or(1.0, |_| decay(early_ms, params.gap_ms));

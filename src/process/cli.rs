@@ -255,7 +255,8 @@ fn say(text: Option<String>, missing: &str, stdout: &mut dyn Write) -> Result<An
 
 fn replay_files(args: ReplayArgs, stdout: &mut dyn Write, style: Style) -> Result<()> {
     let config = args.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
-    let book = load_or_explain(&args.rules, style.color, &mut |text| drop(std::io::stderr().write_all(text.as_bytes())))?;
+    let mut book = load_or_explain(&args.rules, style.color, &mut |text| drop(std::io::stderr().write_all(text.as_bytes())))?;
+    config.topology.learn.add_label_keys(&mut book.label_keys);
     let graph = match &args.topology {
         Some(path) => Topology::new(topology::read(path)?),
         None => Topology::default(),

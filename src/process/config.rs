@@ -1,5 +1,7 @@
 //! `squelch.yaml`: what an operator may set. Every key has a default; an unknown key is an error with its place.
 
+pub mod topology;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,7 @@ use crate::edges::nats::settings::{InputConfig, NatsConfig, OutputConfig, Reject
 use crate::engine::EngineParams;
 use crate::incident::CorrelationParams;
 use crate::incident::notify::NotifyParams;
+use crate::process::config::topology::TopologyConfig;
 use crate::process::cpu::stopwatch_ns;
 use crate::process::reload::Every;
 use crate::process::validate;
@@ -35,8 +38,8 @@ pub struct Config {
     pub rules: OneOrMany,
     /// How often rule files are looked at for changes.
     pub reload: Every,
-    /// The topology file.
-    pub topology: Option<PathBuf>,
+    /// Where the dependency graph comes from.
+    pub topology: TopologyConfig,
     /// Event time.
     pub time: TimeConfig,
     /// How alerts become incidents.
@@ -289,7 +292,7 @@ impl Config {
         config.rules = OneOrMany::Many(config.rules.paths().into_iter().map(|path| base.join(path)).collect());
         let tls = &mut config.nats.tls;
         [
-            &mut config.topology,
+            &mut config.topology.file,
             &mut config.checkpoint.dir,
             &mut config.nats.creds_file,
             &mut tls.ca_file,
@@ -353,6 +356,7 @@ impl Config {
                 repeat_ms: notify.repeat.0,
                 flaps: notify.flaps,
             },
+            learn: self.topology.learn.clone(),
             limits: WindowLimits { groups: self.limits.groups, retained_rows: self.limits.retained_rows },
             alerts_max: self.limits.alerts,
             clock: stopwatch_ns,

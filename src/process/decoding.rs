@@ -15,6 +15,8 @@ use crate::edges::nats::publish::OutRejected;
 use crate::engine::renew::NextRules;
 use crate::process::reload::NewRules;
 use crate::process::replay::stopwatch;
+use crate::topology::Parts;
+use crate::topology::parts::Source;
 use crate::words::event::EventBatch;
 
 /// Warnings about rejected input, for each reason.
@@ -26,6 +28,8 @@ pub enum ToDecoder {
     Read(Fetched, ConsumeCounts),
     /// Other rules from here on.
     Rules(Box<NewRules>),
+    /// What a source tells of the topology, from here on.
+    Topology(Source, Parts),
 }
 
 /// What goes on to the engine, and how far reading has come.
@@ -44,6 +48,8 @@ pub enum Work {
     Idle(Duration),
     /// Go on with other rules.
     Rules(Box<NextRules>),
+    /// Go on with what a source now tells of the topology.
+    Topology(Source, Parts),
 }
 
 /// Messages, decoded.
@@ -106,6 +112,10 @@ impl Decoding {
                         self.hand_on(to_engine).await?;
                         self.decoder.set_label_keys(&new.label_keys);
                         self.send(Work::Rules(Box::new(new.rules)), to_engine).await?;
+                    }
+                    ToDecoder::Topology(source, parts) => {
+                        self.hand_on(to_engine).await?;
+                        self.send(Work::Topology(source, parts), to_engine).await?;
                     }
                 }
             }

@@ -26,6 +26,8 @@ pub struct Evaluating {
     output_subject: String,
     telemetry: Arc<Telemetry>,
     snapshot: Snapshot,
+    /// The graph that was last spoken of.
+    topology_version: u64,
     renewed: Instant,
     /// Where rules have a share of the processor.
     cpu: Option<CpuWatch>,
@@ -53,6 +55,7 @@ impl Evaluating {
             output_subject,
             telemetry,
             snapshot: Snapshot::default(),
+            topology_version: 1,
             renewed: Instant::now(),
             cpu: cpu_share.map(CpuWatch::new),
             checkpoints: None,
@@ -72,6 +75,7 @@ impl Evaluating {
             }
             self.snapshot.of_progress(progress);
             let by_events = matches!(work, Work::Events(_));
+            let other_files = matches!(work, Work::Rules(_) | Work::Topology(..));
             let outgoing = match work {
                 Work::Events(decoded) => self.take_in(*decoded),
                 Work::Idle(silence) => self.idle(silence),
@@ -79,12 +83,18 @@ impl Evaluating {
                     let revisions = self.engine.set_rules(*rules);
                     Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
                 }
+                Work::Topology(source, parts) => {
+                    let revisions = self.engine.step(Input::Topology { source, parts });
+                    Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
+                }
             };
+            self.tell_topology();
             self.watch_cpu();
             self.renew();
             // What no event decided cannot be replayed.
             let before = if !by_events && !outgoing.revisions.is_empty() { self.checkpoint(&outgoing.revisions) } else { None };
-            let due = before.is_none() && self.checkpoints.as_ref().is_some_and(|(pace, _)| pace.is_due());
+            let due = other_files || self.checkpoints.as_ref().is_some_and(|(pace, _)| pace.is_due());
+            let due = due && before.is_none();
             let after = if due { self.checkpoint(&[]) } else { None };
             let nothing = outgoing.acker.is_none() && outgoing.revisions.is_empty() && outgoing.rejected.is_empty();
             let nothing = nothing && after.is_none();
@@ -126,6 +136,16 @@ impl Evaluating {
         }
         let revisions = self.engine.step(Input::Idle { silence_ms });
         Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
+    }
+
+    /// Says when another graph is in force.
+    fn tell_topology(&mut self) {
+        let graph = self.engine.topology().current();
+        if graph.version() != self.topology_version {
+            self.topology_version = graph.version();
+            let (nodes, edges) = graph.size();
+            tracing::info!(version = graph.version(), nodes, edges, "the topology changed");
+        }
     }
 
     /// Sends rules to rest that take more of the processor than they may.

@@ -17,6 +17,8 @@ use crate::edges::nats::consume::ConsumeCounts;
 use crate::engine::{Engine, EngineStats};
 use crate::process::decoding::Progress;
 use crate::process::reload::ReloadStatus;
+use crate::process::topology::TopologyStatus;
+use crate::topology::live::TopologyCensus;
 
 /// The state of the process as of the last batch.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +28,7 @@ pub struct Snapshot {
     alerts: (usize, usize),
     incidents_open: usize,
     windows: (usize, usize, usize),
+    topology: TopologyCensus,
     watermark_ms: Option<i64>,
     sources: usize,
     slowest: Option<(String, i64)>,
@@ -68,6 +71,7 @@ impl Snapshot {
         self.alerts = engine.alert_census();
         self.incidents_open = engine.open_incidents();
         self.windows = engine.window_size();
+        self.topology = engine.topology_census();
         self.watermark_ms = engine.watermark();
         let (sources, slowest) = engine.sources();
         self.sources = sources;
@@ -113,6 +117,8 @@ pub struct Telemetry {
     pub checkpoint_bytes: AtomicU64,
     /// Of rules and their files.
     pub reloads: Arc<ReloadStatus>,
+    /// Of the topology's file and bucket.
+    pub topology: Arc<TopologyStatus>,
 }
 
 impl Telemetry {
@@ -156,6 +162,27 @@ impl Status for Endpoint {
 struct Writer<'a, 'b>(&'a mut DescriptorEncoder<'b>);
 
 impl Writer<'_, '_> {
+    fn topology(&mut self, now: &Snapshot) -> std::fmt::Result {
+        let topology = &now.topology;
+        self.gauge("squelch_topology_version", "Which graph is in force, from 1 at the start", topology.version as i64)?;
+        self.gauge("squelch_topology_nodes", "Nodes of the graph in force", topology.nodes as i64)?;
+        let edges = topology.edges.iter().map(|(source, edges)| (vec![("source", *source)], *edges as i64));
+        self.gauges("squelch_topology_edges", "Edges that each source tells", edges)?;
+        let learning = &topology.learning;
+        self.counter("squelch_topology_observations", "Calls seen in events", learning.observations)?;
+        let dropped = [
+            ("late", learning.late),
+            ("edge_limit", learning.no_room),
+            ("span_limit", learning.spans_no_room),
+            ("long_name", learning.long_names),
+        ];
+        let dropped = dropped.into_iter().map(|(reason, number)| (vec![("reason", reason)], number));
+        self.counters("squelch_topology_dropped", "What could not be learned from, by reason", dropped)?;
+        self.gauge("squelch_topology_spans", "Spans that wait for parent or children", topology.spans_remembered as i64)?;
+        let help = "Looks at the graph around an entity that saw only the nearest";
+        self.counter("squelch_topology_looks_cut", help, now.engine.book.surroundings_cut)
+    }
+
     fn counter(&mut self, name: &str, help: &str, value: u64) -> std::fmt::Result {
         let counter = ConstCounter::new(value);
         counter.encode(self.0.encode_descriptor(name, help, None, MetricType::Counter)?)
@@ -199,6 +226,7 @@ impl Collector for Endpoint {
     fn encode(&self, mut encoder: DescriptorEncoder) -> std::fmt::Result {
         let now = self.0.snapshot();
         self.0.reloads.encode(&mut encoder)?;
+        self.0.topology.encode(&mut encoder)?;
         let mut write = Writer(&mut encoder);
         write.counter("squelch_messages", "Messages taken in", now.engine.messages)?;
         write.counter("squelch_events", "Events taken in", now.engine.events)?;
@@ -237,6 +265,7 @@ impl Collector for Endpoint {
         write.counter("squelch_incidents_opened", "Incidents opened", now.engine.book.opened)?;
         write.counter("squelch_revisions", "Incident revisions made", now.engine.book.revisions)?;
         write.counter("squelch_notifications", "Revisions of which a person is told", now.engine.book.notifications)?;
+        write.topology(&now)?;
         write.gauge("squelch_window_groups", "Groups known to all windows", now.windows.0 as i64)?;
         write.gauge("squelch_window_panes", "Panes held by all windows", now.windows.1 as i64)?;
         write.gauge("squelch_window_bytes", "Bytes held by all windows", now.windows.2 as i64)?;

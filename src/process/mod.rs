@@ -19,6 +19,7 @@ mod rule_cost;
 mod rule_words;
 pub mod run;
 pub mod story;
+pub mod topology;
 pub mod validate;
 
 /// The demo's events as JSON lines, and its topology as YAML.

@@ -26,9 +26,9 @@ use crate::words::duration;
 use crate::words::event::LabelKeys;
 
 /// An editor may be found in the middle of its work: files count when they were the same twice, so long apart.
-const SETTLE: Duration = Duration::from_millis(200);
+pub(super) const SETTLE: Duration = Duration::from_millis(200);
 /// Looks for files that keep changing; then they are taken as they are.
-const SETTLE_LOOKS_MAX: usize = 20;
+pub(super) const SETTLE_LOOKS_MAX: usize = 20;
 /// The shortest time between two looks that may be asked for.
 const EVERY_MIN_MS: i64 = 100;
 
@@ -179,7 +179,9 @@ impl Reloader {
                 (self.good, self.names) = (texts, names);
                 self.status.change(|figures| (figures.rules, figures.stale) = (number, stale));
                 self.count(result);
-                Some(NewRules { label_keys: book.label_keys, rules })
+                let mut label_keys = book.label_keys;
+                self.params.learn.add_label_keys(&mut label_keys);
+                Some(NewRules { label_keys, rules })
             }
             Err(error) => {
                 tracing::error!(%error, "the rules cannot be set up: all rules go on as they are");
@@ -261,7 +263,8 @@ pub async fn watch(
     }
 }
 
-async fn pause(every: Every) {
+/// The time until the next look.
+pub(super) async fn pause(every: Every) {
     match every.0 {
         Some(every) => tokio::time::sleep(every).await,
         None => std::future::pending().await,

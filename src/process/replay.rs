@@ -125,6 +125,12 @@ pub fn summary(
         let times = count(stats.quarantines as usize, "time");
         writeln!(out, "quarantined    {} {times}{}", rule.name(), now.unwrap_or_default())?;
     }
+    let topology = engine.topology_census();
+    if topology.version > 1 {
+        let learned: usize = topology.edges.iter().filter(|(source, _)| *source == "learned").map(|(_, edges)| edges).sum();
+        let edges = count(learned, "edge");
+        writeln!(out, "topology       {edges} learned at the end, version {}", topology.version)?;
+    }
     writeln!(out, "rules          {}", engine.rules().count())?;
     writeln!(out, "alerts         {}", stats.book.alerts)?;
     writeln!(out, "incidents      {} in {}", stats.book.opened, count(stats.book.revisions as usize, "revision"))?;

@@ -13,10 +13,10 @@ use tracing::Instrument;
 
 use crate::edges::decode::Decoder;
 use crate::edges::files::checkpoint::Checkpoints;
-use crate::edges::files::topology;
 use crate::edges::http;
-use crate::edges::nats::consume::Source;
+use crate::edges::nats::consume::Source as EventSource;
 use crate::edges::nats::publish::{Outgoing, Sink};
+use crate::edges::nats::topology::TopologyWatch;
 use crate::edges::nats::{connect, streams};
 use crate::engine::Engine;
 use crate::incident::Revision;
@@ -28,7 +28,9 @@ use crate::process::evaluating::{Evaluating, ToSink, outgoing};
 use crate::process::metrics::{Endpoint, Telemetry};
 use crate::process::reload::{self, Reloader};
 use crate::process::replay::stopwatch;
-use crate::topology::Topology;
+use crate::process::topology::{Fragments, TopologyFile, watch_bucket, watch_file};
+use crate::topology::parts::Source;
+use crate::topology::{Parts, Topology};
 use crate::words::event::LabelKeys;
 
 /// Batches of messages between reading and decoding, and of results between evaluating and publishing.
@@ -77,7 +79,7 @@ async fn run(config: Config) -> Result<()> {
     let after = resumed.as_ref().map(|resumed| resumed.place.sequence);
     let (consumer, sequence) = streams::consumer(&stream, &config.input, after).await?;
     let place = Place { born_ns, sequence };
-    let Loaded { mut engine, label_keys, reloader } = loaded;
+    let Loaded { mut engine, label_keys, reloader, topology_file } = loaded;
     // Without a first one, what is acknowledged before the next would be lost to a process that dies.
     let begins = match (&kept, &resumed) {
         (Some(_), None) => Some(checkpointing::save(&mut engine, place, &[])?),
@@ -95,6 +97,10 @@ async fn run(config: Config) -> Result<()> {
     if kept.is_some() {
         evaluating = evaluating.with_checkpoints(Duration::from_millis(config.checkpoint.every.0 as u64), place);
     }
+    let topology_bucket = match &config.topology.bucket {
+        Some(name) => Some(TopologyWatch::open(streams::topology(&context, name).await?).await?),
+        None => None,
+    };
     let sink = Sink::new(context, bucket, config.rejected.subject.clone(), Arc::clone(&telemetry.retries));
     if let Some(listen) = config.http.listen {
         let bound = http::serve(listen, Arc::new(Endpoint(Arc::clone(&telemetry))))
@@ -106,6 +112,19 @@ async fn run(config: Config) -> Result<()> {
     let (to_decoder, from_source) = mpsc::channel(CHANNEL_BATCHES);
     let (to_engine, from_decoder) = mpsc::channel(DECODED_BATCHES);
     let (to_sink, from_engine) = mpsc::channel(CHANNEL_BATCHES);
+    let mut tasks = Vec::new();
+    if let Some(bucket) = topology_bucket {
+        // The first event is already judged with what the bucket holds.
+        let (mut fragments, status) = (Fragments::default(), Arc::clone(&telemetry.topology));
+        let parts = fragments.take(bucket.entries(), &status);
+        let told = to_decoder.send(ToDecoder::Topology(Source::Bucket, parts)).await;
+        told.map_err(|_| anyhow!("the decoder is gone"))?;
+        tasks.push(tokio::spawn(watch_bucket(bucket, fragments, status, to_decoder.clone(), stopped.clone())));
+    }
+    if let Some(file) = topology_file {
+        let hangups = reload::hangups()?;
+        tasks.push(tokio::spawn(watch_file(file, config.reload, hangups, to_decoder.clone(), stopped.clone())));
+    }
     tracing::info!(
         stream = config.input.stream,
         rules = reloader.rules(),
@@ -116,9 +135,9 @@ async fn run(config: Config) -> Result<()> {
     let outbox = resumed.map(|resumed| resumed.outbox).unwrap_or_default();
     let first = ToSink { before: begins, outgoing: Outgoing { revisions: outbox, ..Outgoing::default() }, after: None };
     to_sink.send(first).await.context("the publisher is gone")?;
-    let watching = tokio::spawn(reload::watch(reloader, config.reload, hangups, to_decoder.clone(), stopped.clone()));
+    tasks.push(tokio::spawn(reload::watch(reloader, config.reload, hangups, to_decoder.clone(), stopped.clone())));
     let reading = tokio::spawn(read(
-        Source::new(consumer, config.input.clone(), sequence),
+        EventSource::new(consumer, config.input.clone(), sequence),
         client,
         Arc::clone(&telemetry),
         to_decoder,
@@ -137,7 +156,9 @@ async fn run(config: Config) -> Result<()> {
     telemetry.stopping.store(true, Ordering::Relaxed);
     stop.send_replace(true);
     let finish = async {
-        watching.await.context("the look at the rule files failed")?;
+        for task in tasks {
+            task.await.context("a look at rules or topology failed")?;
+        }
         reading.await.context("the reader failed")?;
         writing.await.context("the publisher failed")?;
         let ended = threads.map(|thread| thread.join().map_err(|_| anyhow!("a thread panicked")));
@@ -178,26 +199,34 @@ struct Loaded {
     engine: Engine,
     label_keys: LabelKeys,
     reloader: Reloader,
+    topology_file: Option<TopologyFile>,
 }
 
 /// Loads rules and topology.
 fn load(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Loaded> {
     let paths = config.rules.paths();
-    let book = load_or_explain(&paths, false, &mut |text| text.lines().for_each(|line| tracing::error!("{line}")))?;
-    let graph = match &config.topology {
-        Some(path) => Topology::new(topology::read(path)?),
-        None => {
-            tracing::warn!("no topology is set: alerts of different entities are never tied. Set `topology` in squelch.yaml");
-            Topology::default()
+    let mut book = load_or_explain(&paths, false, &mut |text| text.lines().for_each(|line| tracing::error!("{line}")))?;
+    let (topology_file, parts) = match &config.topology.file {
+        Some(path) => {
+            let (file, parts) = TopologyFile::open(path.clone(), Arc::clone(&telemetry.topology))?;
+            (Some(file), parts)
         }
+        None => (None, Parts::default()),
     };
+    if config.topology.file.is_none() && config.topology.bucket.is_none() {
+        let learn = &config.topology.learn;
+        let but = if learn.spans || learn.metrics { ", but over edges that events show" } else { "" };
+        tracing::warn!("no topology is set: alerts of different entities are not tied{but}. Set `topology` in squelch.yaml");
+    }
+    let graph = Topology::new(parts);
     let params = config.engine();
+    params.learn.add_label_keys(&mut book.label_keys);
     let reloader = Reloader::new(paths, &book, params.clone(), Arc::clone(&telemetry.reloads));
-    Ok(Loaded { engine: Engine::new(book.rules, graph, &params)?, label_keys: book.label_keys, reloader })
+    Ok(Loaded { engine: Engine::new(book.rules, graph, &params)?, label_keys: book.label_keys, reloader, topology_file })
 }
 
 async fn read(
-    mut source: Source,
+    mut source: EventSource,
     client: async_nats::Client,
     telemetry: Arc<Telemetry>,
     to_decoder: mpsc::Sender<ToDecoder>,

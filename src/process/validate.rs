@@ -1,7 +1,8 @@
 //! What no type can say about a configuration: keys that need or exclude each other, and values that would mute or stop the engine.
 
 use crate::process::config::Config;
-use crate::words::limits::{ALERTS_PER_RULE_MAX, GROUPS_PER_TABLE_MAX, ROWS_RETAINED_MAX};
+use crate::words::duration::format_ms;
+use crate::words::limits::{ALERTS_PER_RULE_MAX, GROUPS_PER_TABLE_MAX, LEARN_EVERY_MS, ROWS_RETAINED_MAX};
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +53,24 @@ pub fn complaints(config: &Config) -> Vec<Complaint> {
     let usual = format!("it is {} where the file is silent", Config::default().correlation.threshold);
     if !(0.0..=1.0).contains(&threshold) {
         complain("correlation.threshold", format!("correlation.threshold is {threshold}, it must be between 0 and 1"), &usual);
+    }
+    let topology = &config.topology;
+    if topology.learn.observations == 0 {
+        let message = "topology.observations must be at least 1".into();
+        complain("topology.observations", message, "an edge that was never seen cannot be learned");
+    }
+    if topology.learn.forget_ms < LEARN_EVERY_MS {
+        let hint = "a call that comes once a day wants 24h or more";
+        complain("topology.forget", format!("topology.forget must be at least {}", format_ms(LEARN_EVERY_MS)), hint);
+    }
+    let is_bucket = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    if let Some(bucket) = topology.bucket.as_deref().filter(|bucket| !is_bucket(bucket)) {
+        let message = format!("{bucket:?} is no name of a bucket");
+        complain("topology.bucket", message, "use letters, digits, - and _");
+    }
+    if topology.bucket.as_deref() == Some(config.output.bucket.as_str()) {
+        let message = "topology.bucket and output.bucket are the same".into();
+        complain("topology.bucket", message, "incidents are no topology: name another bucket");
     }
     let limits = &config.limits;
     for (key, value, most) in [

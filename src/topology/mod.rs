@@ -1,69 +1,172 @@
 //! Floor 2: the topology, a directed graph from dependents to dependencies. Cycles, self loops and unknown names are all fine.
 //! The only place that knows petgraph.
+//!
+//! A graph never changes: what changes is which one is [`live`], and each has a version.
 
-use std::collections::{BTreeMap, VecDeque};
+pub mod kind;
+pub mod learn;
+pub mod live;
+pub mod parts;
+mod spans;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::visit::EdgeRef;
+use serde::{Deserialize, Serialize};
 
-/// A node: something that can fail.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
-    /// The name, as alerts call the entity.
-    pub name: Arc<str>,
-    /// service, host, database, queue, external, client, …: for people.
-    pub kind: String,
-    /// The environment, where the node exists in one only.
-    pub env: Option<String>,
-}
-
-/// What a graph is built of: edges may name nodes that the list of nodes leaves out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Parts {
-    /// Nodes with what is known of them.
-    pub nodes: Vec<Node>,
-    /// (dependent, dependency, what it does: calls, uses, runs_on, …).
-    pub edges: Vec<(String, String, String)>,
-}
+use crate::words::fingerprint::stable_hash;
+use crate::words::limits::{REACH_EDGES_MAX, REACH_NODES_MAX};
+use kind::{EdgeKind, NodeKind};
+pub use parts::{Edge, Node, Parts};
 
 /// The dependency graph.
-#[derive(Clone, Debug, Default)]
+///
+/// Nodes are numbered in the order of their names, and petgraph walks edges from the last one added to the first: as they are added
+/// backwards, neighbours come in the order of their names without being sorted, and a hub need not be looked at in whole.
+#[derive(Clone, Debug)]
 pub struct Topology {
-    graph: DiGraph<Node, String>,
-    by_name: BTreeMap<Arc<str>, NodeIndex>,
+    graph: DiGraph<Node, Facts>,
+    /// How many nodes depend on each directly: asked for at hubs again and again.
+    direct: Vec<Direct>,
+    stamp: Stamp,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Direct {
+    everywhere: usize,
+    of_env: BTreeMap<String, usize>,
+}
+
+#[derive(Clone, Debug)]
+struct Facts {
+    kind: EdgeKind,
+    env: Option<String>,
+}
+
+/// The kinds of the edges between two nodes, by environment.
+type KindsByEnv = BTreeMap<Option<String>, EdgeKind>;
+
+/// Which graph something was decided on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Which of the graphs of one run, from 1: a later graph has a higher one.
+    pub version: u64,
+    /// Of what the graph says: equal graphs have equal hashes, in every run.
+    pub hash: u64,
+}
+
+/// What can be reached from a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Names with the number of hops, without the start.
+    pub hops: BTreeMap<Arc<str>, usize>,
+    /// There is more: a limit was met. What is here is the nearest, and of equals the first by name.
+    pub cut: bool,
+}
+
+/// Which way to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// To what a node depends on.
+    Dependencies,
+    /// To what depends on a node.
+    Dependents,
+}
+
+impl Default for Topology {
+    fn default() -> Self {
+        Self::new(Parts::default())
+    }
 }
 
 impl Topology {
-    /// Builds the graph. Of a repeated node the last description wins; a repeated edge is one edge; a self loop says nothing.
+    /// Builds the graph, as version 1. Of a repeated node the last description wins, of a repeated edge the last kind; a self loop
+    /// says nothing; an edge of one environment says nothing where the same edge holds in all.
     pub fn new(parts: Parts) -> Self {
-        let mut topology = Self::default();
+        let mut nodes: BTreeMap<Arc<str>, Option<Node>> = BTreeMap::new();
+        let mut hosts: BTreeSet<Arc<str>> = BTreeSet::new();
+        let mut edges: BTreeMap<(Arc<str>, Arc<str>), KindsByEnv> = BTreeMap::new();
         for node in parts.nodes {
-            let at = topology.node(&node.name);
-            topology.graph[at] = node;
+            nodes.insert(Arc::clone(&node.name), Some(node));
         }
-        for (from, to, kind) in parts.edges {
-            let (from, to) = (topology.node(&from), topology.node(&to));
+        for Edge { from, to, kind, env } in parts.edges {
+            for end in [&from, &to] {
+                nodes.entry(Arc::clone(end)).or_default();
+            }
+            if kind == EdgeKind::RunsOn {
+                hosts.insert(Arc::clone(&to));
+            }
             if from != to {
-                topology.graph.update_edge(from, to, kind);
+                edges.entry((from, to)).or_default().insert(env, kind);
             }
         }
-        topology
+        for kinds in edges.values_mut().filter(|kinds| kinds.contains_key(&None)) {
+            kinds.retain(|env, _| env.is_none());
+        }
+        let mut graph = DiGraph::with_capacity(nodes.len(), edges.len());
+        let numbers: BTreeMap<Arc<str>, NodeIndex> = nodes
+            .into_iter()
+            .map(|(name, node)| {
+                let guess = if hosts.contains(&name) { NodeKind::Host } else { NodeKind::Service };
+                let node = node.unwrap_or_else(|| Node { name: Arc::clone(&name), kind: guess, env: None });
+                (name, graph.add_node(node))
+            })
+            .collect();
+        for ((from, to), kinds) in edges.into_iter().rev() {
+            if let (Some(from), Some(to)) = (numbers.get(&from), numbers.get(&to)) {
+                for (env, kind) in kinds.into_iter().rev() {
+                    graph.add_edge(*from, *to, Facts { kind, env });
+                }
+            }
+        }
+        let stamp = Stamp { version: 1, hash: hash_of(&graph) };
+        Self { direct: count_direct(&graph), graph, stamp }
     }
 
-    fn node(&mut self, name: &str) -> NodeIndex {
-        if let Some(at) = self.by_name.get(name) {
-            return *at;
-        }
-        let name: Arc<str> = name.into();
-        let at = self.graph.add_node(Node { name: Arc::clone(&name), kind: "service".into(), env: None });
-        self.by_name.insert(name, at);
-        at
+    /// The same graph as another version.
+    pub fn with_version(self, version: u64) -> Self {
+        Self { stamp: Stamp { version, ..self.stamp }, ..self }
+    }
+
+    /// Which of the graphs of one run this is, from 1.
+    pub fn version(&self) -> u64 {
+        self.stamp.version
+    }
+
+    /// Which graph this is.
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// What it is built of, sorted: the same graph comes of it.
+    pub fn parts(&self) -> Parts {
+        let edges = self.graph.edge_references().map(|edge| Edge {
+            from: Arc::clone(&self.graph[edge.source()].name),
+            to: Arc::clone(&self.graph[edge.target()].name),
+            kind: edge.weight().kind.clone(),
+            env: edge.weight().env.clone(),
+        });
+        let mut edges: Vec<Edge> = edges.collect();
+        edges.reverse();
+        Parts { nodes: self.graph.node_weights().cloned().collect(), edges }
+    }
+
+    fn find(&self, name: &str) -> Option<NodeIndex> {
+        let at = self.graph.raw_nodes().binary_search_by(|node| node.weight.name.as_ref().cmp(name)).ok()?;
+        Some(NodeIndex::new(at))
     }
 
     /// Whether the graph has a node of this name.
     pub fn knows(&self, name: &str) -> bool {
-        self.by_name.contains_key(name)
+        self.find(name).is_some()
+    }
+
+    /// The node of this name.
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.find(name).map(|at| &self.graph[at])
     }
 
     /// How many nodes and edges there are.
@@ -73,72 +176,124 @@ impl Topology {
 
     /// What `name` depends on within `hops`, with the number of hops; not `name` itself. Nodes of other environments are no way.
     pub fn dependencies(&self, name: &str, env: &str, hops: usize) -> BTreeMap<Arc<str>, usize> {
-        self.reach(name, env, hops, Direction::Outgoing)
+        self.reach(name, env, hops, Way::Dependencies).hops
     }
 
     /// What depends on `name` within `hops`, with the number of hops; not `name` itself.
     pub fn dependents(&self, name: &str, env: &str, hops: usize) -> BTreeMap<Arc<str>, usize> {
-        self.reach(name, env, hops, Direction::Incoming)
+        self.reach(name, env, hops, Way::Dependents).hops
     }
 
     /// How many nodes depend on `name` directly.
     pub fn direct_dependents(&self, name: &str, env: &str) -> usize {
-        self.by_name.get(name).map_or(0, |at| self.neighbors(*at, env, Direction::Incoming).len())
+        let Some(direct) = self.find(name).and_then(|at| self.direct.get(at.index())) else { return 0 };
+        direct.everywhere + direct.of_env.get(env).copied().unwrap_or(0)
     }
 
-    /// The nodes on a shortest way from a dependent to a dependency, both ends included; `None` where there is none.
+    /// The nodes on a shortest way from a dependent to a dependency, both ends included; `None` where there is none, or none is
+    /// found within the limits of [`Self::reach`].
     pub fn path(&self, from: &str, to: &str, env: &str, hops: usize) -> Option<Vec<Arc<str>>> {
-        let (start, goal) = (*self.by_name.get(from)?, *self.by_name.get(to)?);
-        let mut came_from: BTreeMap<NodeIndex, (NodeIndex, usize)> = BTreeMap::from([(start, (start, 0))]);
-        let mut queue = VecDeque::from([start]);
-        while let Some(at) = queue.pop_front() {
-            if at == goal {
-                let mut path = vec![Arc::clone(&self.graph[at].name)];
-                let mut node = at;
-                while node != start {
-                    node = came_from.get(&node)?.0;
-                    path.push(Arc::clone(&self.graph[node].name));
-                }
-                path.reverse();
-                return Some(path);
-            }
-            let depth = came_from.get(&at)?.1;
-            if depth < hops {
-                for next in self.neighbors(at, env, Direction::Outgoing) {
-                    came_from.entry(next).or_insert_with(|| {
-                        queue.push_back(next);
-                        (at, depth + 1)
-                    });
-                }
-            }
+        let (start, goal) = (self.find(from)?, self.find(to)?);
+        let mut came_from: BTreeMap<NodeIndex, NodeIndex> = BTreeMap::new();
+        self.walk(start, env, hops, Direction::Outgoing, &mut |at, next, _| {
+            came_from.insert(next, at);
+            next != goal
+        });
+        let mut path = vec![goal];
+        while path.last() != Some(&start) {
+            path.push(*came_from.get(path.last()?)?);
         }
-        None
+        Some(path.into_iter().rev().map(|at| Arc::clone(&self.graph[at].name)).collect())
     }
 
-    fn reach(&self, name: &str, env: &str, hops: usize, direction: Direction) -> BTreeMap<Arc<str>, usize> {
-        let Some(start) = self.by_name.get(name) else { return BTreeMap::new() };
-        let mut seen: BTreeMap<NodeIndex, usize> = BTreeMap::from([(*start, 0)]);
-        let mut queue = VecDeque::from([(*start, 0)]);
+    /// What can be reached from `name` within `hops`. It ends at [`REACH_NODES_MAX`] nodes and [`REACH_EDGES_MAX`] edges: a hub
+    /// with a hundred thousand dependents costs no more than one with ten thousand.
+    pub fn reach(&self, name: &str, env: &str, hops: usize, way: Way) -> Reach {
+        let Some(start) = self.find(name) else { return Reach::default() };
+        let direction = match way {
+            Way::Dependencies => Direction::Outgoing,
+            Way::Dependents => Direction::Incoming,
+        };
+        let mut found: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+        let cut = self.walk(start, env, hops, direction, &mut |_, next, depth| {
+            found.insert(Arc::clone(&self.graph[next].name), depth);
+            true
+        });
+        Reach { hops: found, cut }
+    }
+
+    /// Visits nodes by their distance, each once, until `visit` (from where, which, at which distance) says no. Returns whether a
+    /// limit ended it.
+    fn walk(
+        &self,
+        start: NodeIndex,
+        env: &str,
+        hops: usize,
+        direction: Direction,
+        visit: &mut dyn FnMut(NodeIndex, NodeIndex, usize) -> bool,
+    ) -> bool {
+        let mut seen = BTreeSet::from([start]);
+        let mut queue = VecDeque::from([(start, 0)]);
+        let mut edges = 0;
         while let Some((at, depth)) = queue.pop_front() {
             if depth == hops {
-                continue;
+                break;
             }
-            for next in self.neighbors(at, env, direction) {
-                seen.entry(next).or_insert_with(|| {
-                    queue.push_back((next, depth + 1));
-                    depth + 1
-                });
+            for edge in self.graph.edges_directed(at, direction) {
+                edges += 1;
+                if edges > REACH_EDGES_MAX {
+                    return true;
+                }
+                let Some(next) = self.here(&edge, env, direction).filter(|next| !seen.contains(next)) else { continue };
+                if seen.len() > REACH_NODES_MAX {
+                    return true;
+                }
+                seen.insert(next);
+                if !visit(at, next, depth + 1) {
+                    return false;
+                }
+                queue.push_back((next, depth + 1));
             }
         }
-        seen.remove(start);
-        seen.into_iter().map(|(at, depth)| (Arc::clone(&self.graph[at].name), depth)).collect()
+        false
     }
 
-    /// Neighbours that exist in `env`, in the order of their names: petgraph's own order depends on the order of the file.
-    fn neighbors(&self, at: NodeIndex, env: &str, direction: Direction) -> Vec<NodeIndex> {
-        let here = |next: &NodeIndex| self.graph[*next].env.as_deref().is_none_or(|only| only == env);
-        let mut all: Vec<NodeIndex> = self.graph.neighbors_directed(at, direction).filter(here).collect();
-        all.sort_by(|a, b| self.graph[*a].name.cmp(&self.graph[*b].name));
-        all
+    /// The far end of an edge, where both exist in `env`.
+    fn here(&self, edge: &petgraph::graph::EdgeReference<'_, Facts>, env: &str, direction: Direction) -> Option<NodeIndex> {
+        let far = if direction == Direction::Outgoing { edge.target() } else { edge.source() };
+        let exists = |only: &Option<String>| only.as_deref().is_none_or(|only| only == env);
+        (exists(&edge.weight().env) && exists(&self.graph[far].env)).then_some(far)
     }
 }
+
+/// An edge of one environment is not there where the same edge holds in all: so nobody is counted twice.
+fn count_direct(graph: &DiGraph<Node, Facts>) -> Vec<Direct> {
+    let mut direct = vec![Direct::default(); graph.node_count()];
+    for edge in graph.edge_references() {
+        let known = &mut direct[edge.target().index()];
+        match (&edge.weight().env, &graph[edge.source()].env) {
+            (None, None) => known.everywhere += 1,
+            (Some(one), Some(other)) if one != other => {}
+            (Some(env), _) | (None, Some(env)) => *known.of_env.entry(env.clone()).or_default() += 1,
+        }
+    }
+    direct
+}
+
+fn hash_of(graph: &DiGraph<Node, Facts>) -> u64 {
+    // With the number of nodes, no edge can pass for one.
+    let number = graph.node_count().to_string();
+    let nodes = graph.node_weights().flat_map(|node| [node.name.as_ref(), node.kind.as_str(), env_of(&node.env)]);
+    let edges = graph.edge_references().flat_map(|edge| {
+        let (from, to) = (graph[edge.source()].name.as_ref(), graph[edge.target()].name.as_ref());
+        [from, to, edge.weight().kind.as_str(), env_of(&edge.weight().env)]
+    });
+    stable_hash(std::iter::once(number.as_str()).chain(nodes).chain(edges))
+}
+
+fn env_of(env: &Option<String>) -> &str {
+    env.as_deref().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

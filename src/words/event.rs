@@ -151,26 +151,39 @@ pub fn label_of_column(column: &str) -> Option<&str> {
     column.strip_prefix("labels['")?.strip_suffix("']")
 }
 
-/// The label keys that some rule reads, by kind: what the decoder must keep.
+/// The label keys that somebody reads, by kind: what the decoder must keep.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LabelKeys([BTreeSet<String>; 4]);
+pub struct LabelKeys {
+    /// Those that rules read.
+    rules: [BTreeSet<String>; 4],
+    /// Those that only others read. Rules know columns by their place: what they do not read stands behind what they do.
+    behind: [BTreeSet<String>; 4],
+}
 
 impl LabelKeys {
-    /// Adds `key` to those kept of `kind`.
+    /// Adds `key` to those that rules read of `kind`.
     pub fn insert(&mut self, kind: Kind, key: &str) {
-        self.0[kind as usize].insert(key.to_string());
+        self.rules[kind as usize].insert(key.to_string());
+        self.behind[kind as usize].remove(key);
     }
 
-    /// Adds all of `other`.
-    pub fn extend(&mut self, other: &LabelKeys) {
-        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
-            mine.extend(theirs.iter().cloned());
+    /// Adds `key` to those that others read of `kind`: the places of what rules read stay as they are.
+    pub fn insert_behind(&mut self, kind: Kind, key: &str) {
+        if !self.rules[kind as usize].contains(key) {
+            self.behind[kind as usize].insert(key.to_string());
         }
     }
 
-    /// The keys of `kind`, in order.
-    pub fn of(&self, kind: Kind) -> impl ExactSizeIterator<Item = &str> {
-        self.0[kind as usize].iter().map(String::as_str)
+    /// Adds what rules read of `other`.
+    pub fn extend(&mut self, other: &LabelKeys) {
+        for kind in Kind::ALL {
+            other.rules[kind as usize].iter().for_each(|key| self.insert(kind, key));
+        }
+    }
+
+    /// The keys of `kind`, in the order of their columns.
+    pub fn of(&self, kind: Kind) -> impl Iterator<Item = &str> {
+        self.rules[kind as usize].iter().chain(&self.behind[kind as usize]).map(String::as_str)
     }
 
     /// The Arrow schema of `kind`'s table with these label columns at its end.

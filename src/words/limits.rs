@@ -50,6 +50,24 @@ pub const TEMPLATE_FUEL_MAX: u64 = 50_000;
 pub const TEMPLATE_BYTES_MAX: usize = 16 << 10;
 /// Bytes of one topology file.
 pub const TOPOLOGY_FILE_BYTES_MAX: u64 = 64 << 20;
+/// Nodes that one look at the graph around an entity finds; the nearest stay.
+pub const REACH_NODES_MAX: usize = 10_000;
+/// Edges that one such look follows.
+pub const REACH_EDGES_MAX: usize = 200_000;
+/// Edges that are learned, or may be soon. What comes after them is counted.
+pub const LEARNED_EDGES_MAX: usize = 100_000;
+/// Edges seen in stretches of time that are not over yet, each once a stretch.
+pub const LEARNING_PENDING_MAX: usize = 1_000_000;
+/// Bytes of a name that is learned: whatever is longer is no service.
+pub const LEARNED_NAME_BYTES_MAX: usize = 256;
+/// Spans that wait for their parent or their children.
+pub const SPANS_REMEMBERED_MAX: usize = 500_000;
+/// How far apart the times of a span and its parent may be, in milliseconds.
+pub const SPAN_PAIR_MS: i64 = 60_000;
+/// Observations of edges are counted in stretches of so many milliseconds, aligned to the epoch: the graph changes at their ends.
+pub const LEARN_EVERY_MS: i64 = 30_000;
+/// Keys of the topology bucket.
+pub const TOPOLOGY_KEYS_MAX: usize = 100_000;
 /// Sources whose event time is told apart. Those that come up later are one.
 pub const SOURCES_MAX: usize = 1_000;
 /// Rows that the engine takes in before it looks at the time again.
@@ -73,3 +91,5 @@ const _: () = assert!(EVENT_BYTES_MAX <= MESSAGE_INFLATED_BYTES_MAX, "a message 
 const _: () = assert!(2 * TEMPLATE_BYTES_MAX <= EVENT_BYTES_MAX, "the prose of one alert is small beside a message");
 const _: () = assert!(GROUPS_PER_TABLE_MAX <= KEYS_PER_SPACE_MAX, "one rule alone may use all of its limit");
 const _: () = assert!(ALERTS_PER_INCIDENT_MAX <= ALERTS_PER_RULE_MAX, "one rule alone may fill an incident");
+const _: () = assert!(LEARNED_EDGES_MAX <= LEARNING_PENDING_MAX, "every learned edge may be seen in a stretch");
+const _: () = assert!(REACH_NODES_MAX <= REACH_EDGES_MAX, "every node found was found over an edge");

@@ -9,7 +9,7 @@ use squelch::edges::wire;
 use squelch::engine::{Engine, EngineParams, Input};
 use squelch::incident::Revision;
 use squelch::incident::invariants::Invariants;
-use squelch::topology::{Parts, Topology};
+use squelch::topology::{Edge, Parts, Topology};
 use squelch::words::event::{EventBatch, ExternalAlert, Kind, LabelKeys, MessageMark};
 use squelch::words::labels::Labels;
 use squelch::words::severity::Severity;
@@ -65,7 +65,7 @@ fn batches(alerts: &[ExternalAlert], dice: &mut Dice) -> Vec<EventBatch> {
 }
 
 fn run(alerts: &[ExternalAlert], edges: &[(u8, u8)], seed: u64, restarts: bool) -> Vec<String> {
-    let edge = |(from, to): &(u8, u8)| (format!("n{from}"), format!("n{to}"), "calls".to_string());
+    let edge = |(from, to): &(u8, u8)| Edge::calls(&format!("n{from}"), &format!("n{to}"));
     let parts = Parts { nodes: Vec::new(), edges: edges.iter().map(edge).collect() };
     let fresh = || Engine::new(Vec::new(), Topology::new(parts.clone()), &EngineParams::default()).unwrap();
     let mut engine = fresh();

@@ -17,22 +17,22 @@ use crate::support::nats::{NatsServer, free_port};
 use crate::support::{binary, root};
 
 /// A running `squelch run`.
-struct Squelch {
+pub struct Squelch {
     child: Option<Child>,
-    dir: tempfile::TempDir,
-    http: u16,
+    pub dir: tempfile::TempDir,
+    pub http: u16,
 }
 
 impl Squelch {
     /// Starts over the demo's rules and topology and waits until it is ready.
-    fn start(server: &NatsServer, more: &str) -> Self {
+    pub fn start(server: &NatsServer, more: &str) -> Self {
         let (dir, http) = (tempfile::tempdir().unwrap(), free_port());
         let squelch = Self { child: Some(spawn(&dir, &server.url(), http, more)), dir, http };
         squelch.wait_for("readyz", "ready");
         squelch
     }
 
-    fn wait_for(&self, path: &str, wanted: &str) -> String {
+    pub fn wait_for(&self, path: &str, wanted: &str) -> String {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let got = get(self.http, path).unwrap_or_default();
@@ -44,12 +44,12 @@ impl Squelch {
         }
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
     /// SIGTERM; returns what it exits with.
-    fn stop(mut self) -> Option<i32> {
+    pub fn stop(mut self) -> Option<i32> {
         let mut child = self.child.take().unwrap();
         let killed = Command::new("kill").arg(child.id().to_string()).status().unwrap();
         assert!(killed.success());
@@ -70,7 +70,8 @@ fn configuration(dir: &tempfile::TempDir, url: &str, http: u16, more: &str) -> s
     std::fs::write(dir.path().join("topology.yaml"), demo_files().1).unwrap();
     let nats = if more.contains("nats:") { String::new() } else { format!("nats: {{ servers: [\"{url}\"] }}\n") };
     let rules = if more.contains("rules:") { String::new() } else { format!("rules: {}\n", root().join("rules").display()) };
-    let text = format!("{nats}{rules}topology: topology.yaml\nhttp: {{ listen: \"127.0.0.1:{http}\" }}\n{more}");
+    let topology = if more.contains("topology:") { "" } else { "topology: topology.yaml\n" };
+    let text = format!("{nats}{rules}{topology}http: {{ listen: \"127.0.0.1:{http}\" }}\n{more}");
     let file = dir.path().join("squelch.yaml");
     std::fs::write(&file, text).unwrap();
     file
@@ -89,7 +90,7 @@ fn refused(url: &str, more: &str) -> Output {
     Command::new(binary()).args(["run", "--config"]).arg(config).output().unwrap()
 }
 
-fn get(port: u16, path: &str) -> Option<String> {
+pub fn get(port: u16, path: &str) -> Option<String> {
     use std::io::Read;
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
     write!(stream, "GET /{path} HTTP/1.0\r\n\r\n").ok()?;

@@ -25,3 +25,4 @@ mod shipped;
 mod shipped_fire;
 mod sources;
 mod support;
+mod topology;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::topology::{Node, Parts};
+use crate::topology::kind::{EdgeKind, NodeKind};
+use crate::topology::{Edge, Node, Parts};
 use crate::words::diagnostic::{Diagnostic, nearest, offset_of};
 use crate::words::limits::TOPOLOGY_FILE_BYTES_MAX;
 use crate::words::yaml;
@@ -52,7 +53,7 @@ struct TopologyFile {
 /// A node is a name, or a map of fields of which others may be there: exports carry what they like.
 struct NodeEntry(Node);
 
-struct EdgeEntry((String, String, String));
+struct EdgeEntry(Edge);
 
 impl<'de> Deserialize<'de> for NodeEntry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -65,13 +66,13 @@ impl<'de> Deserialize<'de> for NodeEntry {
             }
 
             fn visit_str<E: de::Error>(self, name: &str) -> Result<NodeEntry, E> {
-                Ok(NodeEntry(Node { name: name.into(), kind: "service".into(), env: None }))
+                Ok(NodeEntry(Node { name: name.into(), kind: NodeKind::default(), env: None }))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<NodeEntry, A::Error> {
                 let mut fields = Fields::read(map, &["name", "kind", "env"])?;
                 let name = fields.required("name", "a node")?;
-                let kind = fields.take("kind").unwrap_or_else(|| "service".into());
+                let kind = fields.take("kind").map(NodeKind::from).unwrap_or_default();
                 Ok(NodeEntry(Node { name: name.into(), kind, env: fields.take("env") }))
             }
         }
@@ -90,9 +91,10 @@ impl<'de> Deserialize<'de> for EdgeEntry {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<EdgeEntry, A::Error> {
-                let mut fields = Fields::read(map, &["from", "to", "kind"])?;
+                let mut fields = Fields::read(map, &["from", "to", "kind", "env"])?;
                 let (from, to) = (fields.required("from", "an edge")?, fields.required("to", "an edge")?);
-                Ok(EdgeEntry((from, to, fields.take("kind").unwrap_or_else(|| "calls".into()))))
+                let kind = fields.take("kind").map(EdgeKind::from).unwrap_or_default();
+                Ok(EdgeEntry(Edge { from: from.into(), to: to.into(), kind, env: fields.take("env") }))
             }
         }
         deserializer.deserialize_any(EdgeVisitor)
@@ -144,12 +146,17 @@ impl Fields {
 
 /// Reads a topology file.
 pub fn read(path: &Path) -> Result<Parts, TopologyError> {
+    parse(&read_text(path)?, &path.display().to_string())
+}
+
+/// The text of a topology file.
+pub fn read_text(path: &Path) -> Result<String, TopologyError> {
     let fail = |cause| TopologyError::Read { path: path.to_path_buf(), cause };
     let bytes = std::fs::metadata(path).map_err(fail)?.len();
     if bytes > TOPOLOGY_FILE_BYTES_MAX {
         return Err(TopologyError::Size { path: path.to_path_buf(), bytes });
     }
-    parse(&std::fs::read_to_string(path).map_err(fail)?, &path.display().to_string())
+    std::fs::read_to_string(path).map_err(fail)
 }
 
 /// Reads the text of a topology file; JSON is YAML too.

@@ -5,6 +5,7 @@ pub mod consume;
 pub mod publish;
 pub mod settings;
 pub mod streams;
+pub mod topology;
 
 /// What can go wrong with NATS at the start, each with what to do about it.
 #[derive(Debug, thiserror::Error)]

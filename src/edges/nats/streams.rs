@@ -102,16 +102,26 @@ pub async fn output(context: &Context, config: &OutputConfig) -> Result<kv::Stor
         ..StreamConfig::default()
     };
     ensure(context, wanted, &subjects, "output.subject or output.stream").await?;
-    if let Ok(bucket) = context.get_key_value(&config.bucket).await {
+    // Open incidents are written again and again; what is left of ended ones goes away.
+    bucket(context, &config.bucket, BUCKET_MAX_AGE).await
+}
+
+/// The bucket of the topology: what is in it stays.
+pub async fn topology(context: &Context, name: &str) -> Result<kv::Store, NatsError> {
+    bucket(context, name, Duration::ZERO).await
+}
+
+/// A bucket of one value a key, made where it is missing.
+async fn bucket(context: &Context, name: &str, max_age: Duration) -> Result<kv::Store, NatsError> {
+    if let Ok(bucket) = context.get_key_value(name).await {
         return Ok(bucket);
     }
     // The client's own way to make a bucket asks for the account first, in words that a 2.9 server does not answer in.
     let wanted = StreamConfig {
-        name: format!("KV_{}", config.bucket),
-        subjects: vec![format!("$KV.{}.>", config.bucket)],
+        name: format!("KV_{name}"),
+        subjects: vec![format!("$KV.{name}.>")],
         max_messages_per_subject: 1,
-        // Open incidents are written again and again; what is left of ended ones goes away.
-        max_age: BUCKET_MAX_AGE,
+        max_age,
         discard: DiscardPolicy::New,
         allow_rollup: true,
         deny_delete: true,
@@ -119,7 +129,7 @@ pub async fn output(context: &Context, config: &OutputConfig) -> Result<kv::Stor
         ..StreamConfig::default()
     };
     make(context, wanted).await?;
-    context.get_key_value(&config.bucket).await.map_err(|error| NatsError::request(format!("bucket {}", config.bucket), error))
+    context.get_key_value(name).await.map_err(|error| NatsError::request(format!("bucket {name}"), error))
 }
 
 /// The stream of rejected input.

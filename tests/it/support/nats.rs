@@ -9,8 +9,20 @@ use tempfile::TempDir;
 /// A running server.
 pub struct NatsServer {
     child: Child,
+    args: Vec<String>,
     pub port: u16,
     pub dir: TempDir,
+}
+
+fn spawn(dir: &TempDir, port: u16, args: &[String]) -> Child {
+    let program = std::env::var("NATS_SERVER").unwrap_or_else(|_| "nats-server".into());
+    let mut command = Command::new(&program);
+    command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-c"]);
+    command.arg(dir.path().join("nats.conf")).arg("-sd").arg(dir.path().join("store")).args(args);
+    let log = std::fs::File::create(dir.path().join("nats.log")).unwrap();
+    command.stdout(Stdio::null()).stderr(log).spawn().unwrap_or_else(|error| {
+        panic!("{program}: {error}: install nats-server (apt-get install nats-server) or set NATS_SERVER=path")
+    })
 }
 
 /// A port that was free a moment ago.
@@ -30,21 +42,19 @@ impl NatsServer {
         let port = free_port();
         let file = dir.path().join("nats.conf");
         std::fs::write(&file, config).unwrap();
-        let program = std::env::var("NATS_SERVER").unwrap_or_else(|_| "nats-server".into());
-        let mut command = Command::new(&program);
-        command
-            .args(["-a", "127.0.0.1", "-p", &port.to_string(), "-c"])
-            .arg(&file)
-            .arg("-sd")
-            .arg(dir.path().join("store"))
-            .args(args);
-        let log = std::fs::File::create(dir.path().join("nats.log")).unwrap();
-        let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap_or_else(|error| {
-            panic!("{program}: {error}: install nats-server (apt-get install nats-server) or set NATS_SERVER=path")
-        });
-        let server = Self { child, port, dir };
+        let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+        let server = Self { child: spawn(&dir, port, &args), args, port, dir };
         server.wait();
         server
+    }
+
+    /// Kills the server and starts it anew, at the same port over the same store.
+    #[allow(dead_code, reason = "benchmarks read this file too, and restart nothing")]
+    pub fn restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = spawn(&self.dir, self.port, &self.args);
+        self.wait();
     }
 
     fn wait(&self) {

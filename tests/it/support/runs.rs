@@ -32,16 +32,17 @@ impl Scenario {
         self.path.file_name().unwrap().to_string_lossy().into_owned()
     }
 
-    fn config(&self) -> Config {
+    pub fn config(&self) -> Config {
         let file = self.path.join("squelch.yaml");
         if file.exists() { Config::read(&file).expect("a good configuration") } else { Config::default() }
     }
 
     fn engine(&self, params: &EngineParams) -> (Engine, Decoder) {
-        let book =
+        let mut book =
             check::load(&[self.path.join("rules")]).unwrap_or_else(|complaints| panic!("{}", report::render(&complaints, false)));
         let file = self.path.join("topology.yaml");
         let parts = if file.exists() { topology::read(&file).expect("a good topology") } else { Default::default() };
+        params.learn.add_label_keys(&mut book.label_keys);
         let decoder = Decoder::new(&book.label_keys, i64::MAX);
         (Engine::new(book.rules, Topology::new(parts), params).expect("the engine starts"), decoder)
     }
@@ -88,6 +89,17 @@ impl Scenario {
 
     /// The same with parameters of the test's own.
     pub fn revisions_with(&self, messages: &[Vec<u8>], batch_of: usize, params: &EngineParams) -> (Vec<Revision>, Engine) {
+        self.revisions_between(messages, batch_of, params, &mut |_| {})
+    }
+
+    /// The same, and before each batch something is done to the engine.
+    pub fn revisions_between(
+        &self,
+        messages: &[Vec<u8>],
+        batch_of: usize,
+        params: &EngineParams,
+        before: &mut dyn FnMut(&mut Engine),
+    ) -> (Vec<Revision>, Engine) {
         let (mut engine, mut decoder) = self.engine(params);
         let mut revisions = Vec::new();
         for batch in messages.chunks(batch_of) {
@@ -95,6 +107,7 @@ impl Scenario {
                 let info = MessageInfo { received_at: received_at(message), ..MessageInfo::default() };
                 decoder.message(message, info, &mut |_| {});
             }
+            before(&mut engine);
             revisions.extend(engine.step(Input::Events(&decoder.take())));
         }
         revisions.extend(engine.step(Input::End));

@@ -43,7 +43,7 @@ impl Plan {
     /// The columns that rules over `kind` can read; all there are of an alert. An unknown column is left alone.
     pub(super) fn new(schema: &Schema, kind: Kind, label_keys: &LabelKeys) -> Result<Self, Reason> {
         let of_kind = |name: &str| kind.columns().iter().any(|(column, _)| *column == name);
-        let any_label = kind == Kind::Alert || label_keys.of(kind).len() > 0;
+        let any_label = kind == Kind::Alert || label_keys.of(kind).next().is_some();
         let role = |name: &str| {
             Some(match Field::of(name) {
                 Field::Time => Role::Time,

@@ -1,0 +1,98 @@
+//! The graph of an engine that runs: what events tell of it, what others tell, and when it comes into force.
+//!
+//! What is learned comes into force at instants of event time that do not depend on how messages were batched. What others tell
+//! comes into force between two batches.
+
+use std::ops::Range;
+
+use arrow::array::{Array, AsArray, RecordBatch, StringViewArray};
+use arrow::datatypes::TimestampMillisecondType;
+
+use crate::engine::Engine;
+use crate::topology::learn::SpanFacts;
+use crate::topology::live::{LiveTopology, TopologyCensus};
+use crate::topology::parts::{Parts, Source};
+use crate::words::event::{EventBatch, Kind, label_column};
+use crate::words::time::TimestampMs;
+
+impl Engine {
+    /// What a source tells of the graph, from here on.
+    pub(super) fn set_topology(&mut self, source: Source, parts: Parts) {
+        if self.topology.set(source, parts) {
+            self.book.set_topology(self.topology.current().clone());
+        }
+    }
+
+    /// Sees the calls that rows `from[k]..to[k]` of each table tell of.
+    pub(super) fn learn(&mut self, batch: &EventBatch, from: [usize; 4], to: [usize; 4]) {
+        let rows = |kind: Kind| from[kind as usize]..to[kind as usize];
+        let params = self.topology.learn_params();
+        let (spans, metrics) = (params.spans, params.metrics);
+        if spans && !rows(Kind::Span).is_empty() {
+            learn_spans(&mut self.topology, &batch.tables[Kind::Span as usize], rows(Kind::Span));
+        }
+        if metrics && !rows(Kind::Metric).is_empty() {
+            learn_metrics(&mut self.topology, &batch.tables[Kind::Metric as usize], rows(Kind::Metric));
+        }
+    }
+
+    /// What was learned of the time before `at` comes into force.
+    pub(super) fn learn_until(&mut self, at: TimestampMs) {
+        if self.topology.advance(at) {
+            self.book.set_topology(self.topology.current().clone());
+        }
+    }
+
+    /// The graph in force.
+    pub fn topology(&self) -> &LiveTopology {
+        &self.topology
+    }
+
+    /// How large the graph in force is, and of what it came.
+    pub fn topology_census(&self) -> TopologyCensus {
+        self.topology.census()
+    }
+}
+
+/// A column of texts, where the table has it.
+fn texts<'a>(table: &'a RecordBatch, name: &str) -> Option<&'a StringViewArray> {
+    table.column_by_name(name).and_then(|column| column.as_string_view_opt())
+}
+
+fn text(column: Option<&StringViewArray>, row: usize) -> Option<&str> {
+    column.filter(|column| column.is_valid(row)).map(|column| column.value(row)).filter(|text| !text.is_empty())
+}
+
+fn learn_spans(topology: &mut LiveTopology, table: &RecordBatch, rows: Range<usize>) {
+    let times = table.column(0).as_primitive::<TimestampMillisecondType>().values();
+    let columns = ["service", "env", "trace_id", "span_id", "parent_id"].map(|name| texts(table, name));
+    let [service, env, trace_id, span_id, parent_id] = columns;
+    let peer = texts(table, &label_column(&topology.learn_params().peer));
+    for row in rows {
+        let Some(service) = text(service, row) else { continue };
+        topology.span(SpanFacts {
+            ts: times[row],
+            service,
+            env: text(env, row),
+            trace_id: text(trace_id, row),
+            span_id: text(span_id, row),
+            parent_id: text(parent_id, row),
+            peer: text(peer, row),
+        });
+    }
+}
+
+fn learn_metrics(topology: &mut LiveTopology, table: &RecordBatch, rows: Range<usize>) {
+    let params = topology.learn_params();
+    let (client, server) = (texts(table, &label_column(&params.client)), texts(table, &label_column(&params.server)));
+    if client.is_none() || server.is_none() {
+        return;
+    }
+    let times = table.column(0).as_primitive::<TimestampMillisecondType>().values();
+    let env = texts(table, "env");
+    for row in rows {
+        if let (Some(client), Some(server)) = (text(client, row), text(server, row)) {
+            topology.call(times[row], client, server, text(env, row));
+        }
+    }
+}
