@@ -249,10 +249,11 @@ impl IncidentBook {
     }
 
     fn look_around(&mut self, alert: &Alert) {
-        let Some(entity) = &alert.entity else { return };
-        let known = self.around.entry(Arc::clone(&alert.env)).or_default();
-        if !known.contains_key(entity) {
-            known.insert(Arc::clone(entity), Surroundings::new(&self.topology, entity, &alert.env, self.params.hops));
+        for end in [&alert.entity, &alert.peer].into_iter().flatten() {
+            let known = self.around.entry(Arc::clone(&alert.env)).or_default();
+            if !known.contains_key(end) {
+                known.insert(Arc::clone(end), Surroundings::new(&self.topology, end, &alert.env, self.params.hops));
+            }
         }
     }
 
@@ -435,6 +436,14 @@ fn title(alerts: &[Arc<Alert>], cause: Option<&Candidate>) -> String {
     let worst = of_cause.min_by_key(|alert| (std::cmp::Reverse(alert.severity), alert.started_at, alert.fingerprint));
     match (worst, cause) {
         (Some(alert), _) => alert.texts.summary.clone().unwrap_or_else(|| format!("{} on {}", alert.rule, alert.subject())),
+        (None, Some(cause)) if alerts.iter().any(|alert| alert.peer.as_ref() == Some(&cause.entity)) => {
+            let callees = alerts.iter().filter(|alert| alert.peer.as_ref() == Some(&cause.entity)).map(|alert| alert.subject());
+            format!(
+                "{}: its calls of {} suffer",
+                cause.entity,
+                callees.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
+            )
+        }
         (None, Some(cause)) => {
             let failing: BTreeSet<&str> = alerts.iter().map(|alert| alert.subject()).collect();
             format!("{} suspected: {} depend on it and fail", cause.entity, failing.into_iter().collect::<Vec<_>>().join(", "))

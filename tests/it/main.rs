@@ -16,6 +16,7 @@ mod kinds;
 mod lifecycle;
 mod live;
 mod oracle;
+mod packs;
 mod reload;
 mod scenarios;
 mod shipped;
