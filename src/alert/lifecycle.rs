@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Alert, Change, Texts, Transition, entity_of, env_of};
+use crate::alert::{Alert, Change, Texts, Transition, entity_of, env_of, peer_of};
 use crate::rule::output::Breach;
 use crate::words::fingerprint::Fingerprint;
 use crate::words::limits::ALERTS_PER_RULE_MAX;
@@ -27,6 +27,12 @@ pub struct AlertPolicy {
     pub severity: Severity,
     /// The label that names the entity, where the author named one.
     pub entity: Option<String>,
+    /// The label that names the other end of an edge, where the alerts are about edges.
+    pub peer: Option<String>,
+    /// The time between two evaluations.
+    pub period_ms: i64,
+    /// How far each of them looks back.
+    pub window_ms: i64,
     /// How long a breach must last.
     pub for_ms: i64,
     /// How long an alert fires on after its last breach.
@@ -38,7 +44,17 @@ pub struct AlertPolicy {
 impl AlertPolicy {
     /// A policy with the usual limit.
     pub fn new(rule: &str, severity: Severity) -> Self {
-        Self { rule: rule.into(), severity, entity: None, for_ms: 0, keep_firing_for_ms: 0, alerts_max: ALERTS_PER_RULE_MAX }
+        Self {
+            rule: rule.into(),
+            severity,
+            entity: None,
+            peer: None,
+            period_ms: 0,
+            window_ms: 0,
+            for_ms: 0,
+            keep_firing_for_ms: 0,
+            alerts_max: ALERTS_PER_RULE_MAX,
+        }
     }
 }
 
@@ -168,16 +184,20 @@ impl RuleAlerts {
         match state {
             State::Pending { since } if at - *since < self.policy.for_ms => None,
             State::Pending { since } => {
+                let entity = entity_of(&breach.labels, self.policy.entity.as_deref());
                 let alert = Arc::new(Alert {
                     fingerprint,
                     rule: Arc::clone(&self.policy.rule),
                     severity,
                     env: env_of(&breach.labels),
-                    entity: entity_of(&breach.labels, self.policy.entity.as_deref()),
+                    peer: peer_of(&breach.labels, self.policy.peer.as_deref(), entity.as_deref()),
+                    entity,
                     labels: breach.labels.clone(),
                     value: breach.value,
                     score: breach.score(),
                     started_at: *since,
+                    period_ms: self.policy.period_ms,
+                    window_ms: self.policy.window_ms,
                     fired_at: at,
                     ended_at: None,
                     texts: texts(breach, severity),

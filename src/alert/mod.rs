@@ -29,6 +29,8 @@ pub struct Alert {
     pub env: Arc<str>,
     /// The topology node that the alert is about, where the labels name one.
     pub entity: Option<Arc<str>>,
+    /// Who saw it, where the alert is about an edge: the node that calls the entity.
+    pub peer: Option<Arc<str>>,
     /// The labels.
     pub labels: Labels,
     /// The value of the last breach.
@@ -37,6 +39,10 @@ pub struct Alert {
     pub score: Option<f64>,
     /// The tick of the first breach: when it began, not when `for` had passed.
     pub started_at: TimestampMs,
+    /// The time between two looks at it.
+    pub period_ms: i64,
+    /// How far each look goes back: what a longer one sees, it may see later.
+    pub window_ms: i64,
     /// When it began to fire.
     pub fired_at: TimestampMs,
     /// When it was resolved.
@@ -91,6 +97,11 @@ pub struct Transition {
 /// The environment that labels name.
 pub fn env_of(labels: &Labels) -> Arc<str> {
     labels.get("env").unwrap_or(DEFAULT_ENV).into()
+}
+
+/// The other end of the edge that labels name, where the rule says which of them does; a node is no edge to itself.
+pub fn peer_of(labels: &Labels, asked: Option<&str>, entity: Option<&str>) -> Option<Arc<str>> {
+    asked.and_then(|label| labels.get(label)).filter(|peer| entity.is_some_and(|entity| entity != *peer)).map(Arc::from)
 }
 
 /// The topology node that labels name: the asked-for label, else `service`, else `host`.

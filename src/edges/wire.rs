@@ -93,6 +93,9 @@ pub struct AlertMessage {
     pub severity: Severity,
     /// The topology node that it is about.
     pub entity: Option<String>,
+    /// Who saw it, where it is about an edge: the node that calls the entity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
     /// Its labels.
     pub labels: std::collections::BTreeMap<String, String>,
     /// Its value when it last fired, escalated or ended.
@@ -238,6 +241,7 @@ impl From<&Alert> for AlertMessage {
             status: if alert.is_firing() { AlertStatus::Firing } else { AlertStatus::Resolved },
             severity: alert.severity.into(),
             entity: alert.entity.as_ref().map(ToString::to_string),
+            peer: alert.peer.as_ref().map(ToString::to_string),
             labels: alert.labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
             value: alert.value,
             started_at: format_rfc3339(alert.started_at),

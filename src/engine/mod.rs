@@ -378,6 +378,9 @@ fn policy_of(rule: &Rule, alerts_max: usize) -> AlertPolicy {
     let front = &rule.front;
     AlertPolicy {
         entity: front.entity.clone(),
+        peer: front.peer.clone(),
+        period_ms: front.every_ms,
+        window_ms: front.window_ms,
         for_ms: front.for_ms,
         keep_firing_for_ms: front.keep_firing_for_ms,
         alerts_max: alerts_max.min(ALERTS_PER_RULE_MAX),

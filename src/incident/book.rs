@@ -452,6 +452,14 @@ fn title(alerts: &[Arc<Alert>], cause: Option<&Candidate>) -> String {
     let worst = of_cause.min_by_key(|alert| (std::cmp::Reverse(alert.severity), alert.started_at, alert.fingerprint));
     match (worst, cause) {
         (Some(alert), _) => alert.texts.summary.clone().unwrap_or_else(|| format!("{} on {}", alert.rule, alert.subject())),
+        (None, Some(cause)) if alerts.iter().any(|alert| alert.peer.as_ref() == Some(&cause.entity)) => {
+            let callees = alerts.iter().filter(|alert| alert.peer.as_ref() == Some(&cause.entity)).map(|alert| alert.subject());
+            format!(
+                "{}: its calls of {} suffer",
+                cause.entity,
+                callees.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
+            )
+        }
         (None, Some(cause)) => {
             let failing: BTreeSet<&str> = alerts.iter().map(|alert| alert.subject()).collect();
             format!("{} suspected: {} depend on it and fail", cause.entity, failing.into_iter().collect::<Vec<_>>().join(", "))

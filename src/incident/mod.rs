@@ -1,8 +1,9 @@
-//! Floor 2: incidents. Which alerts belong together ([`relate`]), which entity is the cause ([`rank`]), when a person is told
-//! ([`notify`]), where to look for what belongs together ([`nearby`]), and the
-//! book of all open ones ([`book`]). Pure: no clock, no I/O.
+//! Floor 2: incidents. Which alerts belong together ([`relate`]) and where to look for them ([`nearby`]), which entity is the cause
+//! ([`rank`]; of an edge, which end: [`edges`]), when a person is told ([`notify`]), and the book of all open ones ([`book`]).
+//! Pure: no clock, no I/O.
 
 pub mod book;
+pub mod edges;
 pub mod invariants;
 pub mod nearby;
 pub mod notify;

@@ -37,6 +37,8 @@ struct OfEnv {
     failing_dependents: BTreeMap<Arc<str>, usize>,
     /// Which entities of an incident depend on a node, near or far.
     under: BTreeMap<Arc<str>, BTreeMap<IncidentId, BTreeSet<Arc<str>>>>,
+    /// Of which entities of an incident a caller complains.
+    complains: BTreeMap<Arc<str>, BTreeMap<IncidentId, BTreeSet<Arc<str>>>>,
 }
 
 /// What an alert is about.
@@ -78,9 +80,14 @@ impl Nearby {
         }
     }
 
-    /// An alert will belong to an incident: looks around its entity.
+    /// An alert will belong to an incident: looks around its entity, and around the caller that complains.
     pub fn knows(&mut self, alert: &Alert, topology: &Topology, hops: usize) {
-        let Some(entity) = &alert.entity else { return };
+        for end in [&alert.entity, &alert.peer].into_iter().flatten() {
+            self.look_around(alert, end, topology, hops);
+        }
+    }
+
+    fn look_around(&mut self, alert: &Alert, entity: &Arc<str>, topology: &Topology, hops: usize) {
         let of_env = self.of_env.entry(Arc::clone(&alert.env)).or_default();
         if !of_env.around.contains_key(entity) {
             let around = Surroundings::new(topology, entity, &alert.env, hops);
@@ -141,6 +148,10 @@ impl Nearby {
                 of_incident.entry(id.clone()).or_default().insert(Arc::clone(entity));
             }
         }
+        if let (Some(entity), Some(peer)) = (&alert.entity, &alert.peer) {
+            let of_incident = of_env.complains.entry(Arc::clone(peer)).or_default();
+            of_incident.entry(id.clone()).or_default().insert(Arc::clone(entity));
+        }
         let alerts = of_env.members.entry(place).or_default().entry(id.clone()).or_default();
         let before = alerts.insert(alert.fingerprint, Arc::clone(alert));
         if before.is_some_and(|before| before.is_firing()) && !alert.is_firing() {
@@ -174,25 +185,37 @@ impl Nearby {
         let of_place = of_env.members.get_mut(&place)?;
         let alerts = of_place.get_mut(id)?;
         let taken = alerts.remove(&alert.fingerprint);
+        let complains_still = alerts.values().any(|other| other.peer == alert.peer);
         if alerts.is_empty() {
             of_place.remove(id);
             if of_place.is_empty() {
                 of_env.members.remove(&place);
             }
             if let Place::Entity(entity) = &place {
-                of_env.leave(id, entity);
+                leave(
+                    &mut of_env.under,
+                    of_env.around.get(entity).into_iter().flat_map(|around| around.dependencies.keys()),
+                    id,
+                    entity,
+                );
             }
+        }
+        if let (Some(entity), Some(peer), false) = (&alert.entity, &alert.peer, complains_still) {
+            leave(&mut of_env.complains, [peer], id, entity);
         }
         taken
     }
 
     /// What surrounds an entity is asked for as long as it has alerts.
     fn forget(&mut self, alert: &Alert) {
-        if let (Some(of_env), Some(entity)) = (self.of_env.get_mut(&alert.env), &alert.entity)
-            && !of_env.members.contains_key(&Place::of(alert))
-            && !of_env.firing.contains_key(entity)
-        {
-            of_env.around.remove(entity);
+        let Some(of_env) = self.of_env.get_mut(&alert.env) else { return };
+        for end in [&alert.entity, &alert.peer].into_iter().flatten() {
+            let asked = of_env.members.contains_key(&Place::Entity(Arc::clone(end)))
+                || of_env.firing.contains_key(end)
+                || of_env.complains.contains_key(end);
+            if !asked {
+                of_env.around.remove(end);
+            }
         }
     }
 
@@ -210,6 +233,7 @@ impl Nearby {
             // The entity fails already, and what could be tied to that was tied to it then.
             return best;
         }
+        looking.edges(&mut best);
         looking.around(&mut best);
         looking.siblings(&mut best);
         best
@@ -217,25 +241,31 @@ impl Nearby {
 }
 
 impl OfEnv {
-    fn leave(&mut self, id: &IncidentId, entity: &Arc<str>) {
-        for dependency in self.around.get(entity).into_iter().flat_map(|around| around.dependencies.keys()) {
-            let Some(of_incident) = self.under.get_mut(dependency) else { continue };
-            if let Some(entities) = of_incident.get_mut(id) {
-                entities.remove(entity);
-                if entities.is_empty() {
-                    of_incident.remove(id);
-                }
-            }
-            if of_incident.is_empty() {
-                self.under.remove(dependency);
-            }
-        }
-    }
-
     fn share_alerting(&self, name: &str, env: &str, topology: &Topology) -> f64 {
         let failing = self.failing_dependents.get(name).copied().unwrap_or(0);
         let all = topology.direct_dependents(name, env);
         if all == 0 { 0.0 } else { failing as f64 / all as f64 }
+    }
+}
+
+/// An entity of an incident is below these no more.
+fn leave<'a>(
+    all: &mut BTreeMap<Arc<str>, BTreeMap<IncidentId, BTreeSet<Arc<str>>>>,
+    these: impl IntoIterator<Item = &'a Arc<str>>,
+    id: &IncidentId,
+    entity: &Arc<str>,
+) {
+    for this in these {
+        let Some(of_incident) = all.get_mut(this) else { continue };
+        if let Some(entities) = of_incident.get_mut(id) {
+            entities.remove(entity);
+            if entities.is_empty() {
+                of_incident.remove(id);
+            }
+        }
+        if of_incident.is_empty() {
+            all.remove(this);
+        }
     }
 }
 
@@ -263,14 +293,14 @@ impl Looking<'_> {
     fn at(&self, place: &Place, bound: f64, best: &mut Ties) {
         for (id, alerts) in self.of_env.members.get(place).into_iter().flatten() {
             if best.get(id).is_none_or(|known| known.link.score <= bound) && (self.search.takes)(id) {
-                self.ask(id, alerts, best);
+                self.ask(id, telling(alerts, self.new).into_iter().flatten(), best);
             }
         }
     }
 
-    fn ask(&self, id: &IncidentId, alerts: &BTreeMap<Fingerprint, Arc<Alert>>, best: &mut Ties) {
+    fn ask<'k>(&self, id: &IncidentId, alerts: impl Iterator<Item = &'k Arc<Alert>>, best: &mut Ties) {
         let nothing = Surroundings::default();
-        for known in telling(alerts, self.new).into_iter().flatten() {
+        for known in alerts {
             let context = Context {
                 params: self.search.params,
                 around_new: self.around,
@@ -283,6 +313,24 @@ impl Looking<'_> {
                 |known: &Tie| tie.link.score.total_cmp(&known.link.score).then_with(|| known.link.to.cmp(&tie.link.to)).is_gt();
             if best.get(id).is_none_or(better) {
                 best.insert(id.clone(), tie);
+            }
+        }
+    }
+
+    /// The ends of edges that were seen: who complains of the same as the new alert, or of its entity, and of whom it complains.
+    fn edges(&self, best: &mut Ties) {
+        let Some(entity) = &self.new.entity else { return };
+        if let Some(peer) = &self.new.peer {
+            self.at(&Place::Entity(Arc::clone(peer)), bound_of_hops(1), best);
+        }
+        for caller in [Some(entity), self.new.peer.as_ref()].into_iter().flatten() {
+            for (id, callees) in self.of_env.complains.get(caller).into_iter().flatten().filter(|(id, _)| (self.search.takes)(id))
+            {
+                for callee in callees {
+                    let of_place = self.of_env.members.get(&Place::Entity(Arc::clone(callee)));
+                    let alerts = of_place.and_then(|of_place| of_place.get(id)).into_iter().flat_map(BTreeMap::values);
+                    self.ask(id, alerts.filter(|alert| alert.peer.as_ref() == Some(caller)), best);
+                }
             }
         }
     }
@@ -324,7 +372,7 @@ impl Looking<'_> {
                 for entity in entities.iter().take(SIBLINGS_MAX) {
                     let of_place = self.of_env.members.get(&Place::Entity(Arc::clone(entity)));
                     if let Some(alerts) = of_place.and_then(|of_place| of_place.get(id)) {
-                        self.ask(id, alerts, best);
+                        self.ask(id, telling(alerts, self.new).into_iter().flatten(), best);
                     }
                 }
             }

@@ -61,7 +61,7 @@ pub enum Direction {
     Symptom,
     /// The known alert's entity depends on the new one: it may be the cause.
     Cause,
-    /// Both depend on something else.
+    /// Both depend on something else, or something else complains of both.
     Siblings,
 }
 
@@ -117,7 +117,10 @@ pub fn tie(new: &Alert, known: &Alert, context: &Context<'_>) -> Option<Tie> {
         let silence_ms = known.ended_at.map_or(0, |ended_at| (new.started_at - ended_at).max(0));
         return Some(make(Direction::Same, decay(silence_ms, params.gap_ms), format!("the same entity {new_entity}")));
     }
-    let upstream = context.around_new.dependencies.get(known_entity).map(|hops| {
+    // An edge that was seen is a dependency, whether or not the topology knows it.
+    let seen = |caller: &Arc<str>, of: &Alert| (of.peer.as_ref() == Some(caller)).then_some(&1);
+    let up = context.around_new.dependencies.get(known_entity).into_iter().chain(seen(new_entity, known)).min();
+    let upstream = up.map(|hops| {
         let late_ms = known.ended_at.map_or(0, |ended_at| (new.started_at - ended_at).max(0));
         let early_ms = (-lag_ms).max(0);
         let time = decay(late_ms, params.gap_ms) * decay(early_ms, params.cause_gap_ms);
@@ -127,7 +130,8 @@ pub fn tie(new: &Alert, known: &Alert, context: &Context<'_>) -> Option<Tie> {
             format!("{new_entity} depends on {known_entity} ({}) and failed {}", edges(*hops), after(lag_ms)),
         )
     });
-    let downstream = context.around_known.dependencies.get(new_entity).map(|hops| {
+    let down = context.around_known.dependencies.get(new_entity).into_iter().chain(seen(known_entity, new)).min();
+    let downstream = down.map(|hops| {
         let late_ms = lag_ms.max(0);
         let early_ms = (-lag_ms).max(0);
         let time = decay(late_ms, params.cause_gap_ms) * new.ended_at.map_or(1.0, |_| decay(early_ms, params.gap_ms));
@@ -148,7 +152,11 @@ pub fn tie(new: &Alert, known: &Alert, context: &Context<'_>) -> Option<Tie> {
             ),
         )
     });
-    let best = [upstream, downstream, common].into_iter().flatten().max_by(|a, b| a.link.score.total_cmp(&b.link.score));
+    let caller = new.peer.as_ref().filter(|peer| known.peer.as_ref() == Some(*peer)).map(|caller| {
+        let score = COMMON_DEPENDENCY * decay(lag_ms.abs(), params.gap_ms);
+        make(Direction::Siblings, score, format!("{caller} waits for both, {new_entity} and {known_entity}"))
+    });
+    let best = [upstream, downstream, common, caller].into_iter().flatten().max_by(|a, b| a.link.score.total_cmp(&b.link.score));
     best.filter(|tie| tie.link.score >= params.threshold)
 }
 

@@ -72,6 +72,9 @@ fn describe(evaluator: &Evaluator, index: RuleIndex) -> String {
     line("labels", labels.join(", "));
     let usual = ["service", "host"].into_iter().find(|label| labels.contains(label)).map(String::from);
     line("entity", front.entity.clone().or(usual).unwrap_or_else(|| "none: its alerts are about no entity".into()));
+    if let Some(peer) = &front.peer {
+        line("peer", format!("{peer}: the other end of the edge that its alerts are about"));
+    }
     for at in 0..rule.plan.leaves.len() {
         leaf(&mut text, evaluator, index, at);
     }

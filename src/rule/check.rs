@@ -197,7 +197,8 @@ impl Draft {
         };
         self.sql.groups_not_selected.iter().for_each(|error| complaints.add_sql(&path, error.clone()));
         let judge_ok = self.judge_names_labels(&output, complaints);
-        let ok = self.names_its_entity(&output, &plan, complaints) && judge_ok && self.sql.groups_not_selected.is_empty();
+        let ends_ok = self.names_its_ends(&output, &plan, complaints);
+        let ok = ends_ok && judge_ok && self.sql.groups_not_selected.is_empty();
         let templates = Templates::new(self.front.summary.as_deref(), self.front.description.as_deref(), &output);
         let templates = templates.map_err(|errors| {
             for error in errors {
@@ -294,9 +295,21 @@ impl Draft {
         wrong.is_empty()
     }
 
-    /// An alert about an entity must say which: the entity's column must be a label of every row.
-    fn names_its_entity(&self, output: &OutputColumns, plan: &RulePlan, complaints: &mut Complaints) -> bool {
-        let Some(entity) = &self.front.entity else { return true };
+    /// An alert about an entity must say which: the columns of the entity and of its peer must be labels of every row.
+    fn names_its_ends(&self, output: &OutputColumns, plan: &RulePlan, complaints: &mut Complaints) -> bool {
+        let ends = [("entity", &self.front.entity), ("peer", &self.front.peer)];
+        let named = ends.map(|(key, column)| column.as_ref().is_none_or(|it| self.names_its(key, it, output, plan, complaints)));
+        named.into_iter().all(|named| named)
+    }
+
+    fn names_its(
+        &self,
+        key: &'static str,
+        entity: &String,
+        output: &OutputColumns,
+        plan: &RulePlan,
+        complaints: &mut Complaints,
+    ) -> bool {
         let names: Vec<&str> = output.label_names().collect();
         if names.contains(&entity.as_str()) {
             return true;
@@ -311,8 +324,8 @@ impl Draft {
         };
         complaints.add(
             &self.file.path,
-            self.front.place("entity"),
-            format!("the rule names the entity `{entity}`, which is no label of its result"),
+            self.front.place(key),
+            format!("the rule names the {key} `{entity}`, which is no label of its result"),
             Some(&hint),
         );
         false

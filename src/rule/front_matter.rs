@@ -40,6 +40,8 @@ pub struct FrontMatter {
     pub judge: Option<JudgeSpec>,
     /// The output column that names the topology node; `service`, else `host`, where silent.
     pub entity: Option<String>,
+    /// The output column that names the node at the other end of a slow or failing edge: who calls the entity.
+    pub peer: Option<String>,
     /// A template: one line for a person.
     pub summary: Option<String>,
     /// A template: more for a person.
@@ -58,7 +60,7 @@ impl FrontMatter {
 }
 
 /// All keys, in the order in which the docs explain them.
-pub const KEYS: [&str; 19] = [
+pub const KEYS: [&str; 20] = [
     "rule",
     "severity",
     "window",
@@ -75,6 +77,7 @@ pub const KEYS: [&str; 19] = [
     "change",
     "sequence",
     "entity",
+    "peer",
     "summary",
     "description",
     "runbook",
@@ -136,6 +139,7 @@ impl Reader<'_> {
             keep_firing_for_ms,
             judge,
             entity: self.text("entity"),
+            peer: self.text("peer"),
             summary: self.text("summary"),
             description: self.text("description"),
             runbook: self.text("runbook"),

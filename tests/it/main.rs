@@ -18,6 +18,7 @@ mod kinds;
 mod lifecycle;
 mod live;
 mod oracle;
+mod packs;
 mod reload;
 mod restart;
 mod scenarios;

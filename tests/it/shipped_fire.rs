@@ -22,25 +22,25 @@ use crate::support::root;
 /// What a rule makes of its events.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Expected {
-    fires: Vec<Firing>,
-    silent: Vec<String>,
+pub struct Expected {
+    pub fires: Vec<Firing>,
+    pub silent: Vec<String>,
 }
 
 /// An entity that fires, and how loud at most.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Firing {
-    entity: String,
-    severity: String,
+pub struct Firing {
+    pub entity: String,
+    pub severity: String,
 }
 
 /// What came of a run.
-struct Outcome {
+pub struct Outcome {
     /// Each alert as the last revision that holds it tells it.
-    alerts: Vec<Arc<Alert>>,
+    pub alerts: Vec<Arc<Alert>>,
     /// Entity to the highest severity in any revision.
-    loudest: BTreeMap<String, Severity>,
+    pub loudest: BTreeMap<String, Severity>,
 }
 
 fn folder() -> PathBuf {
@@ -62,7 +62,7 @@ fn events_of(rule: &str) -> Vec<u8> {
 }
 
 /// The rule alone over the events, a line a message.
-fn run(rule: &str, path: &str, text: &str, events: &[u8]) -> Outcome {
+pub fn run(rule: &str, path: &str, text: &str, events: &[u8]) -> Outcome {
     let files = vec![(PathBuf::from("rules").join(path), Arc::from(text))];
     let book = check::from_texts(files, Complaints::default())
         .unwrap_or_else(|complaints| panic!("{rule}: {}", report::render(&complaints, false)));
