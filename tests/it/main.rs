@@ -17,6 +17,7 @@ mod kinds;
 mod lifecycle;
 mod live;
 mod oracle;
+mod recall;
 mod reload;
 mod scenarios;
 mod shipped;
