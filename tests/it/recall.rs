@@ -54,6 +54,11 @@ fn what_is_left_of_an_incident_is_told() {
     let whole = says(explain(&server.url(), ID), 0);
     assert_eq!(whole, std::fs::read_to_string(root().join("tests/it/help/explain_incident.expected")).unwrap());
 
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("squelch.yaml"), format!("nats: {{ servers: [\"{}\"] }}\n", server.url())).unwrap();
+    let configured = Command::new(binary()).current_dir(dir.path()).args(["explain", ID]).output().unwrap();
+    assert_eq!(says(configured, 0), whole, "squelch.yaml of the current folder is read");
+
     let none = says(explain(&server.url(), "inc-1111111111111111"), 1);
     assert!(none.contains("there is no inc-1111111111111111") && none.contains("2507") && none.contains("INCIDENTS"), "{none}");
 

@@ -47,7 +47,7 @@ pub async fn incident(context: &Context, config: &OutputConfig, incident: &str) 
         }
     }
     if revisions.is_empty() {
-        revisions.extend(newest(context, config, incident).await);
+        revisions.extend(newest(context, config, incident).await?);
     }
     Ok(Recalled { revisions, looked_at })
 }
@@ -91,7 +91,11 @@ async fn sequences(stream: &Stream, config: &OutputConfig, incident: &str) -> Re
 }
 
 /// The newest revision of an open incident. No bucket is as good as an empty one: the stream is what counts.
-async fn newest(context: &Context, config: &OutputConfig, incident: &str) -> Option<Bytes> {
-    let bucket = context.get_key_value(&config.bucket).await.ok()?;
-    bucket.get(incident).await.ok().flatten()
+async fn newest(context: &Context, config: &OutputConfig, incident: &str) -> Result<Option<Bytes>, NatsError> {
+    if streams::existing(context, &format!("KV_{}", config.bucket)).await?.is_none() {
+        return Ok(None);
+    }
+    let fail = |error: String| NatsError::request(format!("bucket {}", config.bucket), error);
+    let bucket = context.get_key_value(&config.bucket).await.map_err(|error| fail(error.to_string()))?;
+    bucket.get(incident).await.map_err(|error| fail(error.to_string()))
 }
