@@ -203,3 +203,58 @@ fn list(value: &Value) -> &[Value] {
 fn instant(value: &Value) -> TimestampMs {
     value.as_str().and_then(parse_rfc3339).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::tell;
+
+    fn alert(entity: Option<&str>, severity: &str, ended_at: Option<&str>) -> Value {
+        let status = if ended_at.is_some() { "resolved" } else { "firing" };
+        json!({"fingerprint": entity.unwrap_or("none"), "rule": "slow", "status": status, "severity": severity, "entity": entity,
+            "started_at": "2026-03-14T23:59:00Z", "ended_at": ended_at, "summary": null, "runbook": null})
+    }
+
+    fn revision(number: u32, cause: Value, alerts: &[Value]) -> Value {
+        json!({"id": "inc-1", "revision": number, "change": "updated", "status": "open", "severity": "warning", "env": "prod",
+            "title": "slow", "started_at": "2026-03-14T23:59:00Z", "updated_at": "2026-03-15T00:01:00Z", "resolved_at": null,
+            "root_cause": cause, "candidates": [], "entities": [], "alerts": alerts, "links": [], "merged_into": null,
+            "notify": {"send": false, "reason": "nothing new for a person"}})
+    }
+
+    fn told(revisions: &[Value]) -> String {
+        tell(revisions).unwrap()
+    }
+
+    #[test]
+    fn what_is_new_in_a_revision_is_told() {
+        let (chat, auth) = (alert(Some("chat"), "warning", None), alert(Some("auth"), "warning", None));
+        let first = revision(1, json!({"entity": "chat", "reasons": []}), &[chat]);
+        let ended = alert(Some("chat"), "warning", Some("2026-03-15T00:00:00Z"));
+        let second = revision(2, json!({"entity": "auth", "reasons": []}), &[ended, auth]);
+        let third = revision(3, json!({"entity": "auth", "reasons": []}), &[alert(Some("auth"), "critical", None)]);
+        let text = told(&[first, second, third]);
+        for line in ["+ slow", "- ended: slow", "the likeliest cause is now auth", "now critical: slow", "r3   silent updated"] {
+            assert!(text.contains(line), "{line}:\n{text}");
+        }
+        assert!(text.contains("  2026-03-15 00:01:00  r1"), "another day than that of the beginning is named:\n{text}");
+        assert!(text.contains("  23:59:00 still fires  auth  critical"), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_there_is_said() {
+        assert!(tell(&[]).is_none());
+        let text = told(&[revision(3, Value::Null, &[alert(None, "info", None)])]);
+        for line in
+            ["2 revisions before these are no longer kept", "no cause", "nothing is tied to it", "told 0 times in 1 revision"]
+        {
+            assert!(text.contains(line), "{line}:\n{text}");
+        }
+        let mut merged = revision(1, Value::Null, &[]);
+        merged["status"] = "merged".into();
+        merged["merged_into"] = "inc-0".into();
+        assert!(told(&[merged]).contains("part of inc-0, which carries on: squelch explain inc-0"));
+        assert!(!told(&[json!({})]).is_empty(), "a message of another shape is no panic");
+    }
+}
