@@ -4,10 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::alert::{Alert, Change, Texts, Transition, entity_of, env_of};
 use crate::words::event::ExternalAlert;
 use crate::words::fingerprint::Fingerprint;
 use crate::words::time::TimestampMs;
+
+/// What is kept of them over a restart.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SavedExternalAlerts {
+    firing: BTreeMap<Fingerprint, Heard>,
+}
 
 /// The firing alerts of other systems.
 #[derive(Clone, Debug)]
@@ -18,7 +26,7 @@ pub struct ExternalAlerts {
     silent: BTreeSet<(TimestampMs, Fingerprint)>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Heard {
     alert: Arc<Alert>,
     last_at: TimestampMs,
@@ -29,6 +37,17 @@ impl ExternalAlerts {
     /// `resolve_timeout`.
     pub fn new(expiry_ms: i64) -> Self {
         Self { expiry_ms, firing: BTreeMap::new(), silent: BTreeSet::new() }
+    }
+
+    /// What is to be kept over a restart.
+    pub fn save(&self) -> SavedExternalAlerts {
+        SavedExternalAlerts { firing: self.firing.clone() }
+    }
+
+    /// Goes on from what was kept.
+    pub fn restore(&mut self, saved: SavedExternalAlerts) {
+        self.silent = saved.firing.iter().map(|(fingerprint, heard)| (heard.last_at, *fingerprint)).collect();
+        self.firing = saved.firing;
     }
 
     /// How many fire now.

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::alert::{Alert, Change, Texts, Transition, entity_of, env_of};
 use crate::rule::output::Breach;
 use crate::words::fingerprint::Fingerprint;
@@ -49,7 +51,7 @@ pub struct RuleAlerts {
 }
 
 /// What could not become an alert, and why.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertCounts {
     /// Breaches over the rule's limit of alerts.
     pub over_limit: u64,
@@ -59,10 +61,17 @@ pub struct AlertCounts {
     pub bad_severity: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum State {
     Pending { since: TimestampMs },
     Firing { alert: Arc<Alert>, missing_since: Option<TimestampMs> },
+}
+
+/// What is kept of a rule's alerts over a restart.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SavedAlerts {
+    alerts: BTreeMap<Fingerprint, State>,
+    counts: AlertCounts,
 }
 
 impl RuleAlerts {
@@ -75,6 +84,16 @@ impl RuleAlerts {
     /// keeps its severity and its entity.
     pub fn set_policy(&mut self, policy: AlertPolicy) {
         self.policy = policy;
+    }
+
+    /// What is to be kept over a restart.
+    pub fn save(&self) -> SavedAlerts {
+        SavedAlerts { alerts: self.alerts.clone(), counts: self.counts }
+    }
+
+    /// Goes on from what was kept, under a policy that may be another.
+    pub fn restore(policy: AlertPolicy, saved: SavedAlerts) -> Self {
+        Self { policy, alerts: saved.alerts, counts: saved.counts }
     }
 
     /// The rule is gone: what fires is resolved at `at`, what is pending is forgotten.

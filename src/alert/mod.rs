@@ -6,6 +6,8 @@ pub mod lifecycle;
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::words::fingerprint::Fingerprint;
 use crate::words::labels::Labels;
 use crate::words::severity::Severity;
@@ -15,7 +17,7 @@ use crate::words::time::TimestampMs;
 pub const DEFAULT_ENV: &str = "default";
 
 /// A rule and a label set that once fired.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
     /// The identity: rule and labels.
     pub fingerprint: Fingerprint,
@@ -56,7 +58,7 @@ impl Alert {
 }
 
 /// What an alert says to people.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Texts {
     /// One line.
     pub summary: Option<String>,

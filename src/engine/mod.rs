@@ -6,9 +6,12 @@
 //! alerts of others, then the book of incidents once.
 
 pub mod renew;
+pub mod restart;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use datafusion::common::DataFusionError;
 
@@ -95,7 +98,7 @@ pub enum Input<'a> {
 }
 
 /// What the engine has done so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineStats {
     /// Events taken in.
     pub events: u64,
@@ -301,6 +304,11 @@ impl Engine {
     /// How far event time has come.
     pub fn watermark(&self) -> Option<TimestampMs> {
         self.watermark.now()
+    }
+
+    /// The names of sources of events, by id.
+    pub fn source_names(&self) -> &Arc<Vec<String>> {
+        &self.sources
     }
 
     /// How many sources of events are active, and which of them lags most behind the broker's clock, by how much.

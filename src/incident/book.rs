@@ -2,8 +2,12 @@
 //!
 //! One owner, one thread, no clock: `apply` at an instant, in the order of instants.
 
+pub mod restart;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, Change, Transition};
 use crate::incident::nearby::{Nearby, Search};
@@ -15,6 +19,11 @@ use crate::words::fingerprint::Fingerprint;
 use crate::words::limits::{ALERTS_PER_INCIDENT_MAX, LINKS_PER_INCIDENT_MAX};
 use crate::words::severity::Severity;
 use crate::words::time::TimestampMs;
+
+/// An incident of more alerts than this is large.
+const LARGE_ALERTS: usize = 100;
+/// How often a large incident has a revision of which nobody is told.
+const LARGE_EVERY_MS: i64 = 10_000;
 
 /// All incidents that are open or may still reopen.
 pub struct IncidentBook {
@@ -32,7 +41,7 @@ pub struct IncidentBook {
 }
 
 /// What the book could not keep, and how often it spoke.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BookCounts {
     /// Incidents opened.
     pub opened: u64,
@@ -46,6 +55,7 @@ pub struct BookCounts {
     pub over_limit: u64,
 }
 
+#[derive(Clone, Serialize, Deserialize)]
 struct Incident {
     env: Arc<str>,
     opened_at: TimestampMs,
@@ -57,7 +67,11 @@ struct Incident {
     links: Vec<Link>,
     notify: NotifyState,
     cause: Option<Arc<str>>,
+    revised_at: TimestampMs,
+    /// Its alerts changed and no revision said so yet.
+    owes: bool,
     /// Its place in [`IncidentBook::wakes`].
+    #[serde(skip)]
     wake_at: Option<TimestampMs>,
 }
 
@@ -127,7 +141,20 @@ impl IncidentBook {
         }
         let over = if incident.is_firing() { None } else { incident.last_end().map(|end| end + self.params.resolve_wait_ms) };
         let due = incident.notify.wake_at(&self.notify, &incident.facts(incident.opened_at));
-        [over, due].into_iter().flatten().min()
+        let owed = incident.owes.then_some(incident.revised_at + LARGE_EVERY_MS);
+        [over, due, owed].into_iter().flatten().min()
+    }
+
+    /// A large incident changes with every second of a storm, and a revision of it is long: its alerts are told together.
+    fn can_wait(&mut self, at: TimestampMs, id: &IncidentId, change: RevisionChange) -> bool {
+        let notify = &self.notify;
+        let Some(incident) = self.incidents.get_mut(id) else { return false };
+        let due = incident.notify.wake_at(notify, &incident.facts(at)).is_some_and(|due| due <= at);
+        incident.owes = change == RevisionChange::Updated
+            && !due
+            && incident.alerts.len() > LARGE_ALERTS
+            && at < incident.revised_at + LARGE_EVERY_MS;
+        incident.owes
     }
 
     fn reset_wake(&mut self, id: &IncidentId) {
@@ -152,7 +179,9 @@ impl IncidentBook {
         }
         self.wake(at, &mut touched);
         for (id, change) in touched {
-            revisions.extend(self.revise(at, &id, change));
+            if !self.can_wait(at, &id, change) {
+                revisions.extend(self.revise(at, &id, change));
+            }
             self.reset_wake(&id);
         }
         self.counts.revisions += revisions.len() as u64;
@@ -246,6 +275,8 @@ impl IncidentBook {
             severity: alert.severity,
             revision: 0,
             cause: None,
+            revised_at: at,
+            owes: false,
             wake_at: None,
             alerts: BTreeMap::from([(alert.fingerprint, alert)]),
             links: Vec::new(),
@@ -352,6 +383,7 @@ impl IncidentBook {
         let candidates = self.candidates(self.incidents.get(id)?);
         let incident = self.incidents.get_mut(id)?;
         incident.revision += 1;
+        incident.revised_at = at;
         incident.cause = candidates.first().map(|candidate| Arc::clone(&candidate.entity));
         let mut state = incident.notify.clone();
         let decision = state.decide(&self.notify, &incident.facts(at));

@@ -12,6 +12,8 @@ pub struct Invariants {
     last: BTreeMap<IncidentId, Last>,
     /// The open incident in which each firing alert is.
     home: BTreeMap<Fingerprint, IncidentId>,
+    /// There were revisions that it did not see.
+    late: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -23,6 +25,11 @@ struct Last {
 }
 
 impl Invariants {
+    /// Follows an engine that goes on after a restart: incidents are known that were never seen.
+    pub fn after_restart() -> Self {
+        Self { late: true, ..Self::default() }
+    }
+
     /// Takes the revisions of one instant or more, in order.
     ///
     /// # Errors
@@ -44,11 +51,12 @@ impl Invariants {
 
     fn one(&mut self, revision: &Revision) -> Result<(), String> {
         let before = self.last.get(&revision.id);
+        let unseen = self.late && before.is_none();
         let expected = before.map_or(1, |before| before.revision + 1);
-        if revision.revision != expected {
+        if revision.revision != expected && !unseen {
             return Err(format!("revisions rise by one: this should be {expected}"));
         }
-        if (revision.change == RevisionChange::Opened) != before.is_none() {
+        if (revision.change == RevisionChange::Opened) != before.is_none() && !unseen {
             return Err(format!("the first revision and no other opens; this is {}", revision.change.as_str()));
         }
         if before.is_some_and(|before| before.status == Status::Merged) {

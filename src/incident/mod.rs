@@ -12,13 +12,15 @@ pub mod relate;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::alert::Alert;
 use crate::words::fingerprint::stable_hash;
 use crate::words::severity::Severity;
 use crate::words::time::TimestampMs;
 
 /// The identity of an incident: the same in every run over the same events.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct IncidentId(Arc<str>);
 
 impl IncidentId {
@@ -41,7 +43,7 @@ impl fmt::Display for IncidentId {
 }
 
 /// Where an incident is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// Some alert fires, or did until a moment ago.
     Open,
@@ -94,7 +96,7 @@ impl RevisionChange {
 }
 
 /// Why two alerts belong together.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Link {
     /// The entity whose alert came to the incident.
     pub from: Arc<str>,

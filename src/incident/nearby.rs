@@ -66,16 +66,23 @@ impl Nearby {
     /// An alert began to fire, wherever it will belong.
     pub fn fires(&mut self, alert: &Alert, topology: &Topology, hops: usize) {
         let Some(entity) = &alert.entity else { return };
+        self.knows(alert, topology, hops);
         let of_env = self.of_env.entry(Arc::clone(&alert.env)).or_default();
-        if !of_env.around.contains_key(entity) {
-            of_env.around.insert(Arc::clone(entity), Surroundings::new(topology, entity, &alert.env, hops));
-        }
         let firing = of_env.firing.entry(Arc::clone(entity)).or_default();
         *firing += 1;
         if *firing == 1 {
-            for dependency in of_env.around[entity].direct() {
+            for dependency in of_env.around.get(entity).into_iter().flat_map(Surroundings::direct) {
                 *of_env.failing_dependents.entry(Arc::clone(dependency)).or_default() += 1;
             }
+        }
+    }
+
+    /// An alert will belong to an incident: looks around its entity.
+    pub fn knows(&mut self, alert: &Alert, topology: &Topology, hops: usize) {
+        let Some(entity) = &alert.entity else { return };
+        let of_env = self.of_env.entry(Arc::clone(&alert.env)).or_default();
+        if !of_env.around.contains_key(entity) {
+            of_env.around.insert(Arc::clone(entity), Surroundings::new(topology, entity, &alert.env, hops));
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::incident::{Decision, Status};
 use crate::words::duration::format_ms;
 use crate::words::severity::Severity;
@@ -33,7 +35,7 @@ impl Default for NotifyParams {
 const FLAP_OVER_MS: i64 = 3_600_000;
 
 /// What people know of an incident.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NotifyState {
     wait_until: TimestampMs,
     told: Option<Told>,
@@ -44,7 +46,7 @@ pub struct NotifyState {
     reopened_untold: bool,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Told {
     at: TimestampMs,
     severity: Severity,

@@ -45,6 +45,8 @@ pub struct Config {
     pub notify: NotifyConfig,
     /// What one rule may take.
     pub limits: LimitsConfig,
+    /// What is kept over a restart.
+    pub checkpoint: CheckpointConfig,
     /// The operator's HTTP endpoint.
     pub http: HttpConfig,
 }
@@ -89,6 +91,17 @@ pub struct NotifyConfig {
     pub interval: Millis,
     pub repeat: Millis,
     pub flaps: usize,
+}
+
+/// What is kept over a restart.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct CheckpointConfig {
+    /// The folder; `off` for none.
+    #[serde(deserialize_with = "path_or_off")]
+    pub dir: Option<PathBuf>,
+    /// How often.
+    pub every: Millis,
 }
 
 /// What one rule may take.
@@ -187,6 +200,11 @@ fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAdd
         .map_err(|_| serde::de::Error::custom(format!("{text:?} is no address: write for example 127.0.0.1:9464, or off")))
 }
 
+fn path_or_off<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok((text != "off").then(|| text.into()))
+}
+
 fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text == "off" {
@@ -205,6 +223,12 @@ impl Default for LimitsConfig {
             alerts: engine.alerts_max,
             cpu_share: None,
         }
+    }
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> Self {
+        Self { dir: Some("state".into()), every: Millis(30_000) }
     }
 }
 
@@ -264,10 +288,17 @@ impl Config {
         let rebase = |path: &mut PathBuf| *path = base.join(&*path);
         config.rules = OneOrMany::Many(config.rules.paths().into_iter().map(|path| base.join(path)).collect());
         let tls = &mut config.nats.tls;
-        [&mut config.topology, &mut config.nats.creds_file, &mut tls.ca_file, &mut tls.cert_file, &mut tls.key_file]
-            .into_iter()
-            .flatten()
-            .for_each(rebase);
+        [
+            &mut config.topology,
+            &mut config.checkpoint.dir,
+            &mut config.nats.creds_file,
+            &mut tls.ca_file,
+            &mut tls.cert_file,
+            &mut tls.key_file,
+        ]
+        .into_iter()
+        .flatten()
+        .for_each(rebase);
         Ok(config)
     }
 

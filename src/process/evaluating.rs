@@ -10,6 +10,7 @@ use crate::edges::nats::publish::{OutRevision, Outgoing};
 use crate::edges::wire;
 use crate::engine::{Engine, Input};
 use crate::incident::{Revision, Status};
+use crate::process::checkpointing::{self, Pace, Place};
 use crate::process::cpu::{CpuWatch, stopwatch_ns};
 use crate::process::decoding::{Decoded, ToEngine, Work};
 use crate::process::metrics::{Snapshot, Telemetry};
@@ -28,6 +29,17 @@ pub struct Evaluating {
     renewed: Instant,
     /// Where rules have a share of the processor.
     cpu: Option<CpuWatch>,
+    checkpoints: Option<(Pace, Place)>,
+}
+
+/// What is for the publisher to do.
+pub struct ToSink {
+    /// A checkpoint to be kept before anything is stored, its results in it.
+    pub before: Option<Vec<u8>>,
+    /// What is to be stored.
+    pub outgoing: Outgoing,
+    /// A checkpoint to be kept after that.
+    pub after: Option<Vec<u8>>,
 }
 
 impl Evaluating {
@@ -43,29 +55,59 @@ impl Evaluating {
             snapshot: Snapshot::default(),
             renewed: Instant::now(),
             cpu: cpu_share.map(CpuWatch::new),
+            checkpoints: None,
         }
     }
 
+    /// Takes a checkpoint every so often; the engine stands at `place`.
+    pub fn with_checkpoints(self, every: Duration, place: Place) -> Self {
+        Self { checkpoints: Some((Pace::new(every), place)), ..self }
+    }
+
     /// Evaluates until nothing more comes.
-    pub fn run(mut self, mut from_decoder: mpsc::Receiver<ToEngine>, to_sink: &mpsc::Sender<Outgoing>) {
+    pub fn run(mut self, mut from_decoder: mpsc::Receiver<ToEngine>, to_sink: &mpsc::Sender<ToSink>) {
         while let Some(ToEngine { work, progress }) = from_decoder.blocking_recv() {
+            if let Some((_, place)) = &mut self.checkpoints {
+                place.sequence = place.sequence.max(progress.sequence);
+            }
             self.snapshot.of_progress(progress);
+            let by_events = matches!(work, Work::Events(_));
             let outgoing = match work {
                 Work::Events(decoded) => self.take_in(*decoded),
                 Work::Idle(silence) => self.idle(silence),
                 Work::Rules(rules) => {
                     let revisions = self.engine.set_rules(*rules);
-                    Outgoing { revisions: self.outgoing(&revisions), ..Outgoing::default() }
+                    Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
                 }
             };
             self.watch_cpu();
             self.renew();
+            // What no event decided cannot be replayed.
+            let before = if !by_events && !outgoing.revisions.is_empty() { self.checkpoint(&outgoing.revisions) } else { None };
+            let due = before.is_none() && self.checkpoints.as_ref().is_some_and(|(pace, _)| pace.is_due());
+            let after = if due { self.checkpoint(&[]) } else { None };
             let nothing = outgoing.acker.is_none() && outgoing.revisions.is_empty() && outgoing.rejected.is_empty();
-            if !nothing && to_sink.blocking_send(outgoing).is_err() {
+            let nothing = nothing && after.is_none();
+            if !nothing && to_sink.blocking_send(ToSink { before, outgoing, after }).is_err() {
                 tracing::error!("the publisher is gone");
                 return;
             }
         }
+        // A stop leaves nothing to be read again.
+        let last = ToSink { before: None, outgoing: Outgoing::default(), after: self.checkpoint(&[]) };
+        if to_sink.blocking_send(last).is_err() {
+            tracing::error!("the publisher is gone: the last checkpoint is lost, and the one before serves");
+        }
+    }
+
+    fn checkpoint(&mut self, outbox: &[OutRevision]) -> Option<Vec<u8>> {
+        let (pace, place) = self.checkpoints.as_mut()?;
+        let took = stopwatch();
+        let saved = checkpointing::save(&mut self.engine, *place, outbox);
+        let took = took();
+        pace.taken(took);
+        *self.snapshot.stages.entry("checkpoint").or_default() += took;
+        saved.inspect_err(|error| tracing::error!(error = format!("{error:#}"), "no checkpoint could be taken")).ok()
     }
 
     fn take_in(&mut self, decoded: Decoded) -> Outgoing {
@@ -74,7 +116,7 @@ impl Evaluating {
         let took = stopwatch();
         let revisions = self.engine.step(Input::Events(&batch));
         *self.snapshot.stages.entry("evaluate").or_default() += took();
-        Outgoing { revisions: self.outgoing(&revisions), rejected, acker }
+        Outgoing { revisions: outgoing(&self.output_subject, &revisions), rejected, acker }
     }
 
     fn idle(&mut self, silence: Duration) -> Outgoing {
@@ -83,24 +125,7 @@ impl Evaluating {
             return Outgoing::default();
         }
         let revisions = self.engine.step(Input::Idle { silence_ms });
-        Outgoing { revisions: self.outgoing(&revisions), ..Outgoing::default() }
-    }
-
-    fn outgoing(&self, revisions: &[Revision]) -> Vec<OutRevision> {
-        let out = revisions.iter().map(|revision| {
-            tracing::info!(
-                incident = %revision.id, revision = revision.revision, change = revision.change.as_str(), severity = %revision.severity,
-                send = revision.decision.send, reason = revision.decision.reason, "{}", revision.title
-            );
-            OutRevision {
-                subject: wire::subject(&self.output_subject, revision),
-                message_id: wire::message_id(revision),
-                incident: revision.id.to_string(),
-                open: revision.status == Status::Open,
-                body: Bytes::from(wire::to_json(revision)),
-            }
-        });
-        out.collect()
+        Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
     }
 
     /// Sends rules to rest that take more of the processor than they may.
@@ -120,4 +145,22 @@ impl Evaluating {
             self.renewed += self.renewed.elapsed();
         }
     }
+}
+
+/// Revisions as messages below `subject`.
+pub fn outgoing(subject: &str, revisions: &[Revision]) -> Vec<OutRevision> {
+    let out = revisions.iter().map(|revision| {
+        tracing::info!(
+            incident = %revision.id, revision = revision.revision, change = revision.change.as_str(), severity = %revision.severity,
+            send = revision.decision.send, reason = revision.decision.reason, "{}", revision.title
+        );
+        OutRevision {
+            subject: wire::subject(subject, revision),
+            message_id: wire::message_id(revision),
+            incident: revision.id.to_string(),
+            open: revision.status == Status::Open,
+            body: Bytes::from(wire::to_json(revision)),
+        }
+    });
+    out.collect()
 }

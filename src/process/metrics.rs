@@ -105,6 +105,12 @@ pub struct Telemetry {
     pub connected: AtomicBool,
     /// Whether the process is stopping.
     pub stopping: AtomicBool,
+    /// Checkpoints kept.
+    pub checkpoints: AtomicU64,
+    /// Checkpoints that could not be kept.
+    pub checkpoint_failures: AtomicU64,
+    /// Bytes of the last one.
+    pub checkpoint_bytes: AtomicU64,
     /// Of rules and their files.
     pub reloads: Arc<ReloadStatus>,
 }
@@ -211,6 +217,10 @@ impl Collector for Endpoint {
         )?;
         write.counter("squelch_input_failures", "Pulls that failed or stalled", now.consume.failures)?;
         write.counter("squelch_output_retries", "Publishes tried again", self.0.retries.load(Ordering::Relaxed))?;
+        let kept = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        write.counter("squelch_checkpoints", "Checkpoints kept", kept(&self.0.checkpoints))?;
+        write.counter("squelch_checkpoint_failures", "Checkpoints that could not be kept", kept(&self.0.checkpoint_failures))?;
+        write.gauge("squelch_checkpoint_bytes", "Size of the last checkpoint", kept(&self.0.checkpoint_bytes) as i64)?;
         write.gauge("squelch_watermark_ms", "How far event time has come, Unix milliseconds", now.watermark_ms.unwrap_or(0))?;
         write.gauge("squelch_sources", "Sources of events that are not idle", now.sources as i64)?;
         let slowest = now.slowest.iter().map(|(subject, lag_ms)| (vec![("subject", subject.as_str())], *lag_ms));

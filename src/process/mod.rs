@@ -1,6 +1,7 @@
 //! Floor 5: the process. Configuration, wiring, draining, the command line. The only place with `anyhow`.
 
 pub mod check;
+pub mod checkpointing;
 pub mod cli;
 pub mod config;
 pub mod cpu;

@@ -12,20 +12,24 @@ use tokio::sync::{mpsc, watch};
 use tracing::Instrument;
 
 use crate::edges::decode::Decoder;
+use crate::edges::files::checkpoint::Checkpoints;
 use crate::edges::files::topology;
 use crate::edges::http;
 use crate::edges::nats::consume::Source;
 use crate::edges::nats::publish::{Outgoing, Sink};
 use crate::edges::nats::{connect, streams};
 use crate::engine::Engine;
+use crate::incident::Revision;
 use crate::process::check::load_or_explain;
+use crate::process::checkpointing::{self, Place};
 use crate::process::config::Config;
 use crate::process::decoding::{Decoding, ToDecoder};
-use crate::process::evaluating::Evaluating;
+use crate::process::evaluating::{Evaluating, ToSink, outgoing};
 use crate::process::metrics::{Endpoint, Telemetry};
 use crate::process::reload::{self, Reloader};
 use crate::process::replay::stopwatch;
 use crate::topology::Topology;
+use crate::words::event::LabelKeys;
 
 /// Batches of messages between reading and decoding, and of results between evaluating and publishing.
 const CHANNEL_BATCHES: usize = 4;
@@ -46,13 +50,51 @@ pub fn main(config: Config) -> Result<()> {
 async fn run(config: Config) -> Result<()> {
     let hangups = reload::hangups()?;
     let telemetry = Arc::new(Telemetry::default());
-    let (decoding, evaluating, reloader) = start(&config, &telemetry)?;
+    let fresh = || load(&config, &telemetry);
+    let kept = config.checkpoint.dir.as_deref().map(|dir| Checkpoints::open(dir, &config.input.consumer)).transpose();
+    let kept =
+        kept.context("cannot keep checkpoints: set checkpoint.dir in squelch.yaml to a folder that can be written, or to off")?;
+    let (mut loaded, mut resumed) = match &kept {
+        Some(kept) => {
+            let said = |revisions: &[Revision]| outgoing(&config.output.subject, revisions);
+            checkpointing::resume(kept, &fresh, |loaded| &mut loaded.engine, &said)?
+        }
+        None => (fresh()?, None),
+    };
     let client = connect::connect(&config.nats).await?;
     let context = jetstream::new(client.clone());
     let stream = streams::input(&context, &config.input).await?;
     streams::rejected(&context, &config.rejected).await?;
     let bucket = streams::output(&context, &config.output).await?;
-    let consumer = streams::consumer(&stream, &config.input).await?;
+    let born_ns = stream.cached_info().created.unix_timestamp_nanos() as i64;
+    if resumed.as_ref().is_some_and(|resumed| resumed.place.born_ns != born_ns) {
+        tracing::error!(
+            stream = config.input.stream,
+            "the stream was made anew since the checkpoint: windows, alerts and incidents begin empty"
+        );
+        (loaded, resumed) = (fresh()?, None);
+    }
+    let after = resumed.as_ref().map(|resumed| resumed.place.sequence);
+    let (consumer, sequence) = streams::consumer(&stream, &config.input, after).await?;
+    let place = Place { born_ns, sequence };
+    let Loaded { mut engine, label_keys, reloader } = loaded;
+    // Without a first one, what is acknowledged before the next would be lost to a process that dies.
+    let begins = match (&kept, &resumed) {
+        (Some(_), None) => Some(checkpointing::save(&mut engine, place, &[])?),
+        _ => None,
+    };
+    let decoder = Decoder::new(&label_keys, config.time.future.0).with_sources(Arc::clone(engine.source_names()));
+    let decoding = Decoding::new(decoder);
+    let mut evaluating = Evaluating::new(
+        engine,
+        config.time.idle.0,
+        config.output.subject.clone(),
+        config.limits.cpu_share,
+        Arc::clone(&telemetry),
+    );
+    if kept.is_some() {
+        evaluating = evaluating.with_checkpoints(Duration::from_millis(config.checkpoint.every.0 as u64), place);
+    }
     let sink = Sink::new(context, bucket, config.rejected.subject.clone(), Arc::clone(&telemetry.retries));
     if let Some(listen) = config.http.listen {
         let bound = http::serve(listen, Arc::new(Endpoint(Arc::clone(&telemetry))))
@@ -64,15 +106,29 @@ async fn run(config: Config) -> Result<()> {
     let (to_decoder, from_source) = mpsc::channel(CHANNEL_BATCHES);
     let (to_engine, from_decoder) = mpsc::channel(DECODED_BATCHES);
     let (to_sink, from_engine) = mpsc::channel(CHANNEL_BATCHES);
-    tracing::info!(stream = config.input.stream, rules = reloader.rules(), "reading events");
+    tracing::info!(
+        stream = config.input.stream,
+        rules = reloader.rules(),
+        after = place.sequence,
+        resumed = after.is_some(),
+        "reading events"
+    );
+    let outbox = resumed.map(|resumed| resumed.outbox).unwrap_or_default();
+    let first = ToSink { before: begins, outgoing: Outgoing { revisions: outbox, ..Outgoing::default() }, after: None };
+    to_sink.send(first).await.context("the publisher is gone")?;
     let watching = tokio::spawn(reload::watch(reloader, config.reload, hangups, to_decoder.clone(), stopped.clone()));
-    let reading =
-        tokio::spawn(read(Source::new(consumer, config.input.clone()), client, Arc::clone(&telemetry), to_decoder, stopped));
+    let reading = tokio::spawn(read(
+        Source::new(consumer, config.input.clone(), sequence),
+        client,
+        Arc::clone(&telemetry),
+        to_decoder,
+        stopped,
+    ));
     let threads = [
         thread("decoder", move || decoding.run(from_source, &to_engine))?,
         thread("engine", move || evaluating.run(from_decoder, &to_sink))?,
     ];
-    let writing = tokio::spawn(write(sink, Arc::clone(&telemetry), from_engine));
+    let writing = tokio::spawn(write(sink, kept, Arc::clone(&telemetry), from_engine));
     tokio::select! {
         signal = shutdown_signal() => signal?,
         () = ends(&threads) => tracing::error!("a thread ended by itself"),
@@ -117,8 +173,15 @@ async fn ends(threads: &[JoinHandle<()>]) {
     }
 }
 
+/// What a start makes of the files that people wrote.
+struct Loaded {
+    engine: Engine,
+    label_keys: LabelKeys,
+    reloader: Reloader,
+}
+
 /// Loads rules and topology.
-fn start(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Decoding, Evaluating, Reloader)> {
+fn load(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Loaded> {
     let paths = config.rules.paths();
     let book = load_or_explain(&paths, false, &mut |text| text.lines().for_each(|line| tracing::error!("{line}")))?;
     let graph = match &config.topology {
@@ -130,16 +193,7 @@ fn start(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Decoding, Evalu
     };
     let params = config.engine();
     let reloader = Reloader::new(paths, &book, params.clone(), Arc::clone(&telemetry.reloads));
-    let decoder = Decoder::new(&book.label_keys, config.time.future.0);
-    let engine = Engine::new(book.rules, graph, &params)?;
-    let evaluating = Evaluating::new(
-        engine,
-        config.time.idle.0,
-        config.output.subject.clone(),
-        config.limits.cpu_share,
-        Arc::clone(telemetry),
-    );
-    Ok((Decoding::new(decoder), evaluating, reloader))
+    Ok(Loaded { engine: Engine::new(book.rules, graph, &params)?, label_keys: book.label_keys, reloader })
 }
 
 async fn read(
@@ -161,12 +215,36 @@ async fn read(
     }
 }
 
-async fn write(sink: Sink, telemetry: Arc<Telemetry>, mut from_engine: mpsc::Receiver<Outgoing>) {
-    while let Some(outgoing) = from_engine.recv().await {
+async fn write(sink: Sink, kept: Option<Checkpoints>, telemetry: Arc<Telemetry>, mut from_engine: mpsc::Receiver<ToSink>) {
+    let kept = kept.map(Arc::new);
+    while let Some(ToSink { before, outgoing, after }) = from_engine.recv().await {
+        keep(&kept, before, &telemetry).await;
         let publishing =
             tracing::debug_span!("publish", revisions = outgoing.revisions.len(), rejected = outgoing.rejected.len());
         let took = stopwatch();
         sink.store(outgoing).instrument(publishing).await;
         telemetry.publishing_us.fetch_add(took().as_micros() as u64, Ordering::Relaxed);
+        keep(&kept, after, &telemetry).await;
+    }
+}
+
+/// Brings a checkpoint to the disk. One that cannot be kept leaves the one before: a restart has more to read again.
+async fn keep(kept: &Option<Arc<Checkpoints>>, content: Option<Vec<u8>>, telemetry: &Telemetry) {
+    let (Some(kept), Some(content)) = (kept, content) else { return };
+    let (kept, bytes) = (Arc::clone(kept), content.len() as u64);
+    let failed = match tokio::task::spawn_blocking(move || kept.write(&content)).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(error) => Some(error.to_string()),
+    };
+    match failed {
+        None => {
+            telemetry.checkpoints.fetch_add(1, Ordering::Relaxed);
+            telemetry.checkpoint_bytes.store(bytes, Ordering::Relaxed);
+        }
+        Some(error) => {
+            telemetry.checkpoint_failures.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(error, "a checkpoint could not be kept; the one before stays. Is the disk full?");
+        }
     }
 }

@@ -68,6 +68,13 @@ pub fn complaints(config: &Config) -> Vec<Complaint> {
         let message = format!("limits.cpu_share is {share}, it must be more than 0 and at most 1");
         complain("limits.cpu_share", message, "0.25 is a quarter of one core; off for no limit");
     }
+    if config.checkpoint.every.0 <= 0 {
+        complain(
+            "checkpoint.every",
+            "checkpoint.every must be more than 0".into(),
+            "30s is usual; checkpoint.dir: off takes none",
+        );
+    }
     if config.notify.flaps == 0 {
         complain(
             "notify.flaps",

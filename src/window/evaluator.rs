@@ -326,6 +326,11 @@ impl Evaluator {
         self.schedule.add(align_down(after, every_ms) + every_ms, index);
     }
 
+    /// Whether a rule has a tick to come.
+    pub fn is_scheduled(&self, index: RuleIndex) -> bool {
+        self.schedule.of(index).next().is_some()
+    }
+
     /// From when on a rule must know everything that came: a comparison with a window that began before the first event, or
     /// before the rule was there, would compare with half of what was.
     fn reaches_back_to(&self, index: RuleIndex, at: TimestampMs) -> TimestampMs {

@@ -7,6 +7,8 @@
 //! Sources are told apart by the broker's stamps: one that lags is waited for, but only so long. A source that is merely quiet
 //! holds nothing back, since its time is taken to go on as it did.
 
+use serde::{Deserialize, Serialize};
+
 use crate::words::event::{MessageMark, SourceId};
 use crate::words::time::TimestampMs;
 
@@ -36,8 +38,19 @@ pub struct Watermark {
     stamp: TimestampMs,
 }
 
+/// What is kept of time over a restart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SavedWatermark {
+    min_ts: Option<TimestampMs>,
+    max_ts: Option<TimestampMs>,
+    now: Option<TimestampMs>,
+    sources: Vec<Option<SourceTime>>,
+    slowest: Option<SourceId>,
+    stamp: TimestampMs,
+}
+
 /// What is known of a source's time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct SourceTime {
     /// The broker's stamp of its last message.
     stamp: TimestampMs,
@@ -56,6 +69,24 @@ impl Watermark {
     /// A watermark before the first event.
     pub fn new(params: WatermarkParams) -> Self {
         Self { params, min_ts: None, max_ts: None, now: None, sources: Vec::new(), slowest: None, stamp: TimestampMs::MIN }
+    }
+
+    /// How time is judged.
+    pub fn params(&self) -> WatermarkParams {
+        self.params
+    }
+
+    /// What is to be kept over a restart.
+    pub fn save(&self) -> SavedWatermark {
+        let Self { min_ts, max_ts, now, sources, slowest, stamp, .. } = self.clone();
+        SavedWatermark { min_ts, max_ts, now, sources, slowest, stamp }
+    }
+
+    /// Goes on from what was kept.
+    pub fn restore(params: WatermarkParams, saved: SavedWatermark) -> Self {
+        let SavedWatermark { min_ts, max_ts, now, sources, slowest, stamp } = saved;
+        let slowest = slowest.filter(|id| usize::from(*id) < sources.len());
+        Self { params, min_ts, max_ts, now, sources, slowest, stamp }
     }
 
     /// The watermark: no event before it is still awaited. `None` before the first event.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
+use serde::{Deserialize, Serialize};
 
 use super::labels::Labels;
 use super::limits::SOURCES_MAX;
@@ -181,7 +182,7 @@ impl LabelKeys {
 }
 
 /// An alert of another system, as it enters the alert life cycle.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExternalAlert {
     /// When the other system said so.
     pub ts: TimestampMs,
@@ -217,6 +218,15 @@ impl Default for Sources {
 }
 
 impl Sources {
+    /// Sources that have ids already, those of before a restart: the first name is that of all that have none of their own.
+    pub fn known(names: Arc<Vec<String>>) -> Self {
+        if names.is_empty() {
+            return Self::default();
+        }
+        let ids = names.iter().enumerate().skip(1).map(|(id, name)| (name.clone(), id as SourceId)).collect();
+        Self { names, ids }
+    }
+
     /// The id of a source.
     pub fn id(&mut self, name: &str) -> SourceId {
         if let Some(id) = self.ids.get(name) {

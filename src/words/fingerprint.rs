@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::labels::Labels;
@@ -10,7 +11,7 @@ use super::labels::Labels;
 ///
 /// The first 64 bits of SHA-256 over the rule's name and the sorted pairs, each text led by its length. The lengths matter:
 /// with a separator instead, `{a="b,c=d"}` and `{a="b", c="d"}` can collide, a defect seen in the field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Fingerprint(pub u64);
 
 impl Fingerprint {

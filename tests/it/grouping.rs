@@ -1,5 +1,5 @@
-//! Random alerts of other systems over random graphs: whatever the order of arrival within lateness and however they share
-//! messages, the same incidents come out, and what must hold of every revision holds.
+//! Random alerts of other systems over random graphs: whatever the order of arrival within lateness, however they share messages
+//! and however often the process restarts, the same incidents come out, and what must hold of every revision holds.
 
 use std::sync::Arc;
 
@@ -64,18 +64,25 @@ fn batches(alerts: &[ExternalAlert], dice: &mut Dice) -> Vec<EventBatch> {
     batches
 }
 
-fn run(alerts: &[ExternalAlert], edges: &[(u8, u8)], seed: u64) -> Vec<String> {
+fn run(alerts: &[ExternalAlert], edges: &[(u8, u8)], seed: u64, restarts: bool) -> Vec<String> {
     let edge = |(from, to): &(u8, u8)| (format!("n{from}"), format!("n{to}"), "calls".to_string());
-    let topology = Topology::new(Parts { nodes: Vec::new(), edges: edges.iter().map(edge).collect() });
-    let mut engine = Engine::new(Vec::new(), topology, &EngineParams::default()).unwrap();
+    let parts = Parts { nodes: Vec::new(), edges: edges.iter().map(edge).collect() };
+    let fresh = || Engine::new(Vec::new(), Topology::new(parts.clone()), &EngineParams::default()).unwrap();
+    let mut engine = fresh();
     let mut invariants = Invariants::default();
     let mut lines = Vec::new();
     let mut take = |revisions: Vec<Revision>| {
         invariants.see(&revisions).unwrap_or_else(|what| panic!("{what}"));
         lines.extend(revisions.iter().map(wire::to_json));
     };
-    for batch in batches(alerts, &mut Dice(seed)) {
+    let dice = &mut Dice(seed);
+    for batch in batches(alerts, dice) {
         take(engine.step(Input::Events(&batch)));
+        if restarts && dice.below(3) == 0 {
+            let saved = engine.save().unwrap();
+            engine = fresh();
+            take(engine.restore(&saved).unwrap());
+        }
     }
     take(engine.step(Input::End));
     take(engine.step(Input::Idle { silence_ms: 5 * 3_600_000 }));
@@ -93,19 +100,20 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, max_shrink_iters: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn order_of_arrival_makes_no_other_incidents(
+    fn neither_order_of_arrival_nor_restarts_make_other_incidents(
         said in prop::collection::vec((0..900_u32, 0..13_u8, 0..3_u8, prop::bool::weighted(0.7), 0..3_u8), 1..80),
         edges in prop::collection::vec((0..12_u8, 0..12_u8), 0..30),
         seed in any::<u64>(),
     ) {
         let alerts: Vec<ExternalAlert> = distinct(said).iter().map(alert).collect();
-        let expected = run(&alerts, &edges, seed);
+        let expected = run(&alerts, &edges, seed, false);
         let dice = &mut Dice(seed);
         let lateness_ms = EngineParams::default().lateness_ms as u64;
         let mut arrivals: Vec<(i64, usize)> =
             alerts.iter().enumerate().map(|(i, alert)| (alert.ts + dice.below(lateness_ms) as i64, i)).collect();
         arrivals.sort_unstable();
         let shuffled: Vec<ExternalAlert> = arrivals.into_iter().map(|(_, i)| alerts[i].clone()).collect();
-        prop_assert_eq!(expected, run(&shuffled, &edges, seed.rotate_left(7)));
+        prop_assert_eq!(&expected, &run(&shuffled, &edges, seed.rotate_left(7), false));
+        prop_assert_eq!(&expected, &run(&shuffled, &edges, seed.rotate_left(9), true));
     }
 }

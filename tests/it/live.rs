@@ -76,7 +76,7 @@ fn configuration(dir: &tempfile::TempDir, url: &str, http: u16, more: &str) -> s
     file
 }
 
-fn spawn(dir: &tempfile::TempDir, url: &str, http: u16, more: &str) -> Child {
+pub fn spawn(dir: &tempfile::TempDir, url: &str, http: u16, more: &str) -> Child {
     let config = configuration(dir, url, http, more);
     let log = std::fs::File::create(dir.path().join("log")).unwrap();
     Command::new(binary()).args(["run", "--config"]).arg(config).stdout(Stdio::null()).stderr(log).spawn().unwrap()
@@ -98,16 +98,16 @@ fn get(port: u16, path: &str) -> Option<String> {
     Some(text)
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-async fn context(server: &NatsServer) -> Context {
+pub async fn context(server: &NatsServer) -> Context {
     jetstream::new(async_nats::connect(server.url()).await.unwrap())
 }
 
 /// Waits until the stream holds as many messages as wanted, or no more come; returns all of them.
-async fn read_stream(context: &Context, stream: &str, wanted: usize) -> Vec<StreamMessage> {
+pub async fn read_stream(context: &Context, stream: &str, wanted: usize) -> Vec<StreamMessage> {
     let mut stream = context.get_stream(stream).await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(90);
     let (mut held, mut grew_at) = (0, Instant::now());
@@ -126,7 +126,7 @@ async fn read_stream(context: &Context, stream: &str, wanted: usize) -> Vec<Stre
 }
 
 /// What `squelch replay` prints for the demo's events.
-fn replayed() -> Vec<String> {
+pub fn replayed() -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let (events, topology) = demo_files();
     std::fs::write(dir.path().join("events.jsonl"), events).unwrap();

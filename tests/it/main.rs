@@ -6,6 +6,7 @@
 
 mod arrow_ipc;
 mod bad_input;
+mod chaos;
 mod cli;
 mod decode;
 mod demo;
@@ -19,6 +20,7 @@ mod live;
 mod oracle;
 mod recall;
 mod reload;
+mod restart;
 mod scenarios;
 mod shipped;
 mod shipped_fire;

@@ -11,6 +11,7 @@ mod scan;
 pub mod tables;
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::edges::decode::event::RawEvent;
 use crate::edges::decode::inflate::{Encoding, inflate};
@@ -141,6 +142,12 @@ impl Decoder {
         if self.label_keys != *label_keys {
             (self.tables, self.label_keys) = (Tables::new(label_keys), label_keys.clone());
         }
+    }
+
+    /// Goes on with sources that have ids already.
+    pub fn with_sources(mut self, names: Arc<Vec<String>>) -> Self {
+        self.sources = Sources::known(names);
+        self
     }
 
     /// The id of a source of messages: of a subject, say.

@@ -1,4 +1,5 @@
-//! Files in: recorded events and the topology.
+//! Files: recorded events and the topology in, checkpoints out and in.
 
+pub mod checkpoint;
 pub mod events;
 pub mod topology;

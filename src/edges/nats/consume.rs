@@ -85,11 +85,10 @@ pub struct Source {
 }
 
 impl Source {
-    /// A source that reads on where the consumer is.
-    pub fn new(consumer: PullConsumer, config: InputConfig) -> Self {
+    /// A source that reads with a consumer that begins after message `last_sequence`.
+    pub fn new(consumer: PullConsumer, config: InputConfig, last_sequence: u64) -> Self {
         let found = &consumer.cached_info().config;
         let whole_stream = found.filter_subject.is_empty() && found.filter_subjects.is_empty();
-        let last_sequence = consumer.cached_info().ack_floor.stream_sequence;
         let pending = consumer.cached_info().num_pending;
         Self {
             consumer,

@@ -52,17 +52,29 @@ pub async fn input(context: &Context, config: &InputConfig) -> Result<Stream, Na
     }
 }
 
-/// The consumer of the events: durable, so that a restart goes on where it was; one acknowledgement covers all before it.
-pub async fn consumer(stream: &Stream, config: &InputConfig) -> Result<PullConsumer, NatsError> {
+/// The consumer of the events: durable, so that a restart goes on where it was; one acknowledgement covers all before it. It
+/// begins anew after message `after`, else after what was acknowledged: what was delivered to a process that died and not
+/// acknowledged would come when others have come. Says after which message it begins.
+pub async fn consumer(stream: &Stream, config: &InputConfig, after: Option<u64>) -> Result<(PullConsumer, u64), NatsError> {
     let all = stream.cached_info().config.subjects == config.subjects;
     let (filter_subject, filter_subjects) = match config.subjects.as_slice() {
         _ if all => (String::new(), Vec::new()),
         [one] => (one.clone(), Vec::new()),
         many => (String::new(), many.to_vec()),
     };
+    let what = format!("consumer {} of stream {}", config.consumer, config.stream);
+    let known = stream.get_consumer::<PullConfig>(&config.consumer).await.ok();
+    if known.is_some() {
+        stream.delete_consumer(&config.consumer).await.map_err(|error| NatsError::request(what.clone(), error))?;
+    }
+    let acknowledged = known.map(|known| known.cached_info().ack_floor.stream_sequence);
+    let deliver_policy = match after.or(acknowledged) {
+        Some(sequence) => DeliverPolicy::ByStartSequence { start_sequence: sequence + 1 },
+        None => DeliverPolicy::All,
+    };
     let wanted = PullConfig {
         durable_name: Some(config.consumer.clone()),
-        deliver_policy: DeliverPolicy::All,
+        deliver_policy,
         ack_policy: AckPolicy::All,
         ack_wait: ACK_WAIT,
         max_ack_pending: ACK_PENDING_MAX,
@@ -70,14 +82,13 @@ pub async fn consumer(stream: &Stream, config: &InputConfig) -> Result<PullConsu
         filter_subjects,
         ..PullConfig::default()
     };
-    let what = format!("consumer {} of stream {}", config.consumer, config.stream);
     let several = wanted.filter_subjects.clone();
     let consumer: PullConsumer = stream.create_consumer(wanted).await.map_err(|error| NatsError::request(what, error))?;
     // A 2.9 server drops the list without a word and would deliver the whole stream.
     if !several.is_empty() && consumer.cached_info().config.filter_subjects.is_empty() {
         return Err(NatsError::OneFilterOnly { wanted: several.join(", ") });
     }
-    Ok(consumer)
+    Ok((consumer, after.or(acknowledged).unwrap_or(0)))
 }
 
 /// The stream of incidents and the bucket of open ones.

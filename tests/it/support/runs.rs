@@ -13,6 +13,8 @@ use squelch::rule::check;
 use squelch::topology::Topology;
 use squelch::words::time::TimestampMs;
 
+use crate::support::Dice;
+
 /// A scenario's parts.
 pub struct Scenario {
     pub path: PathBuf,
@@ -59,6 +61,29 @@ impl Scenario {
     /// tests read. Returns what came out, and the engine as it was at the end.
     pub fn revisions(&self, messages: &[Vec<u8>], batch_of: usize) -> (Vec<Revision>, Engine) {
         self.revisions_with(messages, batch_of, &self.config().engine())
+    }
+
+    /// The same, where after each step the process may be another: its engine is made anew of what the one before saved.
+    pub fn revisions_over_restarts(&self, batch_of: usize, dice: &mut Dice) -> (Vec<Revision>, usize) {
+        let params = self.config().engine();
+        let (mut engine, mut decoder) = self.engine(&params);
+        let (mut revisions, mut restarts) = (Vec::new(), 0);
+        for batch in self.lines.chunks(batch_of) {
+            for message in batch {
+                let info = MessageInfo { received_at: received_at(message), ..MessageInfo::default() };
+                decoder.message(message, info, &mut |_| {});
+            }
+            revisions.extend(engine.step(Input::Events(&decoder.take())));
+            if dice.below(3) == 0 {
+                let saved = engine.save().expect("an engine can be saved");
+                (engine, decoder) = self.engine(&params);
+                let after = engine.restore(&saved).unwrap_or_else(|error| panic!("{}: {error}", self.name()));
+                assert!(after.is_empty(), "{}: the same rules end nothing", self.name());
+                restarts += 1;
+            }
+        }
+        revisions.extend(engine.step(Input::End));
+        (revisions, restarts)
     }
 
     /// The same with parameters of the test's own.

@@ -1,0 +1,142 @@
+//! Checkpoints on the local disk: the newest and the one before it.
+//!
+//! A checkpoint is written beside the others, brought to the disk, and only then takes the newest one's place: whatever happens
+//! meanwhile, a whole one is there. A digest at its end tells a damaged one.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+const MAGIC: [u8; 8] = *b"squelchC";
+const DIGEST_BYTES: usize = 32;
+
+/// Why checkpoints cannot be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The file system says no.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What it says.
+        source: io::Error,
+    },
+    /// Another process keeps its checkpoints there.
+    #[error("{} is in use by another squelch: give each its own checkpoint.dir or input.consumer", .0.display())]
+    InUse(PathBuf),
+    /// The file is damaged or no checkpoint.
+    #[error("{} is {what}", path.display())]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// In which way.
+        what: &'static str,
+    },
+}
+
+/// A folder of checkpoints, locked for this process.
+#[derive(Debug)]
+pub struct Checkpoints {
+    newest: PathBuf,
+    before: PathBuf,
+    writing: PathBuf,
+    dir: PathBuf,
+    /// Holds the lock as long as it is open.
+    _lock: File,
+}
+
+impl Checkpoints {
+    /// Opens the folder, made where it is missing, for the checkpoints called `name`.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be made or written, or another process has it.
+    pub fn open(dir: &Path, name: &str) -> Result<Self, CheckpointError> {
+        fs::create_dir_all(dir).map_err(|source| at(dir, source))?;
+        let path = dir.join(format!("{name}.lock"));
+        let lock = File::create(&path).map_err(|source| at(&path, source))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => return Err(CheckpointError::InUse(dir.join(name))),
+            Err(fs::TryLockError::Error(source)) => return Err(at(&path, source)),
+        }
+        let file = |end: &str| dir.join(format!("{name}.checkpoint{end}"));
+        Ok(Self { newest: file(""), before: file(".before"), writing: file(".writing"), dir: dir.to_path_buf(), _lock: lock })
+    }
+
+    /// What was kept, newest first: the content, or why it cannot be used.
+    pub fn read(&self) -> Vec<Result<Vec<u8>, CheckpointError>> {
+        [&self.newest, &self.before].into_iter().filter(|path| path.exists()).map(|path| read(path)).collect()
+    }
+
+    /// Keeps this as the newest. Until it is on the disk whole, the one before stays.
+    ///
+    /// # Errors
+    ///
+    /// The file system's: a full disk, say. What was kept before is untouched then.
+    pub fn write(&self, content: &[u8]) -> Result<(), CheckpointError> {
+        let written = self.write_whole(content);
+        if written.is_err() {
+            // What is half written takes room that others may need.
+            fs::remove_file(&self.writing).ok();
+        }
+        written
+    }
+
+    fn write_whole(&self, content: &[u8]) -> Result<(), CheckpointError> {
+        let of_writing = |source| at(&self.writing, source);
+        let mut file = File::create(&self.writing).map_err(of_writing)?;
+        file.write_all(&MAGIC).map_err(of_writing)?;
+        file.write_all(content).map_err(of_writing)?;
+        file.write_all(&Sha256::digest(content)).map_err(of_writing)?;
+        file.sync_all().map_err(of_writing)?;
+        if self.newest.exists() {
+            fs::rename(&self.newest, &self.before).map_err(|source| at(&self.before, source))?;
+        }
+        fs::rename(&self.writing, &self.newest).map_err(|source| at(&self.newest, source))?;
+        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(|source| at(&self.dir, source))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(|source| at(path, source))?;
+    let damaged = |what| CheckpointError::Damaged { path: path.to_path_buf(), what };
+    if !bytes.starts_with(&MAGIC) {
+        return Err(damaged("no checkpoint"));
+    }
+    bytes.drain(..MAGIC.len());
+    let content = bytes.len().checked_sub(DIGEST_BYTES).ok_or_else(|| damaged("cut off"))?;
+    let digest = bytes.split_off(content);
+    if Sha256::digest(&bytes).as_slice() != digest {
+        return Err(damaged("damaged: its digest is another"));
+    }
+    Ok(bytes)
+}
+
+fn at(path: &Path, source: io::Error) -> CheckpointError {
+    CheckpointError::Io { path: path.to_path_buf(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_one_leaves_the_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = Checkpoints::open(dir.path(), "squelch").unwrap();
+        assert!(kept.read().is_empty());
+        kept.write(b"first").unwrap();
+        kept.write(b"second").unwrap();
+        let read = || kept.read().into_iter().map(Result::ok).collect::<Vec<_>>();
+        assert_eq!(read(), [Some(b"second".to_vec()), Some(b"first".to_vec())]);
+        let mut bytes = fs::read(dir.path().join("squelch.checkpoint")).unwrap();
+        bytes[9] ^= 1;
+        fs::write(dir.path().join("squelch.checkpoint"), &bytes).unwrap();
+        assert_eq!(read(), [None, Some(b"first".to_vec())]);
+        assert!(matches!(Checkpoints::open(dir.path(), "squelch"), Err(CheckpointError::InUse(_))));
+    }
+}

@@ -1,0 +1,109 @@
+//! The whole engine as bytes, and back: a restart goes on as if nothing had happened.
+//!
+//! What is saved is what the events told: windows, alerts, incidents, how far time has come. What a person set (rules, topology,
+//! settings) is not: an engine is made of that first, and takes over what was saved as far as it still means something.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::alert::Transition;
+use crate::alert::external::SavedExternalAlerts;
+use crate::alert::lifecycle::{AlertPolicy, RuleAlerts, SavedAlerts};
+use crate::engine::{Engine, EngineStats, policy_of};
+use crate::incident::Revision;
+use crate::incident::book::restart::SavedBook;
+use crate::incident::invariants::Invariants;
+use crate::rule::span::Span;
+use crate::window::save::RestoreError;
+use crate::window::tables::Began;
+use crate::window::watermark::{SavedWatermark, Watermark};
+use crate::words::event::ExternalAlert;
+use crate::words::severity::Severity;
+use crate::words::time::TimestampMs;
+
+/// The form of the bytes. A form that is not this one is refused.
+pub const VERSION: u32 = 1;
+const MAGIC: [u8; 8] = *b"squelchE";
+
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    windows: Vec<u8>,
+    watermark: SavedWatermark,
+    sources: Vec<String>,
+    /// By the name of the rule.
+    alerts: BTreeMap<String, SavedAlerts>,
+    external: SavedExternalAlerts,
+    awaited: Vec<ExternalAlert>,
+    book: SavedBook,
+    handled: TimestampMs,
+    stats: EngineStats,
+}
+
+impl Engine {
+    /// All that the events told so far, as bytes for [`Self::restore`]. The engine goes on unchanged.
+    ///
+    /// # Errors
+    ///
+    /// Windows that cannot be written: a defect.
+    pub fn save(&mut self) -> Result<Vec<u8>, RestoreError> {
+        let windows = self.evaluator.save()?;
+        let names = (0..self.evaluator.len()).map(|index| self.evaluator.rule(index).name().to_string());
+        let saved = Saved {
+            windows,
+            watermark: self.watermark.save(),
+            sources: self.sources.to_vec(),
+            alerts: names.zip(self.alerts.iter().map(RuleAlerts::save)).collect(),
+            external: self.external.save(),
+            awaited: self.awaited.values().cloned().collect(),
+            book: self.book.save(),
+            handled: self.handled,
+            stats: self.stats,
+        };
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(VERSION.to_le_bytes());
+        Ok(postcard::to_extend(&saved, bytes)?)
+    }
+
+    /// Fills an engine that has seen nothing. Yields what follows from rules that are gone: their alerts end.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are something else, of another version, or damaged; then the engine is of no more use.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<Vec<Revision>, RestoreError> {
+        let rest = bytes.strip_prefix(&MAGIC).ok_or(RestoreError::NoState)?;
+        let (version, rest) = rest.split_first_chunk::<4>().ok_or(RestoreError::NoState)?;
+        let version = u32::from_le_bytes(*version);
+        if version != VERSION {
+            return Err(RestoreError::OtherVersion(version));
+        }
+        let saved: Saved = postcard::from_bytes(rest)?;
+        self.watermark = Watermark::restore(self.watermark.params(), saved.watermark);
+        let now = self.watermark.now().unwrap_or(TimestampMs::MIN);
+        let latest = self.watermark.max_ts().map_or(TimestampMs::MIN, |latest| latest.max(now).saturating_add(1));
+        self.evaluator.restore(&saved.windows, Began { now, latest })?;
+        self.sources = Arc::new(saved.sources);
+        self.external.restore(saved.external);
+        saved.awaited.into_iter().for_each(|alert| self.await_alert(alert));
+        self.book.restore(saved.book);
+        (self.handled, self.stats) = (saved.handled, saved.stats);
+        let mut gone = saved.alerts;
+        for index in 0..self.evaluator.len() {
+            let rule = Arc::clone(self.evaluator.rule(index));
+            if let Some(saved) = gone.remove(rule.name()) {
+                self.alerts[index] = RuleAlerts::restore(policy_of(&rule, self.alerts_max), saved);
+            }
+            if rule.front.span == Span::Instant && self.alerts[index].census() != (0, 0) && !self.evaluator.is_scheduled(index) {
+                self.evaluator.again(index, now);
+            }
+        }
+        self.invariants = Invariants::after_restart();
+        // The policy of a rule that is gone decides nothing any more.
+        let left = |(name, saved): (String, SavedAlerts)| RuleAlerts::restore(AlertPolicy::new(&name, Severity::Info), saved);
+        let ended: Vec<Transition> = gone.into_iter().map(left).flat_map(|alerts| alerts.end_all(self.handled)).collect();
+        let revisions = if ended.is_empty() { Vec::new() } else { self.book.apply(self.handled, ended) };
+        self.watch(&revisions);
+        Ok(revisions)
+    }
+}
