@@ -6,7 +6,7 @@ ifdef CI
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/squelch-target
 endif
 
-.PHONY: demo test lint bench evaluate nats-server
+.PHONY: demo test lint bench evaluate side-by-side nats-server
 
 # Where the labelled outages and their scoring script lie; they are not part of the project.
 OUTAGES ?= ../shared
@@ -32,6 +32,16 @@ evaluate: ## incidents against labelled outages; needs them at $(OUTAGES), build
 		name=$$(basename $$set); \
 		python3 $(OUTAGES)/eval/evaluate.py --squelch $${CARGO_TARGET_DIR:-target}/release/squelch \
 			--data $(OUTAGES)/data/$$name --rules $$set/rules --config $$set/squelch.yaml || exit 1; \
+	done
+
+side-by-side: ## the labelled outages' alerts through Alertmanager and through squelch; needs them at $(OUTAGES), builds in release
+	@[ -f $(OUTAGES)/eval/evaluate.py ] || { echo "no labelled outages at $(OUTAGES): set OUTAGES=path" >&2; exit 1; }
+	$(CARGO) build --release
+	@alertmanager=$$(./scripts/alertmanager) || exit 1; \
+	for set in fixtures/eval/*/; do \
+		name=$$(basename $$set); \
+		./scripts/side-by-side --squelch $${CARGO_TARGET_DIR:-target}/release/squelch --alertmanager $$alertmanager \
+			--evaluate $(OUTAGES)/eval/evaluate.py --data $(OUTAGES)/data/$$name --rules $$set/rules --config $$set/squelch.yaml || exit 1; \
 	done
 
 nats-server:

@@ -16,7 +16,7 @@ use crate::process::config::Config;
 use crate::process::logging::{self, LogFormat};
 use crate::process::replay::{replay, stopwatch, summary};
 use crate::process::story::{self, Style};
-use crate::process::{demo, explain, run};
+use crate::process::{demo, explain, recall, run};
 use crate::topology::Topology;
 
 /// Streaming alert correlation: windowed SQL rules over NATS, one explained incident per problem.
@@ -82,9 +82,10 @@ enum Command {
     },
     /// How a rule is evaluated, or why an incident is what it is
     ///
-    /// RULE is a rule's name or file. INCIDENT is the id of an incident in the output of a replay, named with --from.
+    /// RULE is a rule's name or file. INCIDENT is an id, which begins with `inc-`: it is looked for among what a squelch has
+    /// published on NATS, or in the output of a replay, named with --from.
     #[command(
-        after_help = "Examples:\n  squelch explain http_server_error_rate\n  curl -s http://127.0.0.1:9464/metrics | squelch explain http_server_error_rate --metrics -\n  squelch replay … --output out.jsonl; squelch explain inc-0123456789abcdef --from out.jsonl"
+        after_help = "Examples:\n  squelch explain http_server_error_rate\n  curl -s http://127.0.0.1:9464/metrics | squelch explain http_server_error_rate --metrics -\n  squelch explain inc-0123456789abcdef --nats nats://nats.example.com:4222\n  squelch replay … --output out.jsonl; squelch explain inc-0123456789abcdef --from out.jsonl"
     )]
     Explain {
         /// A rule's name or file, or an incident's id
@@ -93,9 +94,15 @@ enum Command {
         /// Folders or files of rules
         #[arg(long, value_name = "DIR", default_value = "rules")]
         rules: Vec<PathBuf>,
-        /// The output of a replay, for incidents
-        #[arg(long, value_name = "FILE")]
+        /// For incidents: the output of a replay, instead of NATS
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "nats"])]
         from: Option<PathBuf>,
+        /// For incidents: the configuration that names the server and the stream; every key has a default
+        #[arg(long, value_name = "FILE", default_value = "squelch.yaml")]
+        config: PathBuf,
+        /// For incidents: this server instead of the configured ones
+        #[arg(long, value_name = "URL")]
+        nats: Option<String>,
         /// The text of a running squelch's /metrics, `-` for stdin: adds what the rule has cost so far
         #[arg(long, value_name = "FILE", conflicts_with = "from")]
         metrics: Option<PathBuf>,
@@ -182,12 +189,7 @@ fn dispatch(command: Command) -> Result<Answer> {
     match command {
         Command::Run { config } => {
             drop(stdout);
-            let config = if config.exists() || config != std::path::Path::new("squelch.yaml") {
-                Config::read(&config)?
-            } else {
-                Config::default()
-            };
-            run::main(config)?;
+            run::main(config_of(&config)?)?;
         }
         Command::Demo { seed, events: None, .. } => demo::run(seed, &mut stdout, style)?,
         Command::Demo { seed, events: Some(events), topology } => {
@@ -199,18 +201,27 @@ fn dispatch(command: Command) -> Result<Answer> {
         }
         Command::Replay(args) => replay_files(args, &mut stdout, style)?,
         Command::Check { paths } => return check(&paths, &mut stdout, style),
-        Command::Explain { what, from: Some(file), .. } => {
-            return say(explain::incident(&what, &file)?, &format!("{what} in that file"), &mut stdout);
+        Command::Explain { what, from: Some(file), .. } => return say(recall::from_file(&what, &file)?, &mut stdout),
+        Command::Explain { what, config, nats, metrics: None, .. } if recall::is_incident(&what) => {
+            let mut config = config_of(&config)?;
+            config.nats.servers = nats.map_or(config.nats.servers, |url| vec![url]);
+            return say(recall::from_nats(&what, &config)?, &mut stdout);
         }
         Command::Explain { what, rules, metrics, .. } => {
             let metrics = metrics.as_deref().map(text_of).transpose()?;
             let text = explain_rule(&what, &rules, metrics.as_deref(), style)?;
-            return say(text, &format!("{what} among these rules"), &mut stdout);
+            return say(text.ok_or_else(|| format!("there is no {what} among these rules")), &mut stdout);
         }
         Command::Schema { what: SchemaOf::Incident } => writeln!(stdout, "{:#}", wire::schema())?,
         Command::Completions { shell } => clap_complete::generate(shell, &mut Cli::command(), "squelch", &mut stdout),
     }
     Ok(Answer::Yes)
+}
+
+/// The configuration; the default file may be missing.
+fn config_of(file: &std::path::Path) -> Result<Config> {
+    let needed = file.exists() || file != std::path::Path::new("squelch.yaml");
+    if needed { Config::read(file) } else { Ok(Config::default()) }
 }
 
 fn check(paths: &[PathBuf], stdout: &mut dyn Write, style: Style) -> Result<Answer> {
@@ -240,14 +251,15 @@ fn explain_rule(what: &str, rules: &[PathBuf], metrics: Option<&str>, style: Sty
     explain::rule(what, book, metrics)
 }
 
-fn say(text: Option<String>, missing: &str, stdout: &mut dyn Write) -> Result<Answer> {
+/// What was asked for, or why there is nothing to tell.
+fn say(text: Result<String, String>, stdout: &mut dyn Write) -> Result<Answer> {
     match text {
-        Some(text) => {
+        Ok(text) => {
             write!(stdout, "{text}")?;
             Ok(Answer::Yes)
         }
-        None => {
-            writeln!(stdout, "there is no {missing}")?;
+        Err(missing) => {
+            writeln!(stdout, "{missing}")?;
             Ok(Answer::No)
         }
     }

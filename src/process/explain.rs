@@ -1,11 +1,10 @@
-//! `squelch explain`: how a rule is evaluated, and why an incident is what it is.
+//! `squelch explain RULE`: how a rule is evaluated.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::process::{rule_cost, rule_words};
 use crate::rule::Rule;
@@ -147,63 +146,4 @@ fn leaf(text: &mut String, evaluator: &Evaluator, index: RuleIndex, at: usize) {
 
 fn indent(text: &str) -> String {
     text.lines().map(|line| format!("  {line}\n")).collect()
-}
-
-/// The story of an incident in the output of a replay. `None` where the file has no such incident.
-pub fn incident(id: &str, file: &Path) -> Result<Option<String>> {
-    let opened = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let mut revisions: Vec<serde_json::Value> = Vec::new();
-    for (i, line) in BufReader::new(opened).lines().enumerate() {
-        let line = line.with_context(|| format!("cannot read {}", file.display()))?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let revision: serde_json::Value =
-            serde_json::from_str(&line).with_context(|| format!("{}:{}: no incident revision", file.display(), i + 1))?;
-        if revision["id"] == id {
-            revisions.push(revision);
-        }
-    }
-    Ok(revisions.last().map(|last| tell(last, &revisions)))
-}
-
-fn tell(last: &serde_json::Value, revisions: &[serde_json::Value]) -> String {
-    let word = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), String::from);
-    let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
-    let mut text = format!(
-        "{}: {}\n{} {}, {}\n",
-        word(&last["id"]),
-        word(&last["title"]),
-        word(&last["severity"]),
-        word(&last["env"]),
-        word(&last["status"])
-    );
-    text.push_str("\nwhat came first\n");
-    for alert in list(&last["alerts"]) {
-        let summary = if alert["summary"].is_null() { &alert["rule"] } else { &alert["summary"] };
-        text.push_str(&format!("  {}  {:<20} {}\n", word(&alert["started_at"]), word(&alert["entity"]), word(summary)));
-    }
-    text.push_str("\nwhy they are one\n");
-    for link in list(&last["links"]) {
-        text.push_str(&format!("  {}  {}\n", link["score"], word(&link["reason"])));
-    }
-    text.push_str("\nwhy this cause\n");
-    for reason in list(&last["root_cause"]["reasons"]) {
-        text.push_str(&format!("  {}: {}\n", word(&last["root_cause"]["entity"]), word(&reason)));
-    }
-    for candidate in list(&last["candidates"]) {
-        text.push_str(&format!("  {}  {}\n", candidate["score"], word(&candidate["entity"])));
-    }
-    text.push_str("\nwhat was told, and what was not\n");
-    for revision in revisions {
-        let told = if revision["notify"]["send"] == true { "told  " } else { "silent" };
-        text.push_str(&format!(
-            "  {}  r{:<3} {told} {:<10} {}\n",
-            word(&revision["updated_at"]),
-            revision["revision"],
-            word(&revision["change"]),
-            word(&revision["notify"]["reason"])
-        ));
-    }
-    text
 }

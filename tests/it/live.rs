@@ -196,6 +196,7 @@ fn the_demo_comes_out_as_replayed() {
             assert_eq!(bucket.get(&id).await.unwrap().unwrap(), line.as_bytes());
         }
     });
+    explained_as_from_a_file(&server, &want);
     let metrics = squelch.wait_for(
         "metrics",
         &format!("squelch_events_total {}", demo_files().0.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count()),
@@ -219,6 +220,28 @@ fn the_demo_comes_out_as_replayed() {
     let explained = String::from_utf8(explained.stdout).unwrap();
     assert!(explained.contains("so far, as the running process says:\n  rows "), "{explained}");
     assert_eq!(squelch.stop(), Some(0));
+}
+
+/// Of incidents that are over, the story from the stream is the story from a replay's output.
+fn explained_as_from_a_file(server: &NatsServer, replayed: &[String]) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("out.jsonl");
+    std::fs::write(&file, replayed.join("\n")).unwrap();
+    let explain = |id: &str, from: [&str; 2]| {
+        let done = Command::new(binary()).current_dir(dir.path()).args(["explain", id]).args(from).output().unwrap();
+        assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let revisions: Vec<serde_json::Value> = replayed.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let over =
+        revisions.iter().filter(|revision| revision["status"] == "resolved").map(|revision| revision["id"].as_str().unwrap());
+    let ids: std::collections::BTreeSet<&str> = over.collect();
+    assert!(ids.len() > 3, "{ids:?}");
+    for id in ids.into_iter().take(4) {
+        let (live, file) = (explain(id, ["--nats", &server.url()]), explain(id, ["--from", &file.display().to_string()]));
+        assert_eq!(live, file);
+        assert!(live.contains("what was told") && live.contains(" r1 "), "{live}");
+    }
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -19,6 +19,7 @@ mod lifecycle;
 mod live;
 mod oracle;
 mod packs;
+mod recall;
 mod reload;
 mod restart;
 mod scenarios;

@@ -1,8 +1,9 @@
-//! NATS in and out: settings, connection, streams, the consumer that reads and the publisher that writes.
+//! NATS in and out: settings, connection, streams, the consumer that reads, the publisher that writes, and reading back.
 
 pub mod connect;
 pub mod consume;
 pub mod publish;
+pub mod recall;
 pub mod settings;
 pub mod streams;
 pub mod topology;
@@ -56,6 +57,14 @@ pub enum NatsError {
         stream: String,
         /// What it should hold.
         subjects: String,
+    },
+    /// Nobody has published incidents here.
+    #[error(
+        "stream {stream} does not exist on this server, so no squelch has published there: check nats.servers and output.stream in squelch.yaml"
+    )]
+    NoIncidents {
+        /// Its name.
+        stream: String,
     },
     /// The stream holds other subjects.
     #[error(

@@ -154,7 +154,8 @@ async fn ensure(context: &Context, wanted: StreamConfig, subjects: &[String], se
     if missing { Err(other_subjects(found, subjects, setting)) } else { Ok(()) }
 }
 
-async fn existing(context: &Context, name: &str) -> Result<Option<Stream>, NatsError> {
+/// The stream, if there is one.
+pub async fn existing(context: &Context, name: &str) -> Result<Option<Stream>, NatsError> {
     match context.get_stream(name).await {
         Ok(stream) => Ok(Some(stream)),
         Err(error) => match error.kind() {
