@@ -152,7 +152,7 @@ fn the_same_rules_again_change_nothing() {
     for case in cases().into_iter().chain([demo()]) {
         let (want, stats) = plain(&case);
         // Planning all shipped rules takes a while.
-        let times = if case.rules.len() > 10 { 2 } else { 12 };
+        let times = if case.rules.len() > 10 { 2 } else { 5 };
         let every = (case.lines.len() / BATCH / times).max(1);
         let mut run = Run::new(&case);
         for (i, messages) in case.lines.chunks(BATCH).enumerate() {
