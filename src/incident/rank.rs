@@ -9,6 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use ahash::HashMap;
+
 use crate::alert::Alert;
 use crate::incident::Candidate;
 use crate::incident::edges::Edges;
@@ -47,6 +49,13 @@ struct Evidence<'a> {
     score: f64,
     /// The callees of its edges that nobody else complains of: it answers for them.
     answers_for: BTreeSet<&'a str>,
+}
+
+/// The alerting entities together.
+struct Failing<'a> {
+    all: &'a [Evidence<'a>],
+    explained: Explained<'a>,
+    by_entity: HashMap<&'a str, &'a Evidence<'a>>,
 }
 
 /// What speaks for one candidate, each from 0 to 1.
@@ -129,10 +138,16 @@ pub fn rank<'a>(alerts: impl Iterator<Item = &'a Alert>, around: &BTreeMap<Arc<s
         score_max: all.iter().map(|evidence| evidence.score).fold(0.0, f64::max),
         has_edges: !edges.is_empty(),
     };
+    let failing = Failing {
+        all: &all,
+        explained: Explained::new(&all, around),
+        by_entity: all.iter().map(|evidence| (evidence.entity.as_ref(), evidence)).collect(),
+    };
     let names: BTreeSet<&str> = alerts.iter().filter_map(|alert| alert.entity.as_deref()).collect();
-    let mut candidates: Vec<Candidate> = all.iter().map(|evidence| watched(evidence, &all, &edges, around, &measure)).collect();
+    let mut candidates: Vec<Candidate> =
+        all.iter().map(|evidence| watched(evidence, &failing, &edges, around, &measure)).collect();
     let scores: BTreeMap<&str, f64> = candidates.iter().map(|known| (known.entity.as_ref(), known.score)).collect();
-    let mut suspects: Vec<Candidate> = unwatched(&all, &names, around, &measure);
+    let mut suspects: Vec<Candidate> = unwatched(&failing, &names, around, &measure);
     for (entity, callers) in cleared.iter().filter(|(entity, _)| !scores.contains_key(entity.as_ref())) {
         let score =
             callers.iter().filter_map(|caller| scores.get(caller.as_ref())).fold(0.0, |most: f64, score| most.max(*score));
@@ -149,14 +164,16 @@ pub fn rank<'a>(alerts: impl Iterator<Item = &'a Alert>, around: &BTreeMap<Arc<s
 /// An entity that alerts.
 fn watched(
     mine: &Evidence,
-    all: &[Evidence],
+    failing: &Failing,
     edges: &Edges,
     around: &BTreeMap<Arc<str>, Surroundings>,
     measure: &Measure,
 ) -> Candidate {
-    let (explains, explained) = explains(mine.entity, all, around);
+    let all = failing.all;
+    let (explains, explained) = failing.explained.of(mine.entity);
     let deepest_other = dependencies_of(mine.entity, around).and_then(|known| {
-        all.iter().filter_map(|other| Some((known.get(other.entity)?, other))).min_by_key(|(hops, other)| (**hops, other.entity))
+        let alerting = known.iter().filter_map(|(entity, hops)| Some((hops, failing.by_entity.get(entity.as_ref())?)));
+        alerting.min_by_key(|(hops, other)| (**hops, other.entity))
     });
     let deepest = deepest_other.as_ref().map_or(1.0, |(hops, _)| 1.0 - HOP_DECAY.powi(**hops as i32 - 1));
     let late_ms = mine.started_at - measure.first_at;
@@ -210,12 +227,13 @@ fn watched(
 
 /// Dependencies that no rule watches, or that are silent, on which at least two failing entities depend.
 fn unwatched(
-    all: &[Evidence],
+    failing: &Failing,
     names: &BTreeSet<&str>,
     around: &BTreeMap<Arc<str>, Surroundings>,
     measure: &Measure,
 ) -> Vec<Candidate> {
     let mut suspects: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+    let all = failing.all;
     for dependency in all.iter().filter_map(|evidence| dependencies_of(evidence.entity, around)).flat_map(BTreeMap::keys) {
         if !names.contains(dependency.as_ref()) {
             *suspects.entry(Arc::clone(dependency)).or_default() += 1;
@@ -224,7 +242,7 @@ fn unwatched(
     let suspects = suspects.into_iter().filter(|(_, count)| *count >= 2);
     suspects
         .map(|(entity, count)| {
-            let (explains, _) = explains(&entity, all, around);
+            let (explains, _) = failing.explained.of(&entity);
             let parts = Parts { explains, deepest: 1.0, first: 0.5, loud: 0.0, departs: 0.5, edges: 0.5 };
             let score = UNWATCHED * measure.sum(&parts);
             let reasons = vec![
@@ -244,20 +262,36 @@ fn later_ms(then: TimestampMs, window_ms: i64, mine: &Evidence) -> i64 {
     if lag_ms < blur_ms { 0 } else { lag_ms.max(0) }
 }
 
-/// How much of the incident `cause` would explain, weighted by loudness, and how many other entities that is.
-fn explains(cause: &Arc<str>, all: &[Evidence], around: &BTreeMap<Arc<str>, Surroundings>) -> (f64, usize) {
-    let (mut sum, mut of, mut count) = (0.0, 0.0, 0);
-    for evidence in all {
-        let weight = loudness(evidence.severity);
-        of += weight;
-        if evidence.entity == cause {
-            sum += weight;
-        } else if let Some(hops) = dependencies_of(evidence.entity, around).and_then(|known| known.get(cause)) {
-            sum += weight * HOP_DECAY.powi(*hops as i32 - 1);
-            count += 1;
+/// How much of an incident each entity would explain, weighted by loudness, and how many other entities that is: found in one walk
+/// over what the failing entities depend on, since in a storm there are thousands of pairs.
+struct Explained<'a> {
+    whole: f64,
+    /// Never walked through: the order of a hash map is nobody's.
+    by_cause: HashMap<&'a str, (f64, usize)>,
+}
+
+impl<'a> Explained<'a> {
+    fn new(all: &[Evidence<'a>], around: &'a BTreeMap<Arc<str>, Surroundings>) -> Self {
+        let mut explained = Self { whole: 0.0, by_cause: HashMap::default() };
+        for evidence in all {
+            let weight = loudness(evidence.severity);
+            explained.whole += weight;
+            explained.by_cause.entry(evidence.entity).or_default().0 += weight;
+            for (cause, hops) in dependencies_of(evidence.entity, around).into_iter().flatten() {
+                if cause != evidence.entity {
+                    let (sum, count) = explained.by_cause.entry(cause).or_default();
+                    *sum += weight * HOP_DECAY.powi(*hops as i32 - 1);
+                    *count += 1;
+                }
+            }
         }
+        explained
     }
-    (sum / of, count)
+
+    fn of(&self, cause: &str) -> (f64, usize) {
+        let (sum, count) = self.by_cause.get(cause).copied().unwrap_or_default();
+        (sum / self.whole, count)
+    }
 }
 
 fn dependencies_of<'a>(entity: &Arc<str>, around: &'a BTreeMap<Arc<str>, Surroundings>) -> Option<&'a BTreeMap<Arc<str>, usize>> {
