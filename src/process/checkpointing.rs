@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -69,19 +69,18 @@ pub fn resume<L>(
     engine_of: fn(&mut L) -> &mut Engine,
     outgoing: &dyn Fn(&[Revision]) -> Vec<OutRevision>,
 ) -> Result<(L, Option<Resumed>)> {
-    let kept = kept.read();
-    for content in &kept {
+    let mut any = false;
+    for content in kept.read() {
+        any = true;
         let mut loaded = fresh()?;
-        let resumed = match content {
-            Ok(content) => restore(engine_of(&mut loaded), content, outgoing),
-            Err(error) => Err(anyhow!("{error}")),
-        };
+        let resumed =
+            content.map_err(anyhow::Error::from).and_then(|content| restore(engine_of(&mut loaded), &content, outgoing));
         match resumed {
             Ok(resumed) => return Ok((loaded, Some(resumed))),
             Err(error) => tracing::error!(error = format!("{error:#}"), "a checkpoint cannot be used"),
         }
     }
-    if !kept.is_empty() {
+    if any {
         tracing::error!(
             "no checkpoint can be used: windows, alerts and incidents begin empty, reading goes on where input was acknowledged"
         );

@@ -16,7 +16,7 @@ use crate::incident::CorrelationParams;
 use crate::incident::notify::NotifyParams;
 use crate::process::config::topology::TopologyConfig;
 use crate::process::cpu::stopwatch_ns;
-use crate::process::reload::Every;
+use crate::process::looking::Every;
 use crate::process::validate;
 use crate::window::WindowLimits;
 use crate::words::diagnostic::{Diagnostic, offset_of};

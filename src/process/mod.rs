@@ -11,6 +11,7 @@ pub mod evaluating;
 pub mod explain;
 pub mod incident_story;
 pub mod logging;
+pub mod looking;
 pub mod metrics;
 pub mod pack;
 pub mod recall;

@@ -4,57 +4,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use anyhow::{Context, Result};
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use serde::{Deserialize, Deserializer};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
 
 use crate::engine::EngineParams;
 use crate::engine::renew::NextRules;
 use crate::process::decoding::ToDecoder;
+use crate::process::looking::changed;
 use crate::process::report;
 use crate::rule::Rule;
 use crate::rule::check::{Complaints, RuleBook};
 use crate::rule::renew::{OnDisk, Renewed, Texts, renew};
-use crate::words::duration;
 use crate::words::event::LabelKeys;
-
-/// An editor may be found in the middle of its work: files count when they were the same twice, so long apart.
-pub(super) const SETTLE: Duration = Duration::from_millis(200);
-/// Looks for files that keep changing; then they are taken as they are.
-pub(super) const SETTLE_LOOKS_MAX: usize = 20;
-/// The shortest time between two looks that may be asked for.
-const EVERY_MIN_MS: i64 = 100;
-
-/// How often rule files are looked at: a duration, or `off`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Every(pub Option<Duration>);
-
-impl Default for Every {
-    fn default() -> Self {
-        Self(Some(Duration::from_secs(5)))
-    }
-}
-
-impl<'de> Deserialize<'de> for Every {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        if text == "off" {
-            return Ok(Self(None));
-        }
-        let every_ms = duration::parse_ms(&text).map_err(serde::de::Error::custom)?;
-        if every_ms < EVERY_MIN_MS {
-            return Err(serde::de::Error::custom(format!("{text:?} is too often: write 1s or longer, or off")));
-        }
-        Ok(Self(Some(Duration::from_millis(every_ms as u64))))
-    }
-}
 
 /// What the decoder and the engine go on with.
 pub struct NewRules {
@@ -128,19 +92,7 @@ impl Reloader {
 
     /// Looks at the files. Returns other rules where there are any, having said what is wrong and what changes.
     pub fn look(&mut self, settle: bool) -> Option<NewRules> {
-        let mut disk = OnDisk::read(&self.paths);
-        if disk == self.seen {
-            return None;
-        }
-        for _ in 0..if settle { SETTLE_LOOKS_MAX } else { 0 } {
-            std::thread::sleep(SETTLE);
-            let again = OnDisk::read(&self.paths);
-            if again == disk {
-                break;
-            }
-            disk = again;
-        }
-        self.seen = disk;
+        self.seen = changed(&self.seen, settle, || OnDisk::read(&self.paths))?;
         match renew(&self.seen, &self.good) {
             Ok(renewed) => self.take(renewed),
             Err(complaints) => {
@@ -220,53 +172,11 @@ fn say(complaints: &Complaints) {
     text.lines().filter(|line| !line.is_empty()).for_each(|line| tracing::error!("{line}"));
 }
 
-/// Hears SIGHUP, which would end the process if nobody did.
-pub fn hangups() -> Result<Signal> {
-    signal(SignalKind::hangup()).context("cannot listen for SIGHUP")
-}
-
-/// Looks every so often and at each SIGHUP until told to stop; hands rules on in order with what is read.
-pub async fn watch(
-    mut reloader: Reloader,
-    every: Every,
-    mut hangups: Signal,
-    to_decoder: mpsc::Sender<ToDecoder>,
-    mut stopped: watch::Receiver<bool>,
-) {
-    loop {
-        let asked = tokio::select! {
-            _ = stopped.wait_for(|stopped| *stopped) => return,
-            _ = hangups.recv() => true,
-            () = pause(every) => false,
-        };
-        let looking = tokio::task::spawn_blocking(move || {
-            let found = reloader.look(!asked);
-            (reloader, found)
-        });
-        let looked = tokio::select! {
-            _ = stopped.wait_for(|stopped| *stopped) => return,
-            looked = looking => looked,
-        };
-        let Ok((again, found)) = looked else {
-            tracing::error!("the rule files are not looked at any more: a look at them panicked");
-            return;
-        };
-        reloader = again;
-        if found.is_none() && asked {
-            tracing::info!("SIGHUP: the rules that run go on");
-        }
-        if let Some(rules) = found
-            && to_decoder.send(ToDecoder::Rules(Box::new(rules))).await.is_err()
-        {
-            return;
-        }
+/// A look for [`watch`](crate::process::looking::watch).
+pub fn look(reloader: &mut Reloader, settle: bool) -> Option<ToDecoder> {
+    let found = reloader.look(settle);
+    if found.is_none() && !settle {
+        tracing::info!("SIGHUP: the rules that run go on");
     }
-}
-
-/// The time until the next look.
-pub(super) async fn pause(every: Every) {
-    match every.0 {
-        Some(every) => tokio::time::sleep(every).await,
-        None => std::future::pending().await,
-    }
+    found.map(|rules| ToDecoder::Rules(Box::new(rules)))
 }

@@ -25,10 +25,11 @@ use crate::process::checkpointing::{self, Place};
 use crate::process::config::Config;
 use crate::process::decoding::{Decoding, ToDecoder};
 use crate::process::evaluating::{Evaluating, ToSink, outgoing};
+use crate::process::looking;
 use crate::process::metrics::{Endpoint, Telemetry};
 use crate::process::reload::{self, Reloader};
 use crate::process::replay::stopwatch;
-use crate::process::topology::{Fragments, TopologyFile, watch_bucket, watch_file};
+use crate::process::topology::{Fragments, TopologyFile, look, watch_bucket};
 use crate::topology::parts::Source;
 use crate::topology::{Parts, Topology};
 use crate::words::event::LabelKeys;
@@ -50,7 +51,7 @@ pub fn main(config: Config) -> Result<()> {
 }
 
 async fn run(config: Config) -> Result<()> {
-    let hangups = reload::hangups()?;
+    let hangups = looking::hangups()?;
     let telemetry = Arc::new(Telemetry::default());
     let fresh = || load(&config, &telemetry);
     let kept = config.checkpoint.dir.as_deref().map(|dir| Checkpoints::open(dir, &config.input.consumer)).transpose();
@@ -122,8 +123,10 @@ async fn run(config: Config) -> Result<()> {
         tasks.push(tokio::spawn(watch_bucket(bucket, fragments, status, to_decoder.clone(), stopped.clone())));
     }
     if let Some(file) = topology_file {
-        let hangups = reload::hangups()?;
-        tasks.push(tokio::spawn(watch_file(file, config.reload, hangups, to_decoder.clone(), stopped.clone())));
+        let hangups = looking::hangups()?;
+        let (to_decoder, stopped) = (to_decoder.clone(), stopped.clone());
+        let watching = looking::watch("the topology file", file, look, config.reload, hangups, to_decoder, stopped);
+        tasks.push(tokio::spawn(watching));
     }
     tracing::info!(
         stream = config.input.stream,
@@ -135,7 +138,9 @@ async fn run(config: Config) -> Result<()> {
     let outbox = resumed.map(|resumed| resumed.outbox).unwrap_or_default();
     let first = ToSink { before: begins, outgoing: Outgoing { revisions: outbox, ..Outgoing::default() }, after: None };
     to_sink.send(first).await.context("the publisher is gone")?;
-    tasks.push(tokio::spawn(reload::watch(reloader, config.reload, hangups, to_decoder.clone(), stopped.clone())));
+    let (for_rules, until) = (to_decoder.clone(), stopped.clone());
+    let watching = looking::watch("the folder of rules", reloader, reload::look, config.reload, hangups, for_rules, until);
+    tasks.push(tokio::spawn(watching));
     let reading = tokio::spawn(read(
         EventSource::new(consumer, config.input.clone(), sequence),
         client,

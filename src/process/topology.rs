@@ -9,13 +9,12 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
 
 use crate::edges::files::topology;
 use crate::edges::nats::topology::{Entries, TopologyWatch};
 use crate::process::decoding::ToDecoder;
-use crate::process::reload::{Every, SETTLE, SETTLE_LOOKS_MAX, pause};
+use crate::process::looking::changed;
 use crate::topology::Parts;
 use crate::topology::parts::Source;
 
@@ -82,18 +81,7 @@ impl TopologyFile {
 
     /// Looks at the file. Returns what it holds where that is another text, and good.
     pub fn look(&mut self, settle: bool) -> Option<Parts> {
-        let mut now = self.read();
-        if now == self.seen {
-            return None;
-        }
-        for _ in 0..if settle { SETTLE_LOOKS_MAX } else { 0 } {
-            std::thread::sleep(SETTLE);
-            let again = self.read();
-            if again == now {
-                break;
-            }
-            now = again;
-        }
+        let now = changed(&self.seen, settle, || self.read())?;
         let parse = |text: &String| topology::parse(text, &self.path.display().to_string()).map_err(chain);
         let parts = now.as_ref().map_err(Clone::clone).and_then(parse);
         self.seen = now;
@@ -146,12 +134,7 @@ impl Fragments {
         }
         self.seen = entries.clone();
         status.read(Source::Bucket, result, self.bad.len());
-        let mut all = Parts::default();
-        for parts in self.good.values() {
-            all.nodes.extend(parts.nodes.iter().cloned());
-            all.edges.extend(parts.edges.iter().cloned());
-        }
-        all
+        Parts::together(self.good.values())
     }
 }
 
@@ -165,39 +148,9 @@ fn chain(error: topology::TopologyError) -> String {
     format!("{:#}", anyhow::Error::from(error))
 }
 
-/// Looks at the file every so often and at each SIGHUP until told to stop; hands the graph on in order with what is read.
-pub async fn watch_file(
-    mut file: TopologyFile,
-    every: Every,
-    mut hangups: Signal,
-    to_decoder: mpsc::Sender<ToDecoder>,
-    mut stopped: watch::Receiver<bool>,
-) {
-    loop {
-        let asked = tokio::select! {
-            _ = stopped.wait_for(|stopped| *stopped) => return,
-            _ = hangups.recv() => true,
-            () = pause(every) => false,
-        };
-        let looking = tokio::task::spawn_blocking(move || {
-            let found = file.look(!asked);
-            (file, found)
-        });
-        let looked = tokio::select! {
-            _ = stopped.wait_for(|stopped| *stopped) => return,
-            looked = looking => looked,
-        };
-        let Ok((again, found)) = looked else {
-            tracing::error!("the topology file is not looked at any more: a look at it panicked");
-            return;
-        };
-        file = again;
-        if let Some(parts) = found
-            && to_decoder.send(ToDecoder::Topology(Source::File, parts)).await.is_err()
-        {
-            return;
-        }
-    }
+/// A look for [`watch`](crate::process::looking::watch).
+pub fn look(file: &mut TopologyFile, settle: bool) -> Option<ToDecoder> {
+    file.look(settle).map(|parts| ToDecoder::Topology(Source::File, parts))
 }
 
 /// Watches the bucket until told to stop; hands the graph on in order with what is read.

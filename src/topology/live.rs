@@ -117,12 +117,8 @@ impl LiveTopology {
     fn renew(&mut self) -> bool {
         let learned: Vec<_> = self.learner.edges().collect();
         self.learned = learned.len();
-        let mut all = Parts { nodes: Vec::new(), edges: learned };
-        for parts in self.given.values() {
-            all.nodes.extend(parts.nodes.iter().cloned());
-            all.edges.extend(parts.edges.iter().cloned());
-        }
-        let next = Topology::new(all);
+        let learned = Parts { nodes: Vec::new(), edges: learned };
+        let next = Topology::new(Parts::together(std::iter::once(&learned).chain(self.given.values())));
         if next.stamp().hash == self.current.stamp().hash {
             return false;
         }

@@ -47,6 +47,18 @@ pub struct Parts {
     pub edges: Vec<Edge>,
 }
 
+impl Parts {
+    /// All of them, in their order.
+    pub fn together<'a>(all: impl IntoIterator<Item = &'a Parts>) -> Self {
+        let mut together = Self::default();
+        for parts in all {
+            together.nodes.extend(parts.nodes.iter().cloned());
+            together.edges.extend(parts.edges.iter().cloned());
+        }
+        together
+    }
+}
+
 /// Where parts come from. What a later one says of a node or an edge goes before an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
