@@ -148,7 +148,11 @@ pub struct Engine {
 impl Engine {
     /// An engine that has seen nothing.
     pub fn new(rules: Vec<Rule>, topology: Topology, params: &EngineParams) -> Result<Self, DataFusionError> {
-        let rules: Vec<Arc<Rule>> = rules.into_iter().map(Arc::new).collect();
+        Self::of(rules.into_iter().map(Arc::new).collect(), topology, params)
+    }
+
+    /// The same over rules that other engines have too: their planning is what takes long.
+    pub fn of(rules: Vec<Arc<Rule>>, topology: Topology, params: &EngineParams) -> Result<Self, DataFusionError> {
         let alerts = rules.iter().map(|rule| RuleAlerts::new(policy_of(rule, params.alerts_max))).collect();
         let topology = LiveTopology::new(topology, params.learn.clone());
         Ok(Self {

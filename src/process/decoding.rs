@@ -32,18 +32,18 @@ pub enum ToDecoder {
     Topology(Source, Parts),
 }
 
-/// What goes on to the engine, and how far reading has come.
-pub struct ToEngine {
+/// What goes on to the engine, and how far reading has come. `A` acknowledges messages.
+pub struct ToEngine<A = Box<Acker>> {
     /// What to do.
-    pub work: Work,
+    pub work: Work<A>,
     /// As of its end.
     pub progress: Progress,
 }
 
 /// What the engine is to do.
-pub enum Work {
+pub enum Work<A = Box<Acker>> {
     /// Take events in.
-    Events(Box<Decoded>),
+    Events(Box<Decoded<A>>),
     /// Let time go on: nothing has come for this long.
     Idle(Duration),
     /// Go on with other rules.
@@ -53,13 +53,13 @@ pub enum Work {
 }
 
 /// Messages, decoded.
-pub struct Decoded {
+pub struct Decoded<A = Box<Acker>> {
     /// Their events.
     pub batch: EventBatch,
     /// Their bad lines.
     pub rejected: Vec<OutRejected>,
     /// Acknowledges them and all before them; where the last one is only begun, those before it.
-    pub acker: Option<Box<Acker>>,
+    pub acker: Option<A>,
 }
 
 /// How far reading and decoding have come.

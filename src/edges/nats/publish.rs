@@ -46,15 +46,43 @@ pub struct OutRejected {
     pub bytes: Bytes,
 }
 
-/// What one batch of input came to.
-#[derive(Default)]
-pub struct Outgoing {
+/// What one batch of input came to. `A` acknowledges input: the simulation has a broker of its own.
+pub struct Outgoing<A = Box<Acker>> {
     /// In order.
     pub revisions: Vec<OutRevision>,
     /// In order.
     pub rejected: Vec<OutRejected>,
     /// Acknowledges the input.
-    pub acker: Option<Box<Acker>>,
+    pub acker: Option<A>,
+}
+
+impl<A> Default for Outgoing<A> {
+    fn default() -> Self {
+        Self { revisions: Vec::new(), rejected: Vec::new(), acker: None }
+    }
+}
+
+/// One thing to be stored. Each is tried until it is done; only then comes the next.
+#[derive(Debug)]
+pub enum Duty<A = Box<Acker>> {
+    /// To the stream of rejected input.
+    Reject(OutRejected),
+    /// To the stream of incidents.
+    Publish(OutRevision),
+    /// To the bucket of open incidents.
+    Show(OutRevision),
+    /// The input may be forgotten.
+    Acknowledge(A),
+}
+
+impl<A> Outgoing<A> {
+    /// What is to be done, in order: whoever dies between two of them leaves input unacknowledged of which not
+    /// everything is stored.
+    pub fn duties(self) -> impl Iterator<Item = Duty<A>> {
+        let shown = self.revisions.clone().into_iter().map(Duty::Show);
+        let rejected = self.rejected.into_iter().map(Duty::Reject);
+        rejected.chain(self.revisions.into_iter().map(Duty::Publish)).chain(shown).chain(self.acker.map(Duty::Acknowledge))
+    }
 }
 
 /// Publishes.
@@ -73,17 +101,16 @@ impl Sink {
 
     /// Stores everything, in order, trying again for as long as it takes; then acknowledges the input.
     pub async fn store(&self, outgoing: Outgoing) {
-        for rejected in &outgoing.rejected {
-            self.insist("rejected input", || self.publish_rejected(rejected)).await;
-        }
-        for revision in &outgoing.revisions {
-            self.insist("a revision", || self.publish_revision(revision)).await;
-        }
-        for revision in &outgoing.revisions {
-            self.insist("the bucket of incidents", || self.keep(revision)).await;
-        }
-        if let Some(acker) = outgoing.acker {
-            self.insist("an acknowledgement", || async { acker.ack().await.map_err(|error| error.to_string()) }).await;
+        for duty in outgoing.duties() {
+            match &duty {
+                Duty::Reject(rejected) => self.insist("rejected input", || self.publish_rejected(rejected)).await,
+                Duty::Publish(revision) => self.insist("a revision", || self.publish_revision(revision)).await,
+                Duty::Show(revision) => self.insist("the bucket of incidents", || self.keep(revision)).await,
+                Duty::Acknowledge(acker) => {
+                    let acknowledge = || async { acker.ack().await.map_err(|error| error.to_string()) };
+                    self.insist("an acknowledgement", acknowledge).await;
+                }
+            }
         }
     }
 
