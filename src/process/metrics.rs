@@ -251,6 +251,9 @@ impl Collector for Endpoint {
         write.counter("squelch_late_alerts", "Alerts of other systems that came late", now.engine.late_alerts)?;
         let (reading, kept) = (&self.0.reading, |counter: &AtomicU64| counter.load(Ordering::Relaxed));
         write.gauge("squelch_input_pending", "Messages that wait in the stream", kept(&reading.pending) as i64)?;
+        let under_way = kept(&reading.read).saturating_sub(kept(&reading.stored)) as i64;
+        let help = "How many places in the stream the last message read is ahead of the last whose results are stored";
+        write.gauge("squelch_input_under_way", help, under_way)?;
         write.gauge("squelch_input_sequence", "The last message taken in", now.sequence as i64)?;
         write.counter("squelch_input_redelivered", "Messages that the server sent again", kept(&reading.redelivered))?;
         write.counter(
@@ -267,9 +270,10 @@ impl Collector for Endpoint {
         write.counter("squelch_checkpoint_failures", "Checkpoints that could not be kept", kept(&self.0.checkpoint_failures))?;
         write.gauge("squelch_checkpoint_bytes", "Size of the last checkpoint", kept(&self.0.checkpoint_bytes) as i64)?;
         let kept_at = kept(&self.0.checkpoint_at_ns);
-        let age_s = (kept_at > 0).then(|| (vec![], (stopwatch_ns().saturating_sub(kept_at) / 1_000_000_000) as i64));
-        let help = "How long ago the last checkpoint was kept";
-        write.gauges("squelch_checkpoint_age_seconds", help, age_s.into_iter())?;
+        if kept_at > 0 {
+            let age_s = stopwatch_ns().saturating_sub(kept_at) / 1_000_000_000;
+            write.gauge("squelch_checkpoint_age_seconds", "How long ago the last checkpoint was kept", age_s as i64)?;
+        }
         write.gauge("squelch_watermark_ms", "How far event time has come, Unix milliseconds", now.watermark_ms.unwrap_or(0))?;
         write.gauge("squelch_sources", "Sources of events that are not idle", now.sources as i64)?;
         let slowest = now.slowest.iter().map(|(subject, lag_ms)| (vec![("subject", subject.as_str())], *lag_ms));

@@ -44,6 +44,7 @@ pub async fn read(
                 Ok(Err(_)) => return,
                 Err(_) => {
                     see();
+                    source.gather();
                     source.ask_pending().await;
                 }
             }

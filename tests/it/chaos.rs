@@ -3,6 +3,8 @@
 //!
 //! `CHAOS_KILLS=50 cargo test --test it chaos` is more patient; `CHAOS_SEED` repeats a run's moments, as far as a machine can.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use async_nats::HeaderMap;
@@ -184,4 +186,79 @@ fn a_consumer_that_is_deleted_or_robbed_is_made_again() {
     let renewals = metric(http, "squelch_input_renewals_total");
     assert!(renewals * 2.0 >= rounds as f64, "{renewals} of {rounds}: {}", chaos.squelch.log());
     assert_eq!(metric(http, "squelch_input_gaps_total{cause=\"dropped\"}"), 0.0, "{}", chaos.squelch.log());
+}
+
+/// While the server is away nobody knows whether there are events: time does not go on, and what comes afterwards is not late.
+#[test]
+fn an_outage_is_no_silence() {
+    let mut server = NatsServer::start();
+    let more = "time: { lateness: 0s, idle: 2s }\nnotify: { wait: 0s }\ncheckpoint: { dir: state, every: 200ms }\n";
+    let mut squelch = Mortal::new(&server, more);
+    let start_ms = 1_773_446_400_000_i64;
+    runtime().block_on(async {
+        squelch.start();
+        let said = async |context: &Context, at_ms: i64| {
+            let ts = start_ms + at_ms;
+            let event = format!(r#"{{"ts":{ts},"name":"m","value":1,"service":"chat","env":"production"}}"#);
+            let mut headers = HeaderMap::new();
+            headers.insert("Nats-Msg-Id", ts.to_string().as_str());
+            loop {
+                let sent = context.publish_with_headers("events.metrics.a", headers.clone(), event.clone().into()).await;
+                if let Ok(ack) = sent
+                    && ack.await.is_ok()
+                {
+                    break;
+                }
+            }
+        };
+        let before = context(&server).await;
+        said(&before, 0).await;
+        squelch.wait_for("metrics", "squelch_events_total 1");
+        server.stop();
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        server.restart();
+        squelch.wait_for("readyz", "200 OK");
+        let after = context(&server).await;
+        said(&after, 500).await;
+        squelch.wait_for("metrics", "squelch_events_total 2");
+        let time = metric(squelch.http, "squelch_watermark_ms") as i64 - start_ms;
+        assert!(time < 4_000, "an outage of 8 s let time go on by {time} ms: {}", squelch.log());
+        // In a silence of the stream itself it does.
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        let time = metric(squelch.http, "squelch_watermark_ms") as i64 - start_ms;
+        assert!(time >= 5_000, "a silence of 8 s let time go on by {time} ms only");
+        squelch.stop();
+    });
+}
+
+/// The clock on the wall jumps by years, there and back. Skipped where libfaketime is not installed, loudly.
+#[test]
+fn the_clock_on_the_wall_decides_nothing() {
+    let libraries = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib", "/usr/lib64"];
+    let library = libraries.iter().map(|dir| format!("{dir}/faketime/libfaketime.so.1")).find(|path| Path::new(path).exists());
+    let Some(library) = library else {
+        eprintln!("SKIPPED: libfaketime is not installed (apt-get install libfaketime)");
+        return;
+    };
+    let mut chaos = Chaos::new(12);
+    let offset = chaos.squelch.dir.path().join("offset");
+    std::fs::write(&offset, "+0").unwrap();
+    let set = |name: &str, value: &str| (name.to_string(), value.to_string());
+    chaos.squelch.env = vec![
+        set("LD_PRELOAD", &library),
+        set("FAKETIME_TIMESTAMP_FILE", &offset.display().to_string()),
+        set("FAKETIME_CACHE_DURATION", "1"),
+        set("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ];
+    chaos.run(Duration::from_secs(1), async |chaos, _, _| {
+        let (years, sign) = (chaos.dice.below(20), ["+", "-"][chaos.dice.below(2) as usize]);
+        // Nobody may find it half written.
+        let next = offset.with_extension("next");
+        std::fs::write(&next, format!("{sign}{}d", years * 365)).unwrap();
+        std::fs::rename(&next, &offset).unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    });
+    let log = chaos.squelch.log();
+    let years: BTreeSet<&str> = log.lines().filter_map(|line| line.split_once('-')).map(|(year, _)| year).collect();
+    assert!(years.len() > 3, "the clock never jumped: {years:?}");
 }

@@ -1,10 +1,21 @@
 //! Messages that nobody can read any more are an incident, and a stream or a consumer that somebody took away is found again.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::Config as StreamConfig;
+
+use squelch::edges::decode::{Decoder, MessageInfo};
+use squelch::edges::nats::gap::{Gap, GapCause};
+use squelch::engine::{Engine, EngineParams, Input};
+use squelch::incident::Revision;
+use squelch::incident::notify::NotifyParams;
+use squelch::process::gaps::alert;
+use squelch::topology::{Parts, Topology};
+use squelch::words::event::LabelKeys;
 
 use crate::support::nats::NatsServer;
 use crate::support::process::{Mortal, context, metric, read_stream, runtime};
@@ -185,4 +196,85 @@ fn a_stream_that_was_made_anew_is_read_from_its_beginning() {
             squelch.stop();
         });
     }
+}
+
+/// A server that comes back with an older copy of the stream, as after a loss of power: squelch reads on from where it ends.
+#[test]
+fn a_stream_that_lost_its_end_is_read_on() {
+    for running in [true, false] {
+        let mut server = NatsServer::start();
+        let mut squelch = Mortal::new(&server, QUICK);
+        runtime().block_on(async {
+            squelch.start();
+            let before = context(&server).await;
+            publish(&before, "events.metrics.a", 0).await;
+            squelch.wait_for("metrics", "squelch_input_sequence 1");
+            let (store, copy) = (server.dir.path().join("store"), server.dir.path().join("copy"));
+            server.restart();
+            server.stop();
+            copy_folder(&store, &copy);
+            server.restart();
+            let after = context(&server).await;
+            for at_s in 1..4 {
+                publish(&after, "events.metrics.a", at_s).await;
+            }
+            squelch.wait_for("metrics", "squelch_input_sequence 4");
+            if !running {
+                squelch.stop();
+            }
+            server.stop();
+            std::fs::remove_dir_all(&store).unwrap();
+            std::fs::rename(&copy, &store).unwrap();
+            server.restart();
+            if !running {
+                squelch.start();
+            }
+            squelch.wait_for("metrics", "squelch_input_gaps_total{cause=\"cut_short\"} 1");
+            let after = context(&server).await;
+            publish(&after, "events.metrics.a", 5).await;
+            publish(&after, "events.metrics.a", 7).await;
+            let summary =
+                "stream EVENTS ends at message 1, but message 4 had been read: it lost its end: alerts may be missing or late";
+            assert_eq!(told(&after, 1).await, [pair("opened", summary)]);
+            squelch.wait_for("metrics", "squelch_events_total 6");
+            squelch.stop();
+        });
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+}
+
+/// What squelch raises by itself is said at the time that events have come to, over a restart as well; raised again, it lasts longer.
+#[test]
+fn what_is_raised_counts_from_the_time_of_events() {
+    let params = EngineParams { lateness_ms: 0, notify: NotifyParams { wait_ms: 0, ..Default::default() }, ..Default::default() };
+    let fresh = || Engine::new(Vec::new(), Topology::new(Parts::default()), &params).unwrap();
+    let gap =
+        |last| Gap { stream: "EVENTS".into(), cause: GapCause::Dropped { first: 3, last, exact: true }, born_ns: 1, after: last };
+    let mut decoder = Decoder::new(&LabelKeys::default(), i64::MAX);
+    let mut events = |at_s: &[i64]| {
+        for at_s in at_s {
+            let line = format!(r#"{{"kind":"metric","ts":{},"name":"m","value":1}}"#, START_MS + at_s * 1000);
+            decoder.message(line.as_bytes(), MessageInfo::default(), &mut |bad| panic!("{bad:?}"));
+        }
+        decoder.take()
+    };
+    let mut engine = fresh();
+    let mut told = Vec::new();
+    let mut hear = |revisions: Vec<Revision>| {
+        let tell = |revision: &Revision| format!("{} {}", (revision.updated_at - START_MS) / 1000, revision.change.as_str());
+        told.extend(revisions.iter().map(tell));
+    };
+    hear(engine.step(Input::Own(alert(&gap(7)))));
+    let saved = engine.save().unwrap();
+    engine = fresh();
+    hear(engine.restore(&saved).unwrap());
+    hear(engine.step(Input::Events(&events(&[0, 2, 300]))));
+    hear(engine.step(Input::Own(alert(&gap(9)))));
+    hear(engine.step(Input::Events(&events(&[601, 700, 899]))));
+    let over = engine.step(Input::Events(&events(&[902, 1_200])));
+    assert!(told.len() == 1 && told[0].starts_with("1 opened"), "{told:?}");
+    assert!(over.iter().any(|revision| revision.change.as_str() == "resolved"), "{} revisions", over.len());
 }

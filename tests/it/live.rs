@@ -288,6 +288,19 @@ fn silence_lets_time_go_on() {
     });
 }
 
+/// Whoever asks is told within some seconds that the server is away, and that it is back.
+#[test]
+fn a_lost_connection_shows() {
+    let mut server = NatsServer::start();
+    let squelch = Squelch::start(&server, "");
+    server.stop();
+    let lost = squelch.wait_for("readyz", "no connection to NATS");
+    assert!(lost.contains("503"), "{lost}");
+    server.restart();
+    squelch.wait_for("readyz", "200 OK");
+    assert_eq!(squelch.stop(), Some(0));
+}
+
 #[test]
 fn a_start_that_fails_names_the_fix() {
     let says = |output: Output| {

@@ -78,8 +78,10 @@ pub enum Fetched {
 /// Acknowledges messages, unless the consumer that brought them is gone: another one of the same name would take it for its own.
 pub struct Ack {
     acker: Box<Acker>,
+    sequence: u64,
     life: u64,
     lives: Arc<AtomicU64>,
+    reading: Arc<Reading>,
 }
 
 impl Ack {
@@ -90,10 +92,10 @@ impl Ack {
     /// What the client says.
     pub async fn ack(&self) -> Result<(), String> {
         if self.lives.load(Ordering::Relaxed) == self.life {
-            self.acker.ack().await.map_err(|error| error.to_string())
-        } else {
-            Ok(())
+            self.acker.ack().await.map_err(|error| error.to_string())?;
         }
+        self.reading.stored.store(self.sequence, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -102,6 +104,10 @@ impl Ack {
 pub struct Reading {
     /// Messages that wait in the stream.
     pub pending: AtomicU64,
+    /// The last message that was read.
+    pub read: AtomicU64,
+    /// The last message of which all that came is stored.
+    pub stored: AtomicU64,
     /// Messages that the server sent again.
     pub redelivered: AtomicU64,
     /// Gaps by cause, in the order of [`Gap::CODES`].
@@ -179,6 +185,21 @@ impl Source {
                 }
                 // The server that had the request is gone. That nothing came says nothing about the stream.
                 Err(_) => self.pull_failed("the server does not answer").await,
+            }
+        }
+    }
+
+    /// Takes in what the open pull has brought, and asks for no more. Whoever cannot go on for long calls it: the client throws away
+    /// what lies in a pull that is long over.
+    pub fn gather(&mut self) {
+        while let Some(next) = self.pull.as_mut().and_then(|pull| pull.next().now_or_never()) {
+            match next {
+                Some(Ok(message)) => {
+                    self.pull_messages += 1;
+                    self.taken.push_back(message);
+                }
+                // What an error means is asked later.
+                Some(Err(_)) | None => self.pull = None,
             }
         }
     }
@@ -298,8 +319,9 @@ impl Source {
             last = Some(acker);
             messages.push(incoming(message, sequence, received_at));
         }
-        let life = self.lives.load(Ordering::Relaxed);
-        let ack = |acker| Ack { acker: Box::new(acker), life, lives: Arc::clone(&self.lives) };
+        self.reading.read.store(self.read, Ordering::Relaxed);
+        let (life, lives, reading) = (self.lives.load(Ordering::Relaxed), Arc::clone(&self.lives), Arc::clone(&self.reading));
+        let ack = |acker| Ack { acker: Box::new(acker), sequence: self.read, life, lives, reading };
         last.map(ack).map(|ack| Fetched::Messages { messages, ack })
     }
 
@@ -311,6 +333,10 @@ impl Source {
     /// Reading goes on after `after`.
     fn tell(&mut self, cause: GapCause, after: u64) {
         (self.read, self.seen) = (after, after);
+        for place in [&self.reading.read, &self.reading.stored] {
+            // What is missing is not under way; another stream counts from its own beginning.
+            place.store(after, Ordering::Relaxed);
+        }
         let gap = Gap { stream: self.config.stream.clone(), cause, born_ns: self.born_ns, after };
         let code = Gap::CODES.iter().position(|code| *code == gap.code()).unwrap_or_default();
         self.reading.gaps[code].fetch_add(1, Ordering::Relaxed);

@@ -22,7 +22,7 @@ impl Squelch {
     /// Starts over the demo's rules and topology and waits until it is ready.
     pub fn start(server: &NatsServer, more: &str) -> Self {
         let (dir, http) = (tempfile::tempdir().unwrap(), free_port());
-        let squelch = Self { child: Some(spawn(&dir, &server.url(), http, more)), dir, http };
+        let squelch = Self { child: Some(command(&dir, &server.url(), http, more).spawn().unwrap()), dir, http };
         squelch.wait_for("readyz", "ready");
         squelch
     }
@@ -59,6 +59,8 @@ pub struct Mortal {
     pub http: u16,
     url: String,
     more: String,
+    /// What its environment holds besides.
+    pub env: Vec<(String, String)>,
     child: Option<Child>,
 }
 
@@ -66,7 +68,7 @@ impl Mortal {
     /// One that is not running.
     pub fn new(server: &NatsServer, more: &str) -> Self {
         let (dir, http) = (tempfile::tempdir().unwrap(), free_port());
-        Self { dir, http, url: server.url(), more: more.into(), child: None }
+        Self { dir, http, url: server.url(), more: more.into(), env: Vec::new(), child: None }
     }
 
     /// Starts it and waits until it is ready.
@@ -77,7 +79,8 @@ impl Mortal {
 
     /// Starts it and waits for nothing.
     pub fn spawn(&mut self) {
-        self.child = Some(spawn(&self.dir, &self.url, self.http, &self.more));
+        let mut command = command(&self.dir, &self.url, self.http, &self.more);
+        self.child = Some(command.envs(self.env.iter().cloned()).spawn().unwrap());
     }
 
     /// Sends a signal by its name.
@@ -99,6 +102,11 @@ impl Mortal {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
     }
 
     /// Waits until it shows what is wanted; returns all that it shows there.
@@ -148,10 +156,13 @@ pub fn configuration(dir: &tempfile::TempDir, url: &str, http: u16, more: &str) 
     file
 }
 
-pub fn spawn(dir: &tempfile::TempDir, url: &str, http: u16, more: &str) -> Child {
+/// A `squelch run` over the demo's rules and topology.
+fn command(dir: &tempfile::TempDir, url: &str, http: u16, more: &str) -> Command {
     let config = configuration(dir, url, http, more);
     let log = std::fs::File::create(dir.path().join("log")).unwrap();
-    Command::new(binary()).args(["run", "--config"]).arg(config).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+    let mut command = Command::new(binary());
+    command.args(["run", "--config"]).arg(config).stdout(Stdio::null()).stderr(log);
+    command
 }
 
 pub fn get(port: u16, path: &str) -> Option<String> {

@@ -97,6 +97,9 @@ impl Source {
             looked: Instant::now(),
             reading,
         };
+        for place in [&source.reading.read, &source.reading.stored] {
+            place.store(begin.sequence, Ordering::Relaxed);
+        }
         source.compare(&info);
         let from = source.seen + 1;
         if info.state.first_sequence > from {
