@@ -36,6 +36,7 @@ use crate::window::WindowLimits;
 use crate::window::evaluator::{CostClock, Evaluator, RuleStats};
 use crate::window::watermark::{Watermark, WatermarkParams};
 use crate::words::event::{EventBatch, ExternalAlert};
+use crate::words::fingerprint::Fingerprint;
 use crate::words::limits::{ALERTS_PER_RULE_MAX, QUARANTINE_MS};
 use crate::words::severity::Severity;
 use crate::words::time::{TimestampMs, align_down};
@@ -137,7 +138,7 @@ pub struct Engine {
     alerts: Vec<RuleAlerts>,
     external: ExternalAlerts,
     /// Alerts of other systems that the watermark has not reached: by time; at one instant what begins comes before what ends.
-    awaited: BTreeMap<(TimestampMs, bool, String), ExternalAlert>,
+    awaited: BTreeMap<(TimestampMs, bool, Fingerprint, Severity), ExternalAlert>,
     topology: LiveTopology,
     book: IncidentBook,
     limits: WindowLimits,
@@ -248,8 +249,8 @@ impl Engine {
             self.stats.late_alerts += 1;
             alert.ts = self.handled + 1;
         }
-        let what = format!("{}{}{}", alert.name, alert.labels, alert.severity);
-        self.awaited.insert((alert.ts, !alert.firing, what), alert);
+        let fingerprint = Fingerprint::new(&alert.name, &alert.labels);
+        self.awaited.insert((alert.ts, !alert.firing, fingerprint, alert.severity), alert);
     }
 
     fn is_due(&self) -> bool {
@@ -329,7 +330,8 @@ impl Engine {
     fn hear(&mut self, at: TimestampMs) -> Vec<Transition> {
         let mut transitions = Vec::new();
         while let Some(entry) = self.awaited.first_entry().filter(|entry| entry.key().0 <= at) {
-            transitions.extend(self.external.hear(&entry.remove()));
+            let ((_, _, fingerprint, _), alert) = entry.remove_entry();
+            transitions.extend(self.external.hear(fingerprint, &alert));
         }
         transitions
     }

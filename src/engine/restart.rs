@@ -25,7 +25,7 @@ use crate::words::severity::Severity;
 use crate::words::time::TimestampMs;
 
 /// The form of the bytes. A form that is not this one is refused.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 const MAGIC: [u8; 8] = *b"squelchE";
 
 #[derive(Serialize, Deserialize)]
@@ -90,8 +90,8 @@ impl Engine {
         self.external.restore(saved.external);
         saved.awaited.into_iter().for_each(|alert| self.await_alert(alert));
         self.topology.restore(saved.topology);
-        self.book.set_topology(Arc::clone(self.topology.current()));
-        self.book.restore(saved.book);
+        self.book.set_topology(now, Arc::clone(self.topology.current()));
+        self.book.restore(now, saved.book);
         (self.handled, self.stats) = (saved.handled, saved.stats);
         let mut gone = saved.alerts;
         for index in 0..self.evaluator.len() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::incident::{Decision, Status};
+use crate::incident::{Decision, IncidentId, Status};
 use crate::words::duration::format_ms;
 use crate::words::severity::Severity;
 use crate::words::time::{TimestampMs, format_clock};
@@ -35,7 +35,7 @@ impl Default for NotifyParams {
 const FLAP_OVER_MS: i64 = 3_600_000;
 
 /// What people know of an incident.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NotifyState {
     wait_until: TimestampMs,
     told: Option<Told>,
@@ -69,7 +69,7 @@ pub struct Facts<'a> {
     /// How many entities fail now.
     pub entities: usize,
     /// The incident that carries on, where this one was merged.
-    pub merged_into: Option<&'a str>,
+    pub merged_into: Option<IncidentId>,
 }
 
 impl NotifyState {

@@ -5,6 +5,7 @@ pub mod topology;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use serde::de::{SeqAccess, Visitor};
@@ -80,6 +81,7 @@ pub struct CorrelationConfig {
     pub lifetime: Millis,
     pub hops: usize,
     pub threshold: f64,
+    pub keys: Vec<Arc<str>>,
     pub resolve_wait: Millis,
     pub reopen: Millis,
 }
@@ -257,6 +259,7 @@ impl Default for CorrelationConfig {
             lifetime: Millis(it.lifetime_ms),
             hops: it.hops,
             threshold: it.threshold,
+            keys: it.keys,
             resolve_wait: Millis(it.resolve_wait_ms),
             reopen: Millis(it.reopen_ms),
         }
@@ -346,6 +349,7 @@ impl Config {
                 lifetime_ms: correlation.lifetime.0,
                 hops: correlation.hops,
                 threshold: correlation.threshold,
+                keys: correlation.keys.clone(),
                 resolve_wait_ms: correlation.resolve_wait.0,
                 reopen_ms: correlation.reopen.0,
             },

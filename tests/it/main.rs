@@ -16,6 +16,7 @@ mod gaps;
 mod grouping;
 mod hostile;
 mod house;
+mod incidents;
 mod kinds;
 mod lifecycle;
 mod live;
