@@ -107,7 +107,7 @@ impl Engine {
         // The policy of a rule that is gone decides nothing any more.
         let left = |(name, saved): (String, SavedAlerts)| RuleAlerts::restore(AlertPolicy::new(&name, Severity::Info), saved);
         let ended: Vec<Transition> = gone.into_iter().map(left).flat_map(|alerts| alerts.end_all(self.handled)).collect();
-        let revisions = if ended.is_empty() { Vec::new() } else { self.book.apply(self.handled, ended) };
+        let revisions = if ended.is_empty() { Vec::new() } else { self.apply(self.handled, ended) };
         self.watch(&revisions);
         Ok(revisions)
     }

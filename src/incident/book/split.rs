@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::alert::Alert;
 use crate::incident::book::{Incident, IncidentBook, touch};
-use crate::incident::nearby::OfEnv;
+use crate::incident::nearby::{OfEnv, Search};
 use crate::incident::notify::NotifyState;
 use crate::incident::relate::Ground;
 use crate::incident::{IncidentId, Link, RevisionChange, Status};
@@ -55,13 +55,14 @@ impl IncidentBook {
     /// Looks for another tie between the parts.
     fn tie_again(&mut self, id: &IncidentId, parts: &mut Parts) {
         let Some(incident) = self.incidents.get_mut(id) else { return };
+        let search = Search { params: &self.params, company: &self.company, takes: &|_| true };
         let firsts = parts.firsts();
         let pairs = firsts.iter().enumerate().flat_map(|(at, new)| firsts[..at].iter().map(move |known| (new, known)));
         for (new, known) in pairs.take(PAIRS_MAX) {
             if parts.are_one(new.subject(), known.subject()) {
                 continue;
             }
-            if let Some(tie) = self.nearby.tie_of(new, known, &self.params) {
+            if let Some(tie) = self.nearby.tie_of(new, known, &search) {
                 parts.join(new.subject(), known.subject());
                 incident.links.push(tie.link(new, &self.topology));
             }
@@ -105,7 +106,7 @@ impl IncidentBook {
 fn holds(link: &Link, of_env: &OfEnv, topology: &crate::topology::Topology) -> bool {
     let depends = |entity: &str, on: &str| {
         let on = topology.number(on);
-        of_env.dependencies(entity).iter().any(|(spot, _)| Some(spot.number()) == on)
+        of_env.spot(entity).is_some_and(|spot| of_env.dependencies(spot).iter().any(|(spot, _)| Some(spot.number()) == on))
     };
     match &link.ground {
         Ground::Alerts => true,
