@@ -277,6 +277,12 @@ impl OfEnv {
         self.of_spot.get(&spot).and_then(|of_spot| of_spot.around.as_ref()).map_or(&[], |around| around.dependencies())
     }
 
+    /// Whether an entity that has alerts depends on a node.
+    pub fn depends(&self, entity: &str, on: Spot) -> bool {
+        let around = self.spot(entity).and_then(|spot| self.of_spot.get(&spot)?.around.as_ref());
+        around.is_some_and(|around| around.hops_to(on).is_some())
+    }
+
     /// The number of an entity, if it has alerts.
     pub fn spot(&self, entity: &str) -> Option<Spot> {
         self.spots.find(Sort::Entity, entity)
