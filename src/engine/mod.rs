@@ -323,8 +323,15 @@ impl Engine {
         self.evaluator.clean_up();
         self.handled = at;
         if !transitions.is_empty() || self.book.wake_at().is_some_and(|wake| wake <= at) {
-            revisions.extend(self.book.apply(at, transitions));
+            revisions.extend(self.apply(at, transitions));
         }
+    }
+
+    /// Tells the book.
+    fn apply(&mut self, at: TimestampMs, transitions: Vec<Transition>) -> Vec<Revision> {
+        let Self { alerts, book, .. } = self;
+        let pending = |env: &str| alerts.iter().flat_map(|alerts| alerts.pending(env)).cloned().collect();
+        book.apply(at, transitions, &pending)
     }
 
     fn hear(&mut self, at: TimestampMs) -> Vec<Transition> {

@@ -3,6 +3,7 @@
 //! One owner, one thread, no clock: `apply` at an instant, in the order of instants.
 
 mod graph;
+mod hold;
 mod members;
 pub mod restart;
 mod split;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{Alert, Change, Transition};
 use crate::incident::book::members::Members;
 use crate::incident::book::telling::{revision_of, tidy};
+use crate::incident::company::Company;
 use crate::incident::nearby::{Nearby, Search};
 use crate::incident::notify::{Facts, NotifyParams, NotifyState};
 use crate::incident::relate::{Direction, Tie};
@@ -27,9 +29,14 @@ use crate::words::severity::Severity;
 use crate::words::time::TimestampMs;
 
 /// An incident of more alerts than this is large.
-const LARGE_ALERTS: usize = 100;
-/// How often a large incident has a revision of which nobody is told.
-const LARGE_EVERY_MS: i64 = 10_000;
+const LARGE_ALERTS: usize = 20;
+/// For each alert that it has, a large incident waits this long for more before a revision of which nobody is told.
+const WAIT_PER_ALERT_MS: i64 = 100;
+/// But no longer than this.
+const WAIT_MAX_MS: i64 = 10_000;
+
+/// Which entities of an environment may be failing: those of alerts that breach and do not fire yet.
+pub type Pending<'a> = dyn Fn(&str) -> BTreeSet<Arc<str>> + 'a;
 
 /// All incidents that are open or may still reopen.
 pub struct IncidentBook {
@@ -41,6 +48,8 @@ pub struct IncidentBook {
     home: BTreeMap<Fingerprint, IncidentId>,
     /// What their alerts are about.
     nearby: Nearby,
+    /// Who failed with whom before.
+    company: Company,
     /// When something is due though nothing happens, by incident.
     wakes: BTreeSet<(TimestampMs, IncidentId)>,
     counts: BookCounts,
@@ -109,6 +118,12 @@ impl Incident {
         }
     }
 
+    /// How long alerts that are no news for a person are gathered.
+    fn gathers_for(&self) -> i64 {
+        let alerts = self.alerts.len();
+        if alerts > LARGE_ALERTS { (alerts as i64 * WAIT_PER_ALERT_MS).min(WAIT_MAX_MS) } else { 0 }
+    }
+
     fn status(&self) -> Status {
         if self.resolved_at.is_some() { Status::Resolved } else { Status::Open }
     }
@@ -120,6 +135,8 @@ impl Incident {
             severity: self.severity,
             cause: self.cause.as_ref(),
             entities: self.alerts.failing(),
+            alerts: self.alerts.len(),
+            held_by: None,
             merged_into: None,
         }
     }
@@ -135,6 +152,7 @@ impl IncidentBook {
             topology,
             incidents: BTreeMap::new(),
             home: BTreeMap::new(),
+            company: Company::default(),
             wakes: BTreeSet::new(),
             counts: BookCounts::default(),
         }
@@ -168,7 +186,7 @@ impl IncidentBook {
             incident.alerts.last_end().map(|end| end + self.params.resolve_wait_ms)
         };
         let due = incident.notify.wake_at(&self.notify, &incident.facts(incident.opened_at));
-        let owed = incident.owes.then_some(incident.revised_at + LARGE_EVERY_MS);
+        let owed = incident.owes.then_some(incident.revised_at + incident.gathers_for());
         [over, due, owed].into_iter().flatten().min()
     }
 
@@ -177,10 +195,7 @@ impl IncidentBook {
         let notify = &self.notify;
         let Some(incident) = self.incidents.get_mut(id) else { return false };
         let due = || incident.notify.wake_at(notify, &incident.facts(at)).is_some_and(|due| due <= at);
-        incident.owes = change == RevisionChange::Updated
-            && incident.alerts.len() > LARGE_ALERTS
-            && at < incident.revised_at + LARGE_EVERY_MS
-            && !due();
+        incident.owes = change == RevisionChange::Updated && at < incident.revised_at + incident.gathers_for() && !due();
         incident.owes
     }
 
@@ -195,8 +210,8 @@ impl IncidentBook {
     }
 
     /// What happened at `at`: every transition of that instant in one call. Yields one revision for each incident that changed
-    /// or owes a decision.
-    pub fn apply(&mut self, at: TimestampMs, mut transitions: Vec<Transition>) -> Vec<Revision> {
+    /// or owes a decision. `pending` says which entities of an environment may be failing.
+    pub fn apply(&mut self, at: TimestampMs, mut transitions: Vec<Transition>, pending: &Pending<'_>) -> Vec<Revision> {
         transitions.sort_by_key(|transition| (transition.change, transition.alert.started_at, transition.alert.fingerprint));
         let mut touched: BTreeMap<IncidentId, RevisionChange> = BTreeMap::new();
         let mut revisions = Vec::new();
@@ -209,7 +224,7 @@ impl IncidentBook {
         self.wake(at, &mut touched);
         for (id, change) in touched {
             if !self.can_wait(at, &id, change) {
-                revisions.extend(self.revise(at, &id, change));
+                revisions.extend(self.revise(at, &id, change, pending));
             }
             self.reset_wake(&id);
         }
@@ -238,19 +253,21 @@ impl IncidentBook {
         revisions: &mut Vec<Revision>,
     ) {
         self.counts.alerts += 1;
-        self.nearby.fires(&alert);
+        let first = self.nearby.fires(&alert);
         if let Some(id) = self.home.get(&alert.fingerprint).copied()
             && let Some(incident) = self.incidents.get_mut(&id)
             && (incident.status() == Status::Open || at - incident.resolved_at.unwrap_or(at) <= self.params.reopen_ms)
         {
-            if incident.resolved_at.take().is_some() {
-                incident.notify.reopened(&self.notify, at);
+            if let Some(resolved_at) = incident.resolved_at.take() {
+                incident.notify.reopened(&self.notify, resolved_at, at);
                 touch(touched, &id, RevisionChange::Reopened);
             }
+            self.learn_company(at, &alert, first);
             self.join(&id, alert, Vec::new(), touched);
             return;
         }
         let ties = self.ties(&alert);
+        self.learn_company(at, &alert, first);
         let Some(best) = ties.first().map(|(id, _)| *id) else {
             self.open_incident(at, alert, touched);
             return;
@@ -273,6 +290,13 @@ impl IncidentBook {
         self.join(&survivor, alert, links, touched);
     }
 
+    /// An announcement keeps nobody company, and what fails already does not begin to.
+    fn learn_company(&mut self, at: TimestampMs, alert: &Alert, first: bool) {
+        if let Some(entity) = alert.entity.as_ref().filter(|_| first && alert.severity > Severity::Info) {
+            self.company.saw(at, &alert.env, entity, self.params.gap_ms);
+        }
+    }
+
     /// The best tie to each incident that would take the alert, best first; older incidents win a draw.
     fn ties(&self, alert: &Arc<Alert>) -> Vec<(IncidentId, Tie)> {
         let takes = |id: &IncidentId| {
@@ -280,7 +304,7 @@ impl IncidentBook {
                 incident.status() == Status::Open && alert.fired_at - incident.opened_at < self.params.lifetime_ms
             })
         };
-        let search = Search { params: &self.params, takes: &takes };
+        let search = Search { params: &self.params, company: &self.company, takes: &takes };
         let started = |id: &IncidentId| self.incidents.get(id).map(|incident| incident.started_at);
         let mut found: Vec<(IncidentId, Tie)> = self.nearby.ties(alert, &search).into_iter().collect();
         found.sort_by(|a, b| b.1.score.total_cmp(&a.1.score).then_with(|| (started(&a.0), &a.0).cmp(&(started(&b.0), &b.0))));
@@ -399,8 +423,9 @@ impl IncidentBook {
         }
     }
 
-    fn revise(&mut self, at: TimestampMs, id: &IncidentId, change: RevisionChange) -> Option<Revision> {
+    fn revise(&mut self, at: TimestampMs, id: &IncidentId, change: RevisionChange, pending: &Pending<'_>) -> Option<Revision> {
         let candidates = self.candidates(self.incidents.get(id)?);
+        let held_by = self.held_by(at, self.incidents.get(id)?, pending);
         let topology = self.topology.stamp();
         let incident = self.incidents.get_mut(id)?;
         tidy(&mut incident.links);
@@ -408,7 +433,8 @@ impl IncidentBook {
         incident.revised_at = at;
         incident.cause = candidates.first().map(|candidate| Arc::clone(&candidate.entity));
         let mut state = incident.notify.clone();
-        let decision = state.decide(&self.notify, &incident.facts(at));
+        let held_by = held_by.as_ref().map(|(dependency, dependent)| (dependency.as_ref(), dependent.as_ref()));
+        let decision = state.decide(&self.notify, &Facts { held_by, ..incident.facts(at) });
         incident.notify = state;
         Some(revision_of(id, incident, at, change, (topology, candidates), decision))
     }

@@ -43,7 +43,8 @@ impl Invariants {
         }
         // Within one instant an alert may leave an incident after it joined another.
         for (fingerprint, id) in std::mem::take(&mut self.moved) {
-            if self.last.get(&id).is_some_and(|last| last.firing.contains(&fingerprint)) {
+            let fires_there = self.last.get(&id).is_some_and(|last| last.firing.contains(&fingerprint));
+            if fires_there && self.home.get(&fingerprint) != Some(&id) {
                 return Err(format!("{fingerprint} fires in two incidents, one of them {id}"));
             }
         }

@@ -3,6 +3,7 @@
 //! Pure: no clock, no I/O.
 
 pub mod book;
+pub mod company;
 pub mod edges;
 pub mod invariants;
 pub mod nearby;
@@ -208,6 +209,8 @@ pub struct CorrelationParams {
     pub hops: usize,
     /// A link counts from this score on.
     pub threshold: f64,
+    /// How often two entities must have failed together for that to tie them; 0 for never.
+    pub together: u32,
     /// Labels that tie alerts which have the same value of one.
     pub keys: Vec<Arc<str>>,
     /// How long after its last alert an incident is resolved.
@@ -225,6 +228,7 @@ impl Default for CorrelationParams {
             lifetime_ms: 120 * minute_ms,
             hops: 4,
             threshold: 0.3,
+            together: 3,
             keys: Vec::new(),
             resolve_wait_ms: minute_ms,
             reopen_ms: 30 * minute_ms,

@@ -1,7 +1,8 @@
 //! Which known alerts may be tied to a new one, found without asking every alert of every incident.
 //!
 //! What a tie is, [`relate`](crate::incident::relate) says; here is only where to look: the alert's own entity, what it depends
-//! on, what depends on it, what shares a dependency of which enough dependents alert, and what has a named label in common.
+//! on, what depends on it, what shares a dependency of which enough dependents alert, what has a named label in common, and what
+//! failed with it before.
 //! Incidents are asked in the order of the best score that a place could give, so that one with a better tie already is left
 //! alone. In a storm an alert costs its neighbours, not the storm.
 
@@ -11,7 +12,10 @@ use std::sync::Arc;
 use ahash::HashMap;
 
 use crate::alert::Alert;
-use crate::incident::relate::{BOUND_OF_KEYS, Context, End, Surroundings, Tie, bound_of_hops, bound_of_siblings, tie};
+use crate::incident::company::{Company, Together};
+use crate::incident::relate::{
+    BOUND_OF_COMPANY, BOUND_OF_KEYS, Context, End, Surroundings, Tie, bound_of_hops, bound_of_siblings, tie,
+};
 use crate::incident::spots::{Sort, Spot, Spots, about};
 use crate::incident::{CorrelationParams, IncidentId};
 use crate::topology::Topology;
@@ -98,19 +102,17 @@ impl Nearby {
         self.cut
     }
 
-    /// An alert began to fire, wherever it will belong.
-    pub fn fires(&mut self, alert: &Alert) {
+    /// An alert began to fire, wherever it will belong. Says whether it is the first about this that fires now.
+    pub fn fires(&mut self, alert: &Alert) -> bool {
         self.knows(alert);
-        let Some(of_env) = self.of_env.get_mut(&alert.env) else { return };
-        let Some(of_spot) = of_env.spots.of_alert(alert).and_then(|spot| of_env.of_spot.get_mut(&spot)) else { return };
+        let Some(of_env) = self.of_env.get_mut(&alert.env) else { return true };
+        let Some(of_spot) = of_env.spots.of_alert(alert).and_then(|spot| of_env.of_spot.get_mut(&spot)) else { return true };
         of_spot.firing += 1;
-        if of_spot.firing == 1
-            && let Some(around) = of_spot.around.clone()
-        {
-            for dependency in around.direct() {
-                of_env.of_spot.entry(dependency).or_default().failing_dependents += 1;
-            }
+        let first = of_spot.firing == 1;
+        for dependency in of_spot.around.clone().filter(|_| first).iter().flat_map(|around| around.direct()) {
+            of_env.of_spot.entry(dependency).or_default().failing_dependents += 1;
         }
+        first
     }
 
     /// An alert will belong to an incident: looks around its entity, and around the caller that complains.
@@ -227,12 +229,17 @@ impl Nearby {
     }
 
     /// What ties two alerts that incidents have.
-    pub fn tie_of(&self, new: &Alert, known: &Arc<Alert>, params: &CorrelationParams) -> Option<Tie> {
+    pub fn tie_of(&self, new: &Alert, known: &Arc<Alert>, search: &Search<'_>) -> Option<Tie> {
         let of_env = self.of_env.get(&new.env)?;
         let nothing = Surroundings::default();
         let share = |spot: Spot| of_env.share_alerting(spot, &new.env, &self.topology);
-        let context =
-            Context { params, new: of_env.end(new, &nothing), known: of_env.end(known, &nothing), share_alerting: &share };
+        let context = Context {
+            params: search.params,
+            new: of_env.end(new, &nothing),
+            known: of_env.end(known, &nothing),
+            share_alerting: &share,
+            together: &|known| search.together(new, known),
+        };
         tie(new, known, &context)
     }
 
@@ -259,15 +266,21 @@ impl Nearby {
             looking.at(key, BOUND_OF_KEYS, &mut best);
         }
         looking.siblings(&mut best);
+        looking.company(&mut best);
         best
     }
 }
 
 impl OfEnv {
-    /// What an entity depends on, if it has alerts.
-    pub fn dependencies(&self, entity: &str) -> &[(Spot, usize)] {
-        let of_spot = self.spot(entity).and_then(|spot| self.of_spot.get(&spot));
-        of_spot.and_then(|of_spot| of_spot.around.as_ref()).map_or(&[], |around| around.dependencies())
+    /// What something depends on that has alerts.
+    pub fn dependencies(&self, spot: Spot) -> &[(Spot, usize)] {
+        self.of_spot.get(&spot).and_then(|of_spot| of_spot.around.as_ref()).map_or(&[], |around| around.dependencies())
+    }
+
+    /// Whether an entity that has alerts depends on a node.
+    pub fn depends(&self, entity: &str, on: Spot) -> bool {
+        let around = self.spot(entity).and_then(|spot| self.of_spot.get(&spot)?.around.as_ref());
+        around.is_some_and(|around| around.hops_to(on).is_some())
     }
 
     /// The number of an entity, if it has alerts.
@@ -339,8 +352,17 @@ fn leave(all: &mut BTreeMap<IncidentId, BTreeSet<Spot>>, id: &IncidentId, spot: 
 pub struct Search<'a> {
     /// Settings.
     pub params: &'a CorrelationParams,
+    /// Who failed with whom before.
+    pub company: &'a Company,
     /// Whether an incident takes the new alert.
     pub takes: &'a dyn Fn(&IncidentId) -> bool,
+}
+
+impl Search<'_> {
+    fn together(&self, new: &Alert, known: &str) -> Option<Together> {
+        let together = self.company.together(&new.env, new.entity.as_ref()?, known)?;
+        (self.params.together > 0 && together.both >= self.params.together).then_some(together)
+    }
 }
 
 /// A search for the ties of one new alert.
@@ -371,6 +393,7 @@ impl Looking<'_> {
                 new: self.end,
                 known: self.of_env.end(known, self.nothing),
                 share_alerting: self.share,
+                together: &|known| self.search.together(self.new, known),
             };
             let Some(tie) = tie(self.new, known, &context) else { continue };
             let better = |best: &Tie| {
@@ -413,6 +436,14 @@ impl Looking<'_> {
         near.sort_unstable();
         near.dedup();
         near.iter().for_each(|(hops, spot)| self.at(*spot, bound_of_hops(*hops), best));
+    }
+
+    /// Who failed with it before.
+    fn company(&self, best: &mut Ties) {
+        let Search { params, company, .. } = self.search;
+        let Some(entity) = self.new.entity.as_ref().filter(|_| params.together > 0) else { return };
+        let partners = company.partners(&self.new.env, entity, params.together);
+        partners.filter_map(|partner| self.of_env.spot(partner)).for_each(|spot| self.at(spot, BOUND_OF_COMPANY, best));
     }
 
     /// What shares a dependency.

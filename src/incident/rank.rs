@@ -55,6 +55,12 @@ struct Evidence<'a> {
     answers_for: BTreeSet<&'a str>,
 }
 
+impl Evidence<'_> {
+    fn dependencies<'e>(&self, of_env: &'e OfEnv) -> &'e [(Spot, usize)] {
+        self.spot.map_or(&[], |spot| of_env.dependencies(spot))
+    }
+}
+
 /// The alerting entities together.
 struct Failing<'a> {
     /// By name.
@@ -219,7 +225,7 @@ impl<'a> Failing<'a> {
 
     /// The nearest of its dependencies that alerts.
     fn nearest_cause(&self, mine: &Evidence, of_env: &OfEnv) -> Option<(usize, &'a Evidence<'a>)> {
-        let dependencies = of_env.dependencies(mine.entity).iter();
+        let dependencies = mine.dependencies(of_env).iter();
         let alerting = dependencies.filter_map(|(spot, hops)| Some((*hops, *self.by_spot.get(spot)?)));
         alerting.min_by_key(|(hops, other)| (*hops, other.entity))
     }
@@ -312,7 +318,7 @@ impl Explained {
         for evidence in all {
             let weight = loudness(evidence.severity);
             explained.whole += weight;
-            for (cause, hops) in of_env.dependencies(evidence.entity) {
+            for (cause, hops) in evidence.dependencies(of_env) {
                 if Some(*cause) != evidence.spot {
                     let (sum, count) = explained.by_cause.entry(*cause).or_default();
                     *sum += weight * HOP_DECAY.powi(*hops as i32 - 1);

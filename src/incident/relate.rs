@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
+use crate::incident::company::Together;
 use crate::incident::spots::Spot;
 use crate::incident::{CorrelationParams, Link};
 use crate::topology::{Topology, Way};
@@ -20,6 +21,8 @@ use crate::words::severity::Severity;
 const HOP_DECAY: f64 = 0.85;
 /// How much weaker than a direct tie two symptoms without their cause are.
 const COMMON_DEPENDENCY: f64 = 0.8;
+/// How strong it is that two always failed together before: as strong as a dependency three edges away.
+const COMPANY: f64 = 0.7;
 /// How strong a label is that the operator named: stronger than two symptoms, weaker than a dependency.
 const SHARED_KEY: f64 = 0.9;
 
@@ -81,6 +84,9 @@ pub fn bound_of_siblings(hops: usize, share: f64) -> f64 {
 /// No tie by a label scores more.
 pub const BOUND_OF_KEYS: f64 = SHARED_KEY;
 
+/// No tie by what was before scores more.
+pub const BOUND_OF_COMPANY: f64 = COMPANY;
+
 /// The side of a link on which the cause stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -92,6 +98,8 @@ pub enum Direction {
     Cause,
     /// Both depend on something else, something else complains of both, or both share a label.
     Siblings,
+    /// They failed together before: a tie, but no reason to make two incidents one.
+    Companions,
 }
 
 /// A tie between a new alert and a known one.
@@ -127,6 +135,8 @@ enum Why {
     Caller,
     /// This label of both is the same.
     Key(Arc<str>),
+    /// They failed together before.
+    Company(Together),
 }
 
 /// On what a link stands, so that it can be asked later whether it still does.
@@ -148,6 +158,7 @@ impl Tie {
             Why::Symptom { .. } => Direction::Symptom,
             Why::Cause { .. } => Direction::Cause,
             Why::Common { .. } | Why::Caller | Why::Key(_) => Direction::Siblings,
+            Why::Company(_) => Direction::Companions,
         }
     }
 
@@ -174,6 +185,9 @@ impl Tie {
                 format!("{from} and {to} both depend on {via}, and {:.0}% of what depends on it alerts", share * 100.0)
             }
             Why::Caller => format!("{} waits for both, {from} and {to}", new.peer.as_deref().unwrap_or_default()),
+            Why::Company(Together { both, either }) => {
+                format!("{from} and {to} failed together {both} of the {either} times before")
+            }
             Why::Key(key) => format!("{from} and {to} share {key}={}", new.labels.get(key).unwrap_or_default()),
         };
         Link { from: from.into(), to: to.into(), score: self.score, reason, ground, topology_version: topology.version() }
@@ -190,6 +204,8 @@ pub struct Context<'a> {
     pub known: End<'a>,
     /// The share of a node's dependents that alert now, 0 to 1.
     pub share_alerting: &'a dyn Fn(Spot) -> f64,
+    /// How often the new alert's entity and another failed together before, where that was often enough to mean something.
+    pub together: &'a dyn Fn(&str) -> Option<Together>,
 }
 
 /// One end of a tie.
@@ -246,8 +262,12 @@ pub fn tie(new: &Alert, known: &Arc<Alert>, context: &Context<'_>) -> Option<Tie
     });
     let caller = new.peer.as_ref().filter(|peer| known.peer.as_ref() == Some(*peer));
     let caller = caller.map(|_| make(COMMON_DEPENDENCY * together, Why::Caller));
-    let best = |ties: [Option<Tie>; 4]| ties.into_iter().flatten().max_by(|a, b| a.score.total_cmp(&b.score));
-    let direct = best([upstream, downstream, caller, by_key()]);
+    let company = (context.together)(known_entity).map(|before| {
+        let share = f64::from(before.both) / f64::from(before.either.max(1));
+        make(COMPANY * share * together, Why::Company(before))
+    });
+    let best = |ties: [Option<Tie>; 5]| ties.into_iter().flatten().max_by(|a, b| a.score.total_cmp(&b.score));
+    let direct = best([company, upstream, downstream, caller, by_key()]);
     // Looking for what both depend on costs most: not where it could say nothing better.
     let common = if direct.as_ref().is_some_and(|tie| tie.score > round(COMMON_DEPENDENCY * together)) {
         None
@@ -255,7 +275,7 @@ pub fn tie(new: &Alert, known: &Arc<Alert>, context: &Context<'_>) -> Option<Tie
         common_dependency(context)
             .map(|(spot, hops, share)| make(COMMON_DEPENDENCY * near(hops) * share * together, Why::Common { spot, share }))
     };
-    best([direct, common, None, None]).filter(enough)
+    best([direct, common, None, None, None]).filter(enough)
 }
 
 /// The dependency that explains both best: near, and with most of its dependents alerting. A hub that everything uses explains
