@@ -34,6 +34,7 @@ use crate::window::WindowLimits;
 use crate::window::evaluator::{CostClock, Evaluator, RuleStats};
 use crate::window::watermark::{Watermark, WatermarkParams};
 use crate::words::event::{EventBatch, ExternalAlert};
+use crate::words::fingerprint::Fingerprint;
 use crate::words::limits::{ALERTS_PER_RULE_MAX, QUARANTINE_MS};
 use crate::words::severity::Severity;
 use crate::words::time::{TimestampMs, align_down};
@@ -133,7 +134,7 @@ pub struct Engine {
     alerts: Vec<RuleAlerts>,
     external: ExternalAlerts,
     /// Alerts of other systems that the watermark has not reached: by time; at one instant what begins comes before what ends.
-    awaited: BTreeMap<(TimestampMs, bool, String), ExternalAlert>,
+    awaited: BTreeMap<(TimestampMs, bool, Fingerprint, Severity), ExternalAlert>,
     topology: LiveTopology,
     book: IncidentBook,
     limits: WindowLimits,
@@ -243,8 +244,8 @@ impl Engine {
             self.stats.late_alerts += 1;
             alert.ts = self.handled + 1;
         }
-        let what = format!("{}{}{}", alert.name, alert.labels, alert.severity);
-        self.awaited.insert((alert.ts, !alert.firing, what), alert);
+        let fingerprint = Fingerprint::new(&alert.name, &alert.labels);
+        self.awaited.insert((alert.ts, !alert.firing, fingerprint, alert.severity), alert);
     }
 
     fn is_due(&self) -> bool {
@@ -316,14 +317,22 @@ impl Engine {
         self.evaluator.clean_up();
         self.handled = at;
         if !transitions.is_empty() || self.book.wake_at().is_some_and(|wake| wake <= at) {
-            revisions.extend(self.book.apply(at, transitions));
+            revisions.extend(self.apply(at, transitions));
         }
+    }
+
+    /// Tells the book.
+    fn apply(&mut self, at: TimestampMs, transitions: Vec<Transition>) -> Vec<Revision> {
+        let Self { alerts, book, .. } = self;
+        let pending = |env: &str| alerts.iter().flat_map(|alerts| alerts.pending(env)).cloned().collect();
+        book.apply(at, transitions, &pending)
     }
 
     fn hear(&mut self, at: TimestampMs) -> Vec<Transition> {
         let mut transitions = Vec::new();
         while let Some(entry) = self.awaited.first_entry().filter(|entry| entry.key().0 <= at) {
-            transitions.extend(self.external.hear(&entry.remove()));
+            let ((_, _, fingerprint, _), alert) = entry.remove_entry();
+            transitions.extend(self.external.hear(fingerprint, &alert));
         }
         transitions
     }

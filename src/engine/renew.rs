@@ -67,7 +67,7 @@ impl Engine {
             }
         }
         let gone: Vec<Transition> = alerts.into_values().flat_map(|alerts| alerts.end_all(self.handled)).collect();
-        let mut revisions = if gone.is_empty() { Vec::new() } else { self.book.apply(self.handled, gone) };
+        let mut revisions = if gone.is_empty() { Vec::new() } else { self.apply(self.handled, gone) };
         self.advance(&mut revisions);
         self.watch(&revisions);
         revisions

@@ -26,7 +26,7 @@ use crate::words::severity::Severity;
 use crate::words::time::TimestampMs;
 
 /// The form of the bytes. A form that is not this one is refused.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 const MAGIC: [u8; 8] = *b"squelchE";
 
 #[derive(Serialize, Deserialize)]
@@ -97,8 +97,8 @@ impl Engine {
         self.external.restore(saved.external);
         saved.awaited.into_iter().for_each(|alert| self.await_alert(alert));
         self.topology.restore(saved.topology);
-        self.book.set_topology(Arc::clone(self.topology.current()));
-        self.book.restore(saved.book);
+        self.book.set_topology(now, Arc::clone(self.topology.current()));
+        self.book.restore(now, saved.book);
         (self.handled, self.stats) = (saved.handled, saved.stats);
         let mut gone = saved.alerts;
         for index in 0..self.evaluator.len() {
@@ -114,7 +114,7 @@ impl Engine {
         // The policy of a rule that is gone decides nothing any more.
         let left = |(name, saved): (String, SavedAlerts)| RuleAlerts::restore(AlertPolicy::new(&name, Severity::Info), saved);
         let ended: Vec<Transition> = gone.into_iter().map(left).flat_map(|alerts| alerts.end_all(self.handled)).collect();
-        let revisions = if ended.is_empty() { Vec::new() } else { self.book.apply(self.handled, ended) };
+        let revisions = if ended.is_empty() { Vec::new() } else { self.apply(self.handled, ended) };
         self.watch(&revisions);
         Ok(revisions)
     }

@@ -14,6 +14,7 @@ mod docs;
 mod grouping;
 mod hostile;
 mod house;
+mod incidents;
 mod kinds;
 mod lifecycle;
 mod live;
