@@ -248,11 +248,12 @@ mod tests {
         let causes: [Arc<str>; 2] = ["a".into(), "b".into()];
         let mut told = 0;
         for (settle_ms, interval_ms, repeat_ms) in [(60, 300, 1_000), (60, 300, 30), (300, 60, 100), (60, 300, 100)] {
-            let params = NotifyParams { wait_ms: 10, settle_ms, interval_ms, repeat_ms, flaps: 3 };
+            let params = NotifyParams { wait_ms: 10, settle_ms, interval_ms, repeat_ms, ..NotifyParams::default() };
             let mut state = NotifyState::new(&params, 0);
             for at in 0..2_000 {
                 let (cause, entities) = (Some(&causes[at as usize / 70 % 2]), 1 + at as usize / 90 % 4);
-                let facts = Facts { at, status: Status::Open, severity: Severity::Info, cause, entities, merged_into: None };
+                let (status, severity, alerts) = (Status::Open, Severity::Info, entities);
+                let facts = Facts { at, status, severity, cause, entities, alerts, merged_into: None, held_by: None };
                 told += u64::from(state.decide(&params, &facts).send);
                 assert!(state.wake_at(&params, &facts).is_none_or(|due| due > at), "at {at}, repeat {repeat_ms}: {state:?}");
             }
