@@ -26,6 +26,7 @@ mod restart;
 mod scenarios;
 mod shipped;
 mod shipped_fire;
+mod simulation;
 mod sources;
 mod support;
 mod topology;
