@@ -11,6 +11,7 @@ mod cli;
 mod decode;
 mod demo;
 mod docs;
+mod fuzz;
 mod grouping;
 mod hostile;
 mod house;
