@@ -5,6 +5,7 @@
 //! rule's tick, another system's alert, a decision), they are handled in order of time, and at one instant: rules by name, then
 //! alerts of others, then the book of incidents once.
 
+pub mod own;
 pub mod renew;
 pub mod restart;
 mod topology;
@@ -19,6 +20,7 @@ use datafusion::common::DataFusionError;
 use crate::alert::external::ExternalAlerts;
 use crate::alert::lifecycle::{AlertCounts, AlertPolicy, RuleAlerts};
 use crate::alert::{Texts, Transition};
+use crate::engine::own::OwnAlert;
 use crate::incident::book::{BookCounts, IncidentBook};
 use crate::incident::invariants::Invariants;
 use crate::incident::notify::NotifyParams;
@@ -101,6 +103,8 @@ pub enum Input<'a> {
         /// All that it tells.
         parts: Parts,
     },
+    /// Squelch itself has something to say.
+    Own(OwnAlert),
     /// A rule costs more than it may, whoever measured it: it rests.
     Quarantine {
         /// Its name.
@@ -187,6 +191,7 @@ impl Engine {
                 self.advance(&mut revisions);
             }
             Input::Topology { source, parts } => self.set_topology(source, parts),
+            Input::Own(alert) => self.raise(alert),
             Input::Quarantine { rule, reason } => self.quarantine(rule, reason),
             Input::End => {
                 self.watermark.end();
@@ -274,6 +279,7 @@ impl Engine {
         if !self.evaluator.started() {
             self.evaluator.start(now);
         }
+        self.time_raised(now);
         while let Some(at) = self.next_due().filter(|at| *at <= now) {
             if self.is_quiet() {
                 let until = self.next_due_but_ticks().map_or(now, |other| other.min(now));

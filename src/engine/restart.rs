@@ -21,6 +21,7 @@ use crate::topology::live::SavedTopology;
 use crate::window::save::RestoreError;
 use crate::window::tables::Began;
 use crate::window::watermark::{SavedWatermark, Watermark};
+use crate::words::blob::Blob;
 use crate::words::event::ExternalAlert;
 use crate::words::severity::Severity;
 use crate::words::time::TimestampMs;
@@ -31,7 +32,7 @@ const MAGIC: [u8; 8] = *b"squelchE";
 
 #[derive(Serialize, Deserialize)]
 struct Saved {
-    windows: Vec<u8>,
+    windows: Blob,
     watermark: SavedWatermark,
     sources: Vec<String>,
     /// By the name of the rule.
@@ -54,7 +55,7 @@ impl Engine {
         let windows = self.evaluator.save()?;
         let names = (0..self.evaluator.len()).map(|index| self.evaluator.rule(index).name().to_string());
         let saved = Saved {
-            windows,
+            windows: Blob(windows),
             watermark: self.watermark.save(),
             sources: self.sources.to_vec(),
             alerts: names.zip(self.alerts.iter().map(RuleAlerts::save)).collect(),
@@ -92,7 +93,7 @@ impl Engine {
         self.watermark = Watermark::restore(self.watermark.params(), saved.watermark);
         let now = self.watermark.now().unwrap_or(TimestampMs::MIN);
         let latest = self.watermark.max_ts().map_or(TimestampMs::MIN, |latest| latest.max(now).saturating_add(1));
-        self.evaluator.restore(&saved.windows, Began { now, latest })?;
+        self.evaluator.restore(&saved.windows.0, Began { now, latest })?;
         self.sources = Arc::new(saved.sources);
         self.external.restore(saved.external);
         saved.awaited.into_iter().for_each(|alert| self.await_alert(alert));

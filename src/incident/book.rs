@@ -253,7 +253,7 @@ impl IncidentBook {
         revisions: &mut Vec<Revision>,
     ) {
         self.counts.alerts += 1;
-        self.nearby.fires(&alert);
+        let first = self.nearby.fires(&alert);
         if let Some(id) = self.home.get(&alert.fingerprint).copied()
             && let Some(incident) = self.incidents.get_mut(&id)
             && (incident.status() == Status::Open || at - incident.resolved_at.unwrap_or(at) <= self.params.reopen_ms)
@@ -262,12 +262,12 @@ impl IncidentBook {
                 incident.notify.reopened(&self.notify, resolved_at, at);
                 touch(touched, &id, RevisionChange::Reopened);
             }
-            self.learn_company(at, &alert);
+            self.learn_company(at, &alert, first);
             self.join(&id, alert, Vec::new(), touched);
             return;
         }
         let ties = self.ties(&alert);
-        self.learn_company(at, &alert);
+        self.learn_company(at, &alert, first);
         let Some(best) = ties.first().map(|(id, _)| *id) else {
             self.open_incident(at, alert, touched);
             return;
@@ -290,9 +290,9 @@ impl IncidentBook {
         self.join(&survivor, alert, links, touched);
     }
 
-    /// An announcement keeps nobody company.
-    fn learn_company(&mut self, at: TimestampMs, alert: &Alert) {
-        if let Some(entity) = alert.entity.as_ref().filter(|_| alert.severity > Severity::Info) {
+    /// An announcement keeps nobody company, and what fails already does not begin to.
+    fn learn_company(&mut self, at: TimestampMs, alert: &Alert, first: bool) {
+        if let Some(entity) = alert.entity.as_ref().filter(|_| first && alert.severity > Severity::Info) {
             self.company.saw(at, &alert.env, entity, self.params.gap_ms);
         }
     }

@@ -102,19 +102,17 @@ impl Nearby {
         self.cut
     }
 
-    /// An alert began to fire, wherever it will belong.
-    pub fn fires(&mut self, alert: &Alert) {
+    /// An alert began to fire, wherever it will belong. Says whether it is the first about this that fires now.
+    pub fn fires(&mut self, alert: &Alert) -> bool {
         self.knows(alert);
-        let Some(of_env) = self.of_env.get_mut(&alert.env) else { return };
-        let Some(of_spot) = of_env.spots.of_alert(alert).and_then(|spot| of_env.of_spot.get_mut(&spot)) else { return };
+        let Some(of_env) = self.of_env.get_mut(&alert.env) else { return true };
+        let Some(of_spot) = of_env.spots.of_alert(alert).and_then(|spot| of_env.of_spot.get_mut(&spot)) else { return true };
         of_spot.firing += 1;
-        if of_spot.firing == 1
-            && let Some(around) = of_spot.around.clone()
-        {
-            for dependency in around.direct() {
-                of_env.of_spot.entry(dependency).or_default().failing_dependents += 1;
-            }
+        let first = of_spot.firing == 1;
+        for dependency in of_spot.around.clone().filter(|_| first).iter().flat_map(|around| around.direct()) {
+            of_env.of_spot.entry(dependency).or_default().failing_dependents += 1;
         }
+        first
     }
 
     /// An alert will belong to an incident: looks around its entity, and around the caller that complains.
@@ -277,6 +275,12 @@ impl OfEnv {
     /// What something depends on that has alerts.
     pub fn dependencies(&self, spot: Spot) -> &[(Spot, usize)] {
         self.of_spot.get(&spot).and_then(|of_spot| of_spot.around.as_ref()).map_or(&[], |around| around.dependencies())
+    }
+
+    /// Whether an entity that has alerts depends on a node.
+    pub fn depends(&self, entity: &str, on: Spot) -> bool {
+        let around = self.spot(entity).and_then(|spot| self.of_spot.get(&spot)?.around.as_ref());
+        around.is_some_and(|around| around.hops_to(on).is_some())
     }
 
     /// The number of an entity, if it has alerts.

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use async_nats::jetstream::message::Acker;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tokio::sync::mpsc;
 
 use crate::edges::decode::{Decoder, MessageInfo, Reason, Rejected};
-use crate::edges::nats::consume::{ConsumeCounts, Fetched, Incoming};
+use crate::edges::nats::consume::{Ack, Fetched, Incoming};
+use crate::edges::nats::gap::Gap;
 use crate::edges::nats::publish::OutRejected;
 use crate::engine::renew::NextRules;
 use crate::process::reload::NewRules;
@@ -24,8 +24,8 @@ const WARNINGS_AN_HOUR: NonZeroU32 = NonZeroU32::new(6).unwrap();
 
 /// What comes to this thread.
 pub enum ToDecoder {
-    /// What was read, with the counts of reading.
-    Read(Fetched, ConsumeCounts),
+    /// What was read.
+    Read(Fetched),
     /// Other rules from here on.
     Rules(Box<NewRules>),
     /// What a source tells of the topology, from here on.
@@ -33,7 +33,7 @@ pub enum ToDecoder {
 }
 
 /// What goes on to the engine, and how far reading has come. `A` acknowledges messages.
-pub struct ToEngine<A = Box<Acker>> {
+pub struct ToEngine<A = Ack> {
     /// What to do.
     pub work: Work<A>,
     /// As of its end.
@@ -41,11 +41,13 @@ pub struct ToEngine<A = Box<Acker>> {
 }
 
 /// What the engine is to do.
-pub enum Work<A = Box<Acker>> {
+pub enum Work<A = Ack> {
     /// Take events in.
     Events(Box<Decoded<A>>),
     /// Let time go on: nothing has come for this long.
     Idle(Duration),
+    /// Say that messages will never come.
+    Gap(Gap),
     /// Go on with other rules.
     Rules(Box<NextRules>),
     /// Go on with what a source now tells of the topology.
@@ -53,7 +55,7 @@ pub enum Work<A = Box<Acker>> {
 }
 
 /// Messages, decoded.
-pub struct Decoded<A = Box<Acker>> {
+pub struct Decoded<A = Ack> {
     /// Their events.
     pub batch: EventBatch,
     /// Their bad lines.
@@ -65,11 +67,7 @@ pub struct Decoded<A = Box<Acker>> {
 /// How far reading and decoding have come.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
-    /// Counts of reading.
-    pub consume: ConsumeCounts,
-    /// Messages that wait in the stream.
-    pub pending: u64,
-    /// The last message decoded.
+    /// The last message decoded, or a later one where there is nothing for squelch between them.
     pub sequence: u64,
     /// Events rejected, by reason.
     pub rejected: BTreeMap<&'static str, u64>,
@@ -84,7 +82,7 @@ struct Gone;
 pub struct Decoding {
     decoder: Decoder,
     rejected: Vec<OutRejected>,
-    acker: Option<Box<Acker>>,
+    acker: Option<Ack>,
     progress: Progress,
     /// At most a few warnings an hour for each reason.
     warnings: DefaultKeyedRateLimiter<&'static str>,
@@ -107,7 +105,7 @@ impl Decoding {
         let all = async {
             while let Some(next) = self.next(&mut from_source, to_engine).await? {
                 match next {
-                    ToDecoder::Read(fetched, counts) => self.read(fetched, counts, to_engine).await?,
+                    ToDecoder::Read(fetched) => self.read(fetched, to_engine).await?,
                     ToDecoder::Rules(new) => {
                         self.hand_on(to_engine).await?;
                         self.decoder.set_label_keys(&new.label_keys);
@@ -142,26 +140,29 @@ impl Decoding {
         Ok(from_source.recv().await)
     }
 
-    async fn read(&mut self, fetched: Fetched, counts: ConsumeCounts, to_engine: &mpsc::Sender<ToEngine>) -> Result<(), Gone> {
-        self.progress.consume = counts;
+    async fn read(&mut self, fetched: Fetched, to_engine: &mpsc::Sender<ToEngine>) -> Result<(), Gone> {
         match fetched {
-            Fetched::Messages { messages, pending, acker } => {
-                self.progress.pending = pending;
+            Fetched::Messages { messages, ack } => {
                 let mut rest = messages.as_slice();
                 while !rest.is_empty() {
                     rest = self.decode(rest);
                     if rest.is_empty() {
-                        self.acker = Some(acker);
+                        self.acker = Some(ack);
                         break;
                     }
                     self.hand_on(to_engine).await?;
                 }
                 if self.decoder.is_full() { self.hand_on(to_engine).await } else { Ok(()) }
             }
-            Fetched::Idle { silence } => {
-                self.progress.pending = 0;
+            Fetched::Idle { silence, seen } => {
                 self.hand_on(to_engine).await?;
+                self.progress.sequence = self.progress.sequence.max(seen);
                 self.send(Work::Idle(silence), to_engine).await
+            }
+            Fetched::Gap(gap) => {
+                self.hand_on(to_engine).await?;
+                self.progress.sequence = gap.after;
+                self.send(Work::Gap(gap), to_engine).await
             }
         }
     }

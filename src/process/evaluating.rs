@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream::message::Acker;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::edges::nats::consume::Ack;
 use crate::edges::nats::publish::{OutRevision, Outgoing};
 use crate::edges::wire;
 use crate::engine::{Engine, Input};
@@ -14,6 +14,7 @@ use crate::incident::{Revision, Status};
 use crate::process::checkpointing::{self, Pace, Place};
 use crate::process::cpu::{CpuWatch, stopwatch_ns};
 use crate::process::decoding::{Decoded, ToEngine, Work};
+use crate::process::gaps;
 use crate::process::metrics::{Snapshot, Telemetry};
 use crate::process::replay::stopwatch;
 
@@ -40,16 +41,20 @@ pub struct Evaluating {
     checkpoints: Option<(Pace, Place)>,
     /// The engine holds what no event decided, and no checkpoint does.
     undecided: bool,
+    /// Whoever has a checkpoint to keep holds it too.
+    under_way: Arc<()>,
 }
 
 /// What is for the publisher to do. `A` acknowledges messages.
-pub struct ToSink<A = Box<Acker>> {
+pub struct ToSink<A = Ack> {
     /// A checkpoint to be kept before anything is stored, its results in it.
     pub before: Option<Vec<u8>>,
     /// What is to be stored.
     pub outgoing: Outgoing<A>,
     /// A checkpoint to be kept after that.
     pub after: Option<Vec<u8>>,
+    /// Held until that is done.
+    pub under_way: Option<Arc<()>>,
 }
 
 impl Evaluating {
@@ -70,6 +75,7 @@ impl Evaluating {
             cpu: cpu_share.map(CpuWatch::new),
             checkpoints: None,
             undecided: false,
+            under_way: Arc::default(),
         }
     }
 
@@ -112,12 +118,19 @@ impl Evaluating {
         let watermark = self.engine.watermark();
         if let Some((_, place)) = &mut self.checkpoints {
             place.sequence = place.sequence.max(progress.sequence);
+            if let Work::Gap(gap) = &work {
+                *place = Place { born_ns: gap.born_ns, sequence: gap.after };
+            }
         }
         self.snapshot.of_progress(progress);
-        let other_files = matches!(work, Work::Rules(_) | Work::Topology(..));
+        let unread = matches!(work, Work::Rules(_) | Work::Topology(..) | Work::Gap(_));
         let outgoing = match work {
             Work::Events(decoded) => self.take_in(*decoded),
             Work::Idle(silence) => self.idle(silence),
+            Work::Gap(gap) => {
+                let revisions = self.engine.step(Input::Own(gaps::alert(&gap)));
+                Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
+            }
             Work::Rules(rules) => {
                 let revisions = self.engine.set_rules(*rules);
                 Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
@@ -131,19 +144,22 @@ impl Evaluating {
         self.watch_cpu();
         self.renew();
         // What no event decided cannot be replayed.
-        self.undecided |= !by_events && (other_files || self.engine.watermark() != watermark);
+        self.undecided |= !by_events && (unread || self.engine.watermark() != watermark);
         let before = if !by_events && !outgoing.revisions.is_empty() { self.checkpoint(&outgoing.revisions) } else { silence };
-        let due = other_files || self.checkpoints.as_ref().is_some_and(|(pace, _)| pace.is_due((self.clock)()));
+        // A disk that is slower than the pace must not fill the memory with checkpoints that wait for it.
+        let paced = || self.checkpoints.as_ref().is_some_and(|(pace, _)| pace.is_due((self.clock)()));
+        let due = unread || (Arc::strong_count(&self.under_way) == 1 && paced());
         let due = due && before.is_none();
         let after = if due { self.checkpoint(&[]) } else { None };
+        let under_way = after.is_some().then(|| Arc::clone(&self.under_way));
         let nothing = outgoing.acker.is_none() && outgoing.revisions.is_empty() && outgoing.rejected.is_empty();
         let nothing = nothing && before.is_none() && after.is_none();
-        (!nothing).then_some(ToSink { before, outgoing, after })
+        (!nothing).then_some(ToSink { before, outgoing, after, under_way })
     }
 
     /// A stop leaves nothing to be read again.
     pub fn last<A>(&mut self) -> ToSink<A> {
-        ToSink { before: None, outgoing: Outgoing::default(), after: self.checkpoint(&[]) }
+        ToSink { before: None, outgoing: Outgoing::default(), after: self.checkpoint(&[]), under_way: None }
     }
 
     fn checkpoint(&mut self, outbox: &[OutRevision]) -> Option<Vec<u8>> {

@@ -15,18 +15,21 @@ use crate::edges::decode::Decoder;
 use crate::edges::files::checkpoint::Checkpoints;
 use crate::edges::http;
 use crate::edges::nats::consume::Source as EventSource;
+use crate::edges::nats::consume::look::Begin;
 use crate::edges::nats::publish::{Outgoing, Sink};
 use crate::edges::nats::topology::TopologyWatch;
 use crate::edges::nats::{connect, streams};
 use crate::engine::Engine;
 use crate::incident::Revision;
 use crate::process::check::load_or_explain;
-use crate::process::checkpointing::{self, Place};
+use crate::process::checkpointing::{self, Place, Resumed};
 use crate::process::config::Config;
+use crate::process::cpu::stopwatch_ns;
 use crate::process::decoding::{Decoding, ToDecoder};
 use crate::process::evaluating::{Evaluating, ToSink, outgoing};
 use crate::process::looking;
 use crate::process::metrics::{Endpoint, Telemetry};
+use crate::process::reading::read;
 use crate::process::reload::{self, Reloader};
 use crate::process::replay::stopwatch;
 use crate::process::topology::{Fragments, TopologyFile, look, watch_bucket};
@@ -57,7 +60,7 @@ async fn run(config: Config) -> Result<()> {
     let kept = config.checkpoint.dir.as_deref().map(|dir| Checkpoints::open(dir, &config.input.consumer)).transpose();
     let kept =
         kept.context("cannot keep checkpoints: set checkpoint.dir in squelch.yaml to a folder that can be written, or to off")?;
-    let (mut loaded, mut resumed) = match &kept {
+    let (loaded, resumed) = match &kept {
         Some(kept) => {
             let said = |revisions: &[Revision]| outgoing(&config.output.subject, revisions);
             checkpointing::resume(kept, &fresh, |loaded| &mut loaded.engine, &said)?
@@ -69,17 +72,10 @@ async fn run(config: Config) -> Result<()> {
     let stream = streams::input(&context, &config.input).await?;
     streams::rejected(&context, &config.rejected).await?;
     let bucket = streams::output(&context, &config.output).await?;
-    let born_ns = stream.cached_info().created.unix_timestamp_nanos() as i64;
-    if resumed.as_ref().is_some_and(|resumed| resumed.place.born_ns != born_ns) {
-        tracing::error!(
-            stream = config.input.stream,
-            "the stream was made anew since the checkpoint: windows, alerts and incidents begin empty"
-        );
-        (loaded, resumed) = (fresh()?, None);
-    }
-    let after = resumed.as_ref().map(|resumed| resumed.place.sequence);
-    let (consumer, sequence) = streams::consumer(&stream, &config.input, after).await?;
-    let place = Place { born_ns, sequence };
+    let begin = resumed.as_ref().map(|Resumed { place, .. }| Begin { born_ns: place.born_ns, sequence: place.sequence });
+    let (source, begin) =
+        EventSource::open(context.clone(), stream, config.input.clone(), begin, Arc::clone(&telemetry.reading)).await?;
+    let place = Place { born_ns: begin.born_ns, sequence: begin.sequence };
     let Loaded { mut engine, label_keys, reloader, topology_file } = loaded;
     // Without a first one, what is acknowledged before the next would be lost to a process that dies.
     let begins = match (&kept, &resumed) {
@@ -102,7 +98,7 @@ async fn run(config: Config) -> Result<()> {
         Some(name) => Some(TopologyWatch::open(streams::topology(&context, name).await?).await?),
         None => None,
     };
-    let sink = Sink::new(context, bucket, config.rejected.subject.clone(), Arc::clone(&telemetry.retries));
+    let sink = Sink::new(context, bucket, config.rejected.subject.clone(), Arc::clone(&telemetry.storing));
     if let Some(listen) = config.http.listen {
         let bound = http::serve(listen, Arc::new(Endpoint(Arc::clone(&telemetry))))
             .await
@@ -132,22 +128,17 @@ async fn run(config: Config) -> Result<()> {
         stream = config.input.stream,
         rules = reloader.rules(),
         after = place.sequence,
-        resumed = after.is_some(),
+        resumed = resumed.is_some(),
         "reading events"
     );
     let outbox = resumed.map(|resumed| resumed.outbox).unwrap_or_default();
-    let first = ToSink { before: begins, outgoing: Outgoing { revisions: outbox, ..Outgoing::default() }, after: None };
+    let first =
+        ToSink { before: begins, outgoing: Outgoing { revisions: outbox, ..Outgoing::default() }, after: None, under_way: None };
     to_sink.send(first).await.context("the publisher is gone")?;
     let (for_rules, until) = (to_decoder.clone(), stopped.clone());
     let watching = looking::watch("the folder of rules", reloader, reload::look, config.reload, hangups, for_rules, until);
     tasks.push(tokio::spawn(watching));
-    let reading = tokio::spawn(read(
-        EventSource::new(consumer, config.input.clone(), sequence),
-        client,
-        Arc::clone(&telemetry),
-        to_decoder,
-        stopped,
-    ));
+    let reading = tokio::spawn(read(source, client, Arc::clone(&telemetry), to_decoder, stopped));
     let threads = [
         thread("decoder", move || decoding.run(from_source, &to_engine))?,
         thread("engine", move || evaluating.run(from_decoder, &to_sink))?,
@@ -230,28 +221,9 @@ fn load(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Loaded> {
     Ok(Loaded { engine: Engine::new(book.rules, graph, &params)?, label_keys: book.label_keys, reloader, topology_file })
 }
 
-async fn read(
-    mut source: EventSource,
-    client: async_nats::Client,
-    telemetry: Arc<Telemetry>,
-    to_decoder: mpsc::Sender<ToDecoder>,
-    mut stopped: watch::Receiver<bool>,
-) {
-    loop {
-        telemetry.connected.store(client.connection_state() == async_nats::connection::State::Connected, Ordering::Relaxed);
-        let fetched = tokio::select! {
-            _ = stopped.wait_for(|stopped| *stopped) => return,
-            fetched = source.next() => fetched,
-        };
-        if to_decoder.send(ToDecoder::Read(fetched, source.counts())).await.is_err() {
-            return;
-        }
-    }
-}
-
 async fn write(sink: Sink, kept: Option<Checkpoints>, telemetry: Arc<Telemetry>, mut from_engine: mpsc::Receiver<ToSink>) {
     let kept = kept.map(Arc::new);
-    while let Some(ToSink { before, outgoing, after }) = from_engine.recv().await {
+    while let Some(ToSink { before, outgoing, after, under_way }) = from_engine.recv().await {
         keep(&kept, before, &telemetry).await;
         let publishing =
             tracing::debug_span!("publish", revisions = outgoing.revisions.len(), rejected = outgoing.rejected.len());
@@ -259,6 +231,7 @@ async fn write(sink: Sink, kept: Option<Checkpoints>, telemetry: Arc<Telemetry>,
         sink.store(outgoing).instrument(publishing).await;
         telemetry.publishing_us.fetch_add(took().as_micros() as u64, Ordering::Relaxed);
         keep(&kept, after, &telemetry).await;
+        drop(under_way);
     }
 }
 
@@ -266,14 +239,17 @@ async fn write(sink: Sink, kept: Option<Checkpoints>, telemetry: Arc<Telemetry>,
 async fn keep(kept: &Option<Arc<Checkpoints>>, content: Option<Vec<u8>>, telemetry: &Telemetry) {
     let (Some(kept), Some(content)) = (kept, content) else { return };
     let (kept, bytes) = (Arc::clone(kept), content.len() as u64);
+    telemetry.keeping.failed("the disk takes its time".into());
     let failed = match tokio::task::spawn_blocking(move || kept.write(&content)).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error.to_string()),
         Err(error) => Some(error.to_string()),
     };
+    telemetry.keeping.over();
     match failed {
         None => {
             telemetry.checkpoints.fetch_add(1, Ordering::Relaxed);
+            telemetry.checkpoint_at_ns.store(stopwatch_ns().max(1), Ordering::Relaxed);
             telemetry.checkpoint_bytes.store(bytes, Ordering::Relaxed);
         }
         Some(error) => {

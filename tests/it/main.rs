@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, clippy::print_stderr, reason = "tests wait for processes and say what they skip")]
 
 mod arrow_ipc;
+mod backpressure;
 mod bad_input;
 mod chaos;
 mod cli;
@@ -12,6 +13,7 @@ mod decode;
 mod demo;
 mod docs;
 mod fuzz;
+mod gaps;
 mod grouping;
 mod hostile;
 mod house;

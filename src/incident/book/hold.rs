@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::incident::book::{Incident, IncidentBook, Pending};
+use crate::incident::spots::Spot;
 use crate::words::time::TimestampMs;
 
 impl IncidentBook {
@@ -20,12 +21,8 @@ impl IncidentBook {
         let suspects = pending.into_iter().filter(|entity| !fails(entity));
         let numbered = suspects.filter_map(|entity| Some((self.topology.number(&entity)?, entity)));
         let mut held = numbered.filter_map(|(number, suspect)| {
-            let depends = |entity: &Arc<str>| {
-                let known = of_env.spot(entity).map(|spot| of_env.dependencies(spot));
-                known.is_some_and(|known| known.iter().any(|(spot, _)| spot.number() == number))
-            };
             let failing = incident.alerts.iter().filter(|alert| alert.is_firing()).filter_map(|alert| alert.entity.as_ref());
-            let dependent = failing.filter(|entity| depends(entity)).min()?;
+            let dependent = failing.filter(|entity| of_env.depends(entity, Spot::of_node(number))).min()?;
             Some((suspect, Arc::clone(dependent)))
         });
         held.next()

@@ -7,11 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::alert::Alert;
+use crate::incident::book::telling::tidy;
 use crate::incident::book::{Incident, IncidentBook, touch};
 use crate::incident::nearby::{OfEnv, Search};
 use crate::incident::notify::NotifyState;
 use crate::incident::relate::Ground;
+use crate::incident::spots::Spot;
 use crate::incident::{IncidentId, Link, RevisionChange, Status};
+use crate::topology::Topology;
 use crate::words::limits::LINKS_PER_INCIDENT_MAX;
 use crate::words::time::TimestampMs;
 
@@ -38,6 +41,7 @@ impl IncidentBook {
         let Some(incident) = self.incidents.get_mut(id) else { return };
         let Some(of_env) = self.nearby.of_env(&incident.env) else { return };
         incident.doubted_at = None;
+        tidy(&mut incident.links);
         // Of so many links the weakest are not kept: what they tied cannot be told.
         let known = incident.links.len() < LINKS_PER_INCIDENT_MAX;
         incident.links.retain(|link| holds(link, of_env, &self.topology));
@@ -103,11 +107,8 @@ impl IncidentBook {
 }
 
 /// Whether what a link stands on is there.
-fn holds(link: &Link, of_env: &OfEnv, topology: &crate::topology::Topology) -> bool {
-    let depends = |entity: &str, on: &str| {
-        let on = topology.number(on);
-        of_env.spot(entity).is_some_and(|spot| of_env.dependencies(spot).iter().any(|(spot, _)| Some(spot.number()) == on))
-    };
+fn holds(link: &Link, of_env: &OfEnv, topology: &Topology) -> bool {
+    let depends = |entity: &str, on: &str| topology.number(on).is_some_and(|on| of_env.depends(entity, Spot::of_node(on)));
     match &link.ground {
         Ground::Alerts => true,
         Ground::Way => depends(&link.from, &link.to) || depends(&link.to, &link.from),

@@ -46,6 +46,8 @@ enum Step {
         known: Kept,
         /// The results that it holds itself.
         holds: Vec<String>,
+        /// Tells the process that no other is due while this one waits.
+        _under_way: Option<Arc<()>>,
     },
     Do(Duty<u64>),
 }
@@ -194,7 +196,8 @@ impl<'w> System<'w> {
             steps: VecDeque::new(),
             silent_since_ms: NOW_MS.get(),
         });
-        let first = ToSink { before: begins, outgoing: Outgoing { revisions: outbox, ..Outgoing::default() }, after: None };
+        let outgoing = Outgoing { revisions: outbox, ..Outgoing::default() };
+        let first = ToSink { before: begins, outgoing, after: None, under_way: None };
         self.queue(first, None);
         if let Some(bucket) = files.bucket {
             let then = self.life().files.bucket.replace(bucket);
@@ -265,7 +268,7 @@ impl<'w> System<'w> {
     /// Puts results into the channel. A checkpoint before them knows what was `then`, or else all.
     fn queue(&mut self, next: ToSink<u64>, then: Option<Kept>) {
         let life = self.life();
-        let ToSink { before, outgoing, after } = next;
+        let ToSink { before, outgoing, after, under_way } = next;
         let known = life.known();
         let history = Rc::clone(&known.history);
         let ids: Vec<String> = outgoing.revisions.iter().map(|revision| revision.message_id.clone()).collect();
@@ -273,10 +276,10 @@ impl<'w> System<'w> {
         life.made.extend(ids.iter().map(made));
         life.rejected.extend(outgoing.rejected.iter().map(|bad| (bad.sequence, bad.line)));
         let before = before.map(|content| match then {
-            Some(then) => Step::Keep { content, known: then, holds: Vec::new() },
-            None => Step::Keep { content, known: known.clone(), holds: ids },
+            Some(then) => Step::Keep { content, known: then, holds: Vec::new(), _under_way: None },
+            None => Step::Keep { content, known: known.clone(), holds: ids, _under_way: None },
         });
-        let after = after.map(|content| Step::Keep { content, known, holds: Vec::new() });
+        let after = after.map(|content| Step::Keep { content, known, holds: Vec::new(), _under_way: under_way });
         let steps = before.into_iter().chain(outgoing.duties().map(Step::Do)).chain(after);
         life.steps.push_back(steps.collect());
     }
@@ -382,7 +385,7 @@ impl<'w> System<'w> {
         }
         let Some(steps) = life.steps.front_mut() else { return Ok(()) };
         let Some(step) = steps.pop_front() else { return Ok(()) };
-        if let Step::Keep { content, known, holds } = step {
+        if let Step::Keep { content, known, holds, .. } = step {
             let owed = life.made.iter().filter(|made| known.history.starts_with(&made.history));
             let lost = owed.map(|made| &made.message_id).find(|id| !self.broker.has(id) && !holds.contains(id));
             if let Some(lost) = lost {
