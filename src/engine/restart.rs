@@ -4,6 +4,7 @@
 //! settings) is not: an engine is made of that first, and takes over what was saved as far as it still means something.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -76,6 +77,12 @@ impl Engine {
     ///
     /// The bytes are something else, of another version, or damaged; then the engine is of no more use.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<Vec<Revision>, RestoreError> {
+        // Arrow's reader and what adds up damaged times answer some of what is wrong with a panic; nothing outlives it here.
+        let whole = catch_unwind(AssertUnwindSafe(|| self.restore_whole(bytes)));
+        whole.unwrap_or_else(|_| Err(RestoreError::Damaged("what they say cannot be".into())))
+    }
+
+    fn restore_whole(&mut self, bytes: &[u8]) -> Result<Vec<Revision>, RestoreError> {
         let rest = bytes.strip_prefix(&MAGIC).ok_or(RestoreError::NoState)?;
         let (version, rest) = rest.split_first_chunk::<4>().ok_or(RestoreError::NoState)?;
         let version = u32::from_le_bytes(*version);

@@ -191,27 +191,32 @@ impl NotifyState {
         if self.reopened_untold && told.status == Status::Resolved {
             return send("it is back".into());
         }
+        // What waits to be told must not hold back that the incident is still open: it is told along with it.
+        let repeats = facts.at >= told.at + params.repeat_ms;
         if told.cause.as_ref() != facts.cause
             && let Some(cause) = facts.cause
         {
             let ready_at = told.at + params.settle_ms;
-            return if facts.at >= ready_at {
-                send(format!("the cause is now {cause}"))
-            } else {
-                silent(format!("the cause may be {cause}: waiting until {} for it to settle", format_clock(ready_at)))
-            };
+            if facts.at >= ready_at {
+                return send(format!("the cause is now {cause}"));
+            }
+            if !repeats {
+                let until = format_clock(ready_at);
+                return silent(format!("the cause may be {cause}: waiting until {until} for it to settle"));
+            }
         }
         if facts.entities > told.entities {
             let more = facts.entities - told.entities;
             let ready_at = told.at + params.interval_ms;
             let noun = if more == 1 { "entity" } else { "entities" };
-            return if facts.at >= ready_at {
-                send(format!("{more} more {noun} failing"))
-            } else {
-                silent(format!("{more} more {noun} failing: told at {} if still so", format_clock(ready_at)))
-            };
+            if facts.at >= ready_at {
+                return send(format!("{more} more {noun} failing"));
+            }
+            if !repeats {
+                return silent(format!("{more} more {noun} failing: told at {} if still so", format_clock(ready_at)));
+            }
         }
-        if facts.at >= told.at + params.repeat_ms {
+        if repeats {
             return send(format!("still open {} after the last message", format_ms(facts.at - told.at)));
         }
         silent("nothing new for a person".into())
@@ -231,4 +236,28 @@ fn send(reason: String) -> Decision {
 
 fn silent(reason: String) -> Decision {
     Decision { send: false, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever is due is decided when it is due: what stays due would wake the book at every millisecond.
+    #[test]
+    fn a_decision_that_was_due_is_due_no_more() {
+        let causes: [Arc<str>; 2] = ["a".into(), "b".into()];
+        let mut told = 0;
+        for (settle_ms, interval_ms, repeat_ms) in [(60, 300, 1_000), (60, 300, 30), (300, 60, 100), (60, 300, 100)] {
+            let params = NotifyParams { wait_ms: 10, settle_ms, interval_ms, repeat_ms, ..NotifyParams::default() };
+            let mut state = NotifyState::new(&params, 0);
+            for at in 0..2_000 {
+                let (cause, entities) = (Some(&causes[at as usize / 70 % 2]), 1 + at as usize / 90 % 4);
+                let (status, severity, alerts) = (Status::Open, Severity::Info, entities);
+                let facts = Facts { at, status, severity, cause, entities, alerts, merged_into: None, held_by: None };
+                told += u64::from(state.decide(&params, &facts).send);
+                assert!(state.wake_at(&params, &facts).is_none_or(|due| due > at), "at {at}, repeat {repeat_ms}: {state:?}");
+            }
+        }
+        assert!(told > 20, "{told}");
+    }
 }

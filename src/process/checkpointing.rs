@@ -2,7 +2,8 @@
 //!
 //! A checkpoint is the engine after a message of the stream, and that message's place. While events come, the results of all of
 //! them are stored first. What no event decides (silence, other rules) cannot be replayed: there the checkpoint comes first, with
-//! the results in it, so that a process that dies between the two says exactly the same again.
+//! the results in it, so that a process that dies between the two says exactly the same again. Where it has no results, the
+//! checkpoint comes before anything that follows from later events is stored.
 
 use std::time::{Duration, Instant};
 

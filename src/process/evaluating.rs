@@ -39,6 +39,8 @@ pub struct Evaluating {
     /// Where rules have a share of the processor.
     cpu: Option<CpuWatch>,
     checkpoints: Option<(Pace, Place)>,
+    /// The engine holds what no event decided, and no checkpoint does.
+    undecided: bool,
     /// Whoever has a checkpoint to keep holds it too.
     under_way: Arc<()>,
 }
@@ -72,8 +74,14 @@ impl Evaluating {
             renewed: clock(),
             cpu: cpu_share.map(CpuWatch::new),
             checkpoints: None,
+            undecided: false,
             under_way: Arc::default(),
         }
+    }
+
+    /// The engine as it is.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// Goes by another clock than the machine's: the simulation's.
@@ -104,6 +112,10 @@ impl Evaluating {
     /// Does one piece of work. Yields what is to be stored, where anything is.
     pub fn take<A>(&mut self, next: ToEngine<A>) -> Option<ToSink<A>> {
         let ToEngine { work, progress } = next;
+        let by_events = matches!(work, Work::Events(_));
+        // Silence that moved time on and had no results is in no checkpoint yet: what now follows would come out otherwise without it.
+        let silence = if by_events && self.undecided { self.checkpoint(&[]) } else { None };
+        let watermark = self.engine.watermark();
         if let Some((_, place)) = &mut self.checkpoints {
             place.sequence = place.sequence.max(progress.sequence);
             if let Work::Gap(gap) = &work {
@@ -111,8 +123,7 @@ impl Evaluating {
             }
         }
         self.snapshot.of_progress(progress);
-        let by_events = matches!(work, Work::Events(_));
-        let undecided = matches!(work, Work::Rules(_) | Work::Topology(..) | Work::Gap(_));
+        let unread = matches!(work, Work::Rules(_) | Work::Topology(..) | Work::Gap(_));
         let outgoing = match work {
             Work::Events(decoded) => self.take_in(*decoded),
             Work::Idle(silence) => self.idle(silence),
@@ -133,15 +144,16 @@ impl Evaluating {
         self.watch_cpu();
         self.renew();
         // What no event decided cannot be replayed.
-        let before = if !by_events && !outgoing.revisions.is_empty() { self.checkpoint(&outgoing.revisions) } else { None };
+        self.undecided |= !by_events && (unread || self.engine.watermark() != watermark);
+        let before = if !by_events && !outgoing.revisions.is_empty() { self.checkpoint(&outgoing.revisions) } else { silence };
         // A disk that is slower than the pace must not fill the memory with checkpoints that wait for it.
         let paced = || self.checkpoints.as_ref().is_some_and(|(pace, _)| pace.is_due((self.clock)()));
-        let due = undecided || (Arc::strong_count(&self.under_way) == 1 && paced());
+        let due = unread || (Arc::strong_count(&self.under_way) == 1 && paced());
         let due = due && before.is_none();
         let after = if due { self.checkpoint(&[]) } else { None };
         let under_way = after.is_some().then(|| Arc::clone(&self.under_way));
         let nothing = outgoing.acker.is_none() && outgoing.revisions.is_empty() && outgoing.rejected.is_empty();
-        let nothing = nothing && after.is_none();
+        let nothing = nothing && before.is_none() && after.is_none();
         (!nothing).then_some(ToSink { before, outgoing, after, under_way })
     }
 
@@ -158,6 +170,7 @@ impl Evaluating {
         let took = now.duration_since(began);
         pace.taken(now, took);
         *self.snapshot.stages.entry("checkpoint").or_default() += took;
+        self.undecided &= saved.is_err();
         saved.inspect_err(|error| tracing::error!(error = format!("{error:#}"), "no checkpoint could be taken")).ok()
     }
 
@@ -196,6 +209,7 @@ impl Evaluating {
         let spent = self.engine.rules().map(|(rule, stats, _)| (rule.name(), stats.spent_ns));
         for rule in cpu.look(now, spent) {
             self.engine.step(Input::Quarantine { rule: &rule, reason: "limits.cpu_share" });
+            self.undecided = true;
         }
     }
 

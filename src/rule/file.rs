@@ -52,7 +52,8 @@ impl RuleFile {
     /// The SQL, with all before it blanked out, so that a place in it is the same place in the file.
     pub fn sql(&self) -> String {
         let sql_start = self.front.end + CLOSE.len();
-        let blank = self.text[..sql_start].chars().map(|c| if c == '\n' { '\n' } else { ' ' });
+        // Byte by byte: a letter of two bytes becomes two spaces.
+        let blank = self.text[..sql_start].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' });
         blank.chain(self.text[sql_start..].chars()).collect()
     }
 }

@@ -88,7 +88,7 @@ pub struct RowSource {
 }
 
 /// What the rest of a rule's plan stands on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Leaf {
     /// Incremental state.
     Aggregate(AggregateSource),

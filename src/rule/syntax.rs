@@ -73,7 +73,7 @@ fn guess(text: &str, message: &str, at: usize) -> (Option<String>, Option<usize>
     }
     let Some((_, found)) = message.split_once(", found: ") else { return (None, None) };
     let before = &text[..at];
-    let last_start = before.trim_end().rfind(|c: char| !is_word(c)).map_or(0, |i| i + 1);
+    let last_start = before.trim_end().trim_end_matches(is_word).len();
     let last = before[last_start..].trim_end();
     if let Some(keyword) = slip(last) {
         return (Some(format!("did you mean {keyword}?")), Some(last_start));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::words::limits::{SPAN_PAIR_MS, SPANS_REMEMBERED_MAX};
 use crate::words::time::TimestampMs;
@@ -19,7 +19,9 @@ type SpanKey = u64;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Spans {
     /// Never walked through: the order of a hash map is nobody's.
+    #[serde(serialize_with = "in_order")]
     seen: HashMap<SpanKey, Seen>,
+    #[serde(serialize_with = "in_order")]
     waiting: HashMap<SpanKey, Vec<Child>>,
     /// When which entry may go.
     until: BTreeMap<TimestampMs, Vec<SpanKey>>,
@@ -133,6 +135,13 @@ impl Spans {
     pub(super) fn len(&self) -> usize {
         self.remembered
     }
+}
+
+/// The same spans are the same bytes, in every process.
+fn in_order<T: Serialize, S: Serializer>(map: &HashMap<SpanKey, T>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut entries: Vec<(&SpanKey, &T)> = map.iter().collect();
+    entries.sort_unstable_by_key(|(key, _)| **key);
+    serializer.collect_map(entries)
 }
 
 fn pair(parent: &Arc<str>, parent_at: TimestampMs, child: &Child, found: &mut dyn FnMut(Call)) {

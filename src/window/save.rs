@@ -14,13 +14,16 @@ use arrow::datatypes::{Field, Int64Type, Schema, SchemaRef, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
+use datafusion::common::DataFusionError;
 use serde::{Deserialize, Serialize};
 
+use crate::rule::source::{AggregateColumn, AggregateSource, Leaf};
+use crate::window::WindowLimits;
 use crate::window::evaluator::restart::SavedRule;
 use crate::window::pane::{SealedPane, Times};
 use crate::window::table::Layout;
 use crate::window::table::restart::{SavedAggregate, SavedPane};
-use crate::window::tables::{Began, SharedTable, TableState, Tables};
+use crate::window::tables::{TableState, Tables, content_of};
 use crate::words::blob::Blob;
 use crate::words::time::TimestampMs;
 
@@ -150,10 +153,22 @@ impl Saved {
         }
     }
 
-    /// Fills empty tables with what they meant when it was saved.
-    pub(super) fn restore(&self, tables: &mut Tables, began: Began) -> Result<(), RestoreError> {
-        if self.started {
-            tables.tables.iter_mut().for_each(|table| table.since = began.latest);
+    /// The tables as they were, those of them that some of `leaves` can stand on. Rules join them as they join the tables of other
+    /// rules at a reload: one whose aggregates a table does not know must not empty it for the others.
+    pub(super) fn tables(&self, leaves: &[&Leaf], limits: WindowLimits) -> Result<Tables, RestoreError> {
+        let mut tables = Tables::new(limits);
+        let mut made = Vec::new();
+        for saved in &self.tables {
+            let mine: Vec<&Leaf> = leaves.iter().filter(|leaf| content_of(leaf) == saved.key).copied().collect();
+            let Some(leaf) = saved.leaf(&mine) else { continue };
+            made.push((saved, tables.add(saved.key.clone(), &leaf, saved.layout.clone()).map_err(defect)?));
+            // As far back as it reached when it was saved, nothing is forgotten.
+            let reach_ms = saved.known.1;
+            match (tables.tables.last_mut().map(|table| &mut table.state), &leaf) {
+                (Some(TableState::Aggregate(table, _)), Leaf::Aggregate(source)) => _ = table.join(source, reach_ms),
+                (Some(TableState::Rows(table)), Leaf::Rows(source)) => table.join(source, reach_ms).map_err(defect)?,
+                _ => {}
+            }
         }
         for space in &self.spaces {
             if let Some(mine) = tables.spaces.iter_mut().find(|mine| mine.key == space.key) {
@@ -164,10 +179,9 @@ impl Saved {
                 mine.keys.restore(&space.bytes.0, &space.ends);
             }
         }
-        for saved in &self.tables {
-            let Tables { tables, spaces, .. } = tables;
-            let same = |mine: &&mut SharedTable| mine.key == saved.key && *mine.state.layout() == saved.layout;
-            let Some(mine) = tables.iter_mut().find(same) else { continue };
+        for (saved, at) in made {
+            let Tables { tables, spaces, .. } = &mut tables;
+            let mine = &mut tables[at];
             let batches = StreamReader::try_new(Cursor::new(&saved.content.0), None)?.collect::<Result<Vec<_>, _>>()?;
             if batches.len() != saved.panes.len() {
                 return Err(RestoreError::Damaged(format!("{} panes where {} should be", batches.len(), saved.panes.len())));
@@ -195,11 +209,32 @@ impl Saved {
                 }
             };
             if taken {
-                mine.know(saved.known, began.now);
+                mine.know(saved.known);
             }
         }
-        Ok(())
+        Ok(tables)
     }
+}
+
+impl SavedTable {
+    /// What the table was of, so far as leaves of its content know: of its aggregates those that some of them asks for.
+    fn leaf(&self, leaves: &[&Leaf]) -> Option<Leaf> {
+        let first = *leaves.first()?;
+        let Leaf::Aggregate(source) = first else { return Some(first.clone()) };
+        let asked = leaves.iter().filter_map(|leaf| match leaf {
+            Leaf::Aggregate(source) => Some(&source.columns),
+            Leaf::Rows(_) => None,
+        });
+        let asked: Vec<&AggregateColumn> = asked.flatten().collect();
+        let known = self.aggregates.iter().filter_map(|(key, _)| asked.iter().find(|column| column.key == *key));
+        let columns: Vec<AggregateColumn> = known.map(|column| (*column).clone()).collect();
+        let wanted = !columns.is_empty() || self.aggregates.is_empty();
+        wanted.then(|| Leaf::Aggregate(AggregateSource { columns, ..source.clone() }))
+    }
+}
+
+fn defect(error: DataFusionError) -> RestoreError {
+    RestoreError::Damaged(error.strip_backtrace())
 }
 
 /// One row a group: the group, first and last time where they are kept, then the states.

@@ -161,12 +161,9 @@ impl SharedTable {
         (self.since, self.held_ms)
     }
 
-    /// It holds what another did, which knew this much at `now`.
-    pub fn know(&mut self, (since, held_ms): (TimestampMs, i64), now: TimestampMs) {
-        let mine_ms = std::mem::replace(&mut self.held_ms, held_ms);
-        self.since = since;
-        self.since = self.known_since(mine_ms, now);
-        self.held_ms = mine_ms;
+    /// It holds what another did, which knew this much.
+    pub fn know(&mut self, known: (TimestampMs, i64)) {
+        (self.since, self.held_ms) = known;
     }
 
     /// From when on it knows everything that a window with this reach may ask for.
@@ -190,10 +187,7 @@ impl Tables {
         let (window_ms, ago_ms) = window_of(rule, leaf.stream());
         let reach_ms = window_ms + ago_ms;
         let layout = layout_of(rule);
-        let content = match leaf {
-            Leaf::Aggregate(source) => format!("{}\n{}", source.stream.key, source.text),
-            Leaf::Rows(source) => format!("rows\n{}", source.key),
-        };
+        let content = content_of(leaf);
         let usable = |table: &SharedTable| {
             let computes = match (&table.state, leaf) {
                 (TableState::Aggregate(table, _), Leaf::Aggregate(source)) => table.can_compute(&source.columns),
@@ -225,7 +219,8 @@ impl Tables {
         Ok(LeafUse { table, columns, window_ms, ago_ms })
     }
 
-    fn add(&mut self, key: String, leaf: &Leaf, layout: Layout) -> Result<usize> {
+    /// A new table of what `leaf` reads, for rules to join.
+    pub fn add(&mut self, key: String, leaf: &Leaf, layout: Layout) -> Result<usize> {
         let stream = leaf.stream();
         let state = match leaf {
             Leaf::Aggregate(source) => {
@@ -254,6 +249,11 @@ impl Tables {
         }
         self.spaces.push(SharedKeys { key: key.into(), keys: KeySpace::new(fields)?, alive_before: 0 });
         Ok(self.spaces.len() - 1)
+    }
+
+    /// What one rule may hold.
+    pub fn limits(&self) -> WindowLimits {
+        self.limits
     }
 
     /// The same tables with all that they hold, used by no rule until rules join anew.
@@ -348,6 +348,14 @@ impl Tables {
                 }
             }
         }
+    }
+}
+
+/// What identifies the content of a table that a leaf can stand on.
+pub fn content_of(leaf: &Leaf) -> String {
+    match leaf {
+        Leaf::Aggregate(source) => format!("{}\n{}", source.stream.key, source.text),
+        Leaf::Rows(source) => format!("rows\n{}", source.key),
     }
 }
 

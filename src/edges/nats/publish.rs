@@ -34,7 +34,7 @@ pub struct OutRevision {
 }
 
 /// Rejected input on its way out.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OutRejected {
     /// The subject that it came on.
     pub subject: String,

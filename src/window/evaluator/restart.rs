@@ -1,7 +1,11 @@
 //! What windows and rules hold, saved for a restart and taken over after it.
 
+use std::sync::Arc;
+
+use datafusion::common::DataFusionError;
 use serde::{Deserialize, Serialize};
 
+use crate::rule::source::Leaf;
 use crate::window::evaluator::{Evaluator, Quarantine, RuleStats};
 use crate::window::judge::Judge;
 use crate::window::save::{RestoreError, Saved};
@@ -48,7 +52,12 @@ impl Evaluator {
     /// The bytes are something else, of another version, or damaged; then the evaluator is of no more use.
     pub fn restore(&mut self, bytes: &[u8], began: Began) -> Result<(), RestoreError> {
         let saved = Saved::from_bytes(bytes)?;
-        saved.restore(&mut self.tables, began)?;
+        let leaves: Vec<&Leaf> = self.rules.iter().flat_map(|rule| &rule.rule.plan.leaves).collect();
+        let limits = self.tables.limits();
+        let tables = saved.tables(&leaves, limits)?.left_by_all(limits, began);
+        let rules = self.rules.iter().map(|rule| Arc::clone(&rule.rule)).collect();
+        let refused = |error: DataFusionError| RestoreError::Damaged(error.strip_backtrace());
+        *self = Self::over(tables, rules, self.clock).map_err(refused)?;
         if !saved.started {
             return Ok(());
         }

@@ -17,6 +17,11 @@ pub fn binary() -> &'static str {
     env!("CARGO_BIN_EXE_squelch")
 }
 
+/// A number from the environment, or the usual one.
+pub fn from_env(name: &str, usual: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
 /// The folders in `dir`, sorted.
 pub fn folders(dir: &str) -> Vec<PathBuf> {
     let mut all: Vec<PathBuf> =

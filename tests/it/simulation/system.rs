@@ -1,0 +1,521 @@
+//! One squelch in a simulated world: the code that runs, between a simulated server and a simulated disk, with a simulated clock.
+//! It does what [`Act`]s say, and at each step asks itself whether what must hold holds.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use squelch::edges::decode::Decoder;
+use squelch::edges::files::checkpoint::Checkpoints;
+use squelch::edges::nats::publish::{Duty, OutRejected, OutRevision, Outgoing};
+use squelch::engine::Engine;
+use squelch::incident::Revision;
+use squelch::process::checkpointing::{self, Place};
+use squelch::process::decoding::{Decoded, Progress, ToEngine, Work};
+use squelch::process::evaluating::{Evaluating, ToSink, outgoing};
+use squelch::process::metrics::Telemetry;
+use squelch::topology::parts::Source;
+
+use super::broker::{Broker, Stored};
+use super::disk::{Disk, Torn};
+use super::history::{Files, Kept, SUBJECT, Took, decode, fresh, next_rules};
+use super::schedule::Act;
+use super::world::World;
+
+/// Results that wait to be stored, as many as the channel holds.
+const QUEUE: usize = 4;
+/// When the stream was made.
+const BORN_NS: i64 = 7;
+
+thread_local! {
+    static NOW_MS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The simulated clock.
+fn clock() -> Instant {
+    static BEGAN: OnceLock<Instant> = OnceLock::new();
+    *BEGAN.get_or_init(Instant::now) + Duration::from_millis(NOW_MS.get())
+}
+
+/// One thing to be stored, or kept.
+enum Step {
+    Keep {
+        content: Vec<u8>,
+        known: Kept,
+        /// The results that it holds itself.
+        holds: Vec<String>,
+        /// Tells the process that no other is due while this one waits.
+        _under_way: Option<Arc<()>>,
+    },
+    Do(Duty<u64>),
+}
+
+/// A result, and what the engine had taken in when it came.
+struct Made {
+    message_id: String,
+    history: Rc<Vec<Took>>,
+}
+
+/// A process, from start to death.
+struct Life {
+    kept: Checkpoints,
+    evaluating: Evaluating,
+    decoder: Decoder,
+    sequence: u64,
+    history: Vec<Took>,
+    files: Files,
+    made: Vec<Made>,
+    rejected: Vec<(u64, usize)>,
+    steps: VecDeque<VecDeque<Step>>,
+    silent_since_ms: u64,
+}
+
+impl Life {
+    /// What a checkpoint holds that is taken now.
+    fn known(&self) -> Kept {
+        Kept { history: Rc::new(self.history.clone()), files: self.files, sequence: self.sequence }
+    }
+}
+
+/// The whole.
+pub struct System<'w> {
+    world: &'w World,
+    disk: &'w mut Disk,
+    every: Duration,
+    telemetry: Arc<Telemetry>,
+    pub broker: Broker,
+    /// What people have written.
+    files: Files,
+    arrived: u64,
+    life: Option<Life>,
+    /// What the engine had taken in for each message of the stream of incidents.
+    stored: Vec<(String, Rc<Vec<Took>>)>,
+    /// The files with which the first engine began whose traces are left.
+    pub began: Files,
+    /// The last checkpoint that should be on the disk.
+    last_kept: Option<Vec<u8>>,
+    /// Why results may differ from those of a process that lived.
+    pub excused: Option<&'static str>,
+    /// How often a process began with a checkpoint.
+    pub resumed: u64,
+}
+
+type Held = Result<(), String>;
+
+impl<'w> System<'w> {
+    pub fn new(world: &'w World, disk: &'w mut Disk, every_ms: u64, telemetry: Arc<Telemetry>) -> Self {
+        NOW_MS.set(0);
+        disk.wipe();
+        let files = Files { rules: 0, graph: 0, bucket: world.bucket.then_some(0) };
+        Self {
+            world,
+            disk,
+            every: Duration::from_millis(every_ms),
+            telemetry,
+            broker: Broker::default(),
+            files,
+            arrived: 0,
+            life: None,
+            stored: Vec::new(),
+            began: Files { bucket: None, ..files },
+            last_kept: None,
+            excused: None,
+            resumed: 0,
+        }
+    }
+
+    fn life(&mut self) -> &mut Life {
+        self.life.as_mut().expect("a process runs")
+    }
+
+    /// What its engine took in.
+    pub fn history(&self) -> &[Took] {
+        self.life.as_ref().map_or(&[], |life| life.history.as_slice())
+    }
+
+    /// What a process does at its start, as `squelch run` does it.
+    pub fn start(&mut self) -> Held {
+        let (world, files) = (self.world, self.files);
+        let kept = self.disk.open();
+        let found = self.disk.newest(&kept);
+        let said = |revisions: &[Revision]| outgoing(SUBJECT, revisions);
+        let make = || Ok(fresh(world, files));
+        let ((mut engine, mut decoder), resumed) =
+            checkpointing::resume(&kept, &make, |(engine, _): &mut (Engine, Decoder)| engine, &said).expect("it starts");
+        if resumed.is_some() != found.is_some() {
+            return Err("a good checkpoint is not used".into());
+        }
+        let (mut history, mut files_then, mut outbox) = (Vec::new(), Files { bucket: None, ..files }, Vec::new());
+        let mut place = Place { born_ns: BORN_NS, sequence: self.broker.acknowledged };
+        let mut begins = None;
+        if let (Some(resumed), Some((content, known))) = (resumed, found) {
+            self.resumed += 1;
+            // Rules that were exchanged leave their tables in another order than a start makes them.
+            let exchanged = |took: &Took| matches!(took, Took::Rules(_) | Took::Began(_));
+            let same = (known.files.rules, known.files.graph) == (files.rules, files.graph);
+            let same = same && !known.history.iter().any(exchanged);
+            let again = same.then(|| checkpointing::save(&mut engine, resumed.place, &resumed.outbox).expect("it can be saved"));
+            if again.is_some_and(|again| again != content) {
+                return Err("an engine that was restored saves other bytes than it was restored from".into());
+            }
+            place = resumed.place;
+            if place.sequence != known.sequence {
+                return Err(format!("the checkpoint of message {} says {}", known.sequence, place.sequence));
+            }
+            history = known.history.to_vec();
+            files_then = known.files;
+            outbox = resumed.outbox;
+            self.excuse(&known, &content)?;
+        } else if self.last_kept.is_some() {
+            self.excused = Some("no checkpoint could be used");
+        } else {
+            self.began = files_then;
+            begins = Some(checkpointing::save(&mut engine, place, &[]).expect("it can be saved"));
+        }
+        if self.last_kept.is_some() && files_then != files {
+            history.push(Took::Began(files));
+            files_then = files;
+        }
+        decoder = decoder.with_sources(Arc::clone(engine.source_names()));
+        // The consumer is made anew after the checkpoint's place.
+        self.broker.acknowledged = place.sequence;
+        let idle_ms = world.params.idle_ms;
+        let evaluating = Evaluating::new(engine, idle_ms, SUBJECT.into(), None, Arc::clone(&self.telemetry));
+        let evaluating = evaluating.with_clock(clock).with_checkpoints(self.every, place);
+        self.life = Some(Life {
+            kept,
+            evaluating,
+            decoder,
+            sequence: place.sequence,
+            history,
+            files: files_then,
+            made: Vec::new(),
+            rejected: Vec::new(),
+            steps: VecDeque::new(),
+            silent_since_ms: NOW_MS.get(),
+        });
+        let outgoing = Outgoing { revisions: outbox, ..Outgoing::default() };
+        let first = ToSink { before: begins, outgoing, after: None, under_way: None };
+        self.queue(first, None);
+        if let Some(bucket) = files.bucket {
+            let then = self.life().files.bucket.replace(bucket);
+            let parts = world.graphs[bucket].clone();
+            let took = (then != Some(bucket)).then_some(Took::Bucket(bucket));
+            self.work(Work::Topology(Source::Bucket, parts), took, place.sequence);
+        }
+        Ok(())
+    }
+
+    /// Whether the results that are stored will be made again, as they are, by a process that goes on from `known`; if not, whether
+    /// that must be so.
+    fn excuse(&mut self, known: &Kept, content: &[u8]) -> Held {
+        let mut base = known.history.to_vec();
+        if known.files != self.files {
+            base.push(Took::Began(self.files));
+        }
+        if self.excused.is_some() {
+            return Ok(());
+        }
+        for (message_id, history) in &self.stored {
+            let made_before = known.history.starts_with(history);
+            let made_again =
+                history.strip_prefix(base.as_slice()).is_some_and(|more| !more.iter().any(|took| took.is_undecided()));
+            if made_before || made_again {
+                continue;
+            }
+            let common = history.iter().zip(known.history.iter()).take_while(|(a, b)| a == b).count();
+            let more = &history[common..];
+            if self.last_kept.as_deref() != Some(content) {
+                self.excused = Some("the newest checkpoint could not be used");
+            } else if known.files != self.files && more.iter().all(|took| matches!(took, Took::Message(_) | Took::Began(_))) {
+                self.excused = Some("files had changed before the process died");
+            } else {
+                return Err(format!("{message_id} is stored, and no checkpoint holds what decided it: {more:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The engine takes something in, the stream up to message `sequence`.
+    fn work(&mut self, work: Work<u64>, took: impl IntoIterator<Item = Took>, sequence: u64) {
+        let life = self.life();
+        // Before events, a checkpoint may hold what was before them.
+        let then = matches!(work, Work::Events(_)).then(|| life.known());
+        life.history.extend(took);
+        life.sequence = sequence;
+        let progress = Progress { sequence, ..Progress::default() };
+        if let Some(next) = life.evaluating.take(ToEngine { work, progress }) {
+            self.queue(next, then);
+        }
+    }
+
+    /// Time goes on by itself, unless it had come further already.
+    fn idle(&mut self, silence_ms: u64) {
+        let life = self.life();
+        let before = life.evaluating.engine().watermark();
+        let progress = Progress { sequence: life.sequence, ..Progress::default() };
+        let next = life.evaluating.take(ToEngine { work: Work::Idle(Duration::from_millis(silence_ms)), progress });
+        if life.evaluating.engine().watermark() != before {
+            life.history.push(Took::Idle(silence_ms as i64));
+        }
+        if let Some(next) = next {
+            self.queue(next, None);
+        }
+    }
+
+    /// Puts results into the channel. A checkpoint before them knows what was `then`, or else all.
+    fn queue(&mut self, next: ToSink<u64>, then: Option<Kept>) {
+        let life = self.life();
+        let ToSink { before, outgoing, after, under_way } = next;
+        let known = life.known();
+        let history = Rc::clone(&known.history);
+        let ids: Vec<String> = outgoing.revisions.iter().map(|revision| revision.message_id.clone()).collect();
+        let made = |message_id: &String| Made { message_id: message_id.clone(), history: Rc::clone(&history) };
+        life.made.extend(ids.iter().map(made));
+        life.rejected.extend(outgoing.rejected.iter().map(|bad| (bad.sequence, bad.line)));
+        let before = before.map(|content| match then {
+            Some(then) => Step::Keep { content, known: then, holds: Vec::new(), _under_way: None },
+            None => Step::Keep { content, known: known.clone(), holds: ids, _under_way: None },
+        });
+        let after = after.map(|content| Step::Keep { content, known, holds: Vec::new(), _under_way: under_way });
+        let steps = before.into_iter().chain(outgoing.duties().map(Step::Do)).chain(after);
+        life.steps.push_back(steps.collect());
+    }
+
+    pub fn act(&mut self, act: Act) -> Held {
+        match act {
+            Act::Arrive(more) => {
+                let all = self.world.messages.len() as u64;
+                let (from, until) = (self.arrived, (self.arrived + more).min(all));
+                let at = |sequence: u64| self.world.messages[sequence.saturating_sub(1) as usize].received_at;
+                let passed = if until > from { (at(until) - at(from)).max(0) } else { 0 };
+                NOW_MS.set(NOW_MS.get() + passed as u64);
+                self.arrived = until;
+            }
+            Act::Read(most) => self.read(most),
+            Act::Store(steps) => {
+                for _ in 0..steps {
+                    self.store(None)?;
+                }
+            }
+            Act::Refuse | Act::LoseAnswer => self.store(Some(act))?,
+            Act::Silence(ms) => {
+                NOW_MS.set(NOW_MS.get() + ms);
+                if self.has_room() && self.life().sequence == self.arrived {
+                    let silence_ms = NOW_MS.get() - self.life().silent_since_ms;
+                    self.idle(silence_ms);
+                }
+            }
+            Act::Clock(ms) => NOW_MS.set(NOW_MS.get() + ms),
+            Act::Rules(version) => self.files.rules = version,
+            Act::Graph(version) => self.files.graph = version,
+            Act::Bucket(version) => self.files.bucket = self.files.bucket.and(Some(version)),
+            Act::Crash => self.crash()?,
+            Act::Tear(torn) => self.tear(torn)?,
+            Act::Harm(harm) => _ = self.disk.harm(harm),
+            Act::Stop => self.stop()?,
+        }
+        self.look();
+        Ok(())
+    }
+
+    /// Looks at what people wrote, as soon as there is room for it.
+    fn look(&mut self) {
+        let (world, files) = (self.world, self.files);
+        if self.has_room() && self.life().files.rules != files.rules {
+            self.changed();
+            let life = self.life();
+            life.files.rules = files.rules;
+            let rules = next_rules(world, files.rules, &mut life.decoder);
+            let sequence = life.sequence;
+            self.work(Work::Rules(Box::new(rules)), [Took::Rules(files.rules)], sequence);
+        }
+        if self.has_room() && self.life().files.graph != files.graph {
+            self.changed();
+            self.life().files.graph = files.graph;
+            let (parts, sequence) = (world.graphs[files.graph].clone(), self.life().sequence);
+            self.work(Work::Topology(Source::File, parts), [Took::Graph(files.graph)], sequence);
+        }
+        if let Some(bucket) = files.bucket
+            && self.has_room()
+            && self.life().files.bucket != files.bucket
+        {
+            self.changed();
+            self.life().files.bucket = files.bucket;
+            let (parts, sequence) = (world.graphs[bucket].clone(), self.life().sequence);
+            self.work(Work::Topology(Source::Bucket, parts), [Took::Bucket(bucket)], sequence);
+        }
+    }
+
+    /// What people wrote is another: results that were stored and are not made again yet may now come out otherwise.
+    fn changed(&mut self) {
+        let history = self.history();
+        if !self.stored.iter().all(|(_, made)| history.starts_with(made)) {
+            self.excused = Some("files changed while results were made again");
+        }
+    }
+
+    fn has_room(&mut self) -> bool {
+        self.life().steps.len() < QUEUE
+    }
+
+    fn read(&mut self, most: u64) {
+        let (world, until) = (self.world, self.arrived.min(self.life().sequence + most));
+        if !self.has_room() || until == self.life().sequence {
+            return;
+        }
+        let life = self.life();
+        let mut rejected = Vec::new();
+        let took: Vec<Took> = (life.sequence + 1..=until).map(Took::Message).collect();
+        for sequence in life.sequence + 1..=until {
+            decode(world, sequence, &mut life.decoder, &mut |bad| rejected.push(out_rejected(world, sequence, bad)));
+        }
+        life.silent_since_ms = NOW_MS.get();
+        let decoded = Decoded { batch: life.decoder.take(), rejected, acker: Some(until) };
+        self.work(Work::Events(Box::new(decoded)), took, until);
+    }
+
+    /// Does the next step of storing, or fails.
+    fn store(&mut self, fails: Option<Act>) -> Held {
+        let Some(life) = &mut self.life else { return Ok(()) };
+        while life.steps.front().is_some_and(VecDeque::is_empty) {
+            life.steps.pop_front();
+        }
+        let Some(steps) = life.steps.front_mut() else { return Ok(()) };
+        let Some(step) = steps.pop_front() else { return Ok(()) };
+        if let Step::Keep { content, known, holds, .. } = step {
+            let owed = life.made.iter().filter(|made| known.history.starts_with(&made.history));
+            let lost = owed.map(|made| &made.message_id).find(|id| !self.broker.has(id) && !holds.contains(id));
+            if let Some(lost) = lost {
+                return Err(format!("a checkpoint is kept, and {lost} is neither in it nor stored"));
+            }
+            if fails != Some(Act::Refuse) {
+                self.disk.write(&life.kept, &content, known);
+            }
+            // A write that fails is said loudly, and the results go out all the same.
+            self.last_kept = Some(content);
+            return Ok(());
+        }
+        let Step::Do(duty) = step else { return Ok(()) };
+        if fails == Some(Act::Refuse) {
+            steps.push_front(Step::Do(duty));
+            return Ok(());
+        }
+        let again = match &duty {
+            Duty::Reject(bad) => Duty::Reject(bad.clone()),
+            Duty::Publish(revision) => Duty::Publish(revision.clone()),
+            Duty::Show(revision) => Duty::Show(revision.clone()),
+            Duty::Acknowledge(sequence) => Duty::Acknowledge(*sequence),
+        };
+        if fails == Some(Act::LoseAnswer) {
+            steps.push_front(Step::Do(again));
+        }
+        self.done(duty)
+    }
+
+    /// The server does what it is asked.
+    fn done(&mut self, duty: Duty<u64>) -> Held {
+        let Self { life: Some(life), broker, stored, excused, .. } = self else { return Ok(()) };
+        match duty {
+            Duty::Reject(bad) => _ = broker.rejected.entry((bad.sequence, bad.line)).or_insert(bad),
+            Duty::Publish(revision) => match broker.publish(&revision) {
+                Stored::New => {
+                    let made = life.made.iter().rev().find(|made| made.message_id == revision.message_id);
+                    let history = made.map(|made| Rc::clone(&made.history)).unwrap_or_default();
+                    stored.push((revision.message_id, history));
+                }
+                Stored::Again => {}
+                Stored::Differs(known) if excused.is_none() => {
+                    return Err(format!(
+                        "{} is published again and says something else\n  first: {}\n  again: {}",
+                        known.message_id,
+                        text(&known),
+                        text(&revision)
+                    ));
+                }
+                Stored::Differs(_) => {}
+            },
+            Duty::Show(revision) => broker.show(&revision),
+            Duty::Acknowledge(sequence) => {
+                let by = |made: &&Made| matches!(made.history.last(), Some(Took::Message(last)) if *last <= sequence);
+                let owed = life.made.iter().filter(by);
+                if let Some(lost) = owed.map(|made| &made.message_id).find(|id| !broker.has(id)) {
+                    return Err(format!("message {sequence} is acknowledged, and {lost} is not stored"));
+                }
+                let owed = life.rejected.iter().filter(|(of, _)| *of <= sequence);
+                if let Some((of, line)) = owed.clone().find(|id| !broker.rejected.contains_key(id)) {
+                    return Err(format!("message {sequence} is acknowledged, and rejected line {line} of {of} is not stored"));
+                }
+                broker.acknowledged = broker.acknowledged.max(sequence);
+            }
+        }
+        Ok(())
+    }
+
+    fn crash(&mut self) -> Held {
+        self.life = None;
+        self.start()
+    }
+
+    fn tear(&mut self, torn: Torn) -> Held {
+        let steps = self.life().steps.iter_mut().find(|steps| !steps.is_empty());
+        if let Some(Step::Keep { content, known, .. }) = steps.and_then(VecDeque::pop_front) {
+            self.disk.tear(&content, known, torn);
+        }
+        self.crash()
+    }
+
+    /// Everything that waits is stored.
+    pub fn drain(&mut self) -> Held {
+        while self.life().steps.iter().any(|steps| !steps.is_empty()) {
+            self.store(None)?;
+        }
+        self.life().steps.clear();
+        Ok(())
+    }
+
+    fn stop(&mut self) -> Held {
+        self.drain()?;
+        let last = self.life().evaluating.last();
+        if last.after.is_none() {
+            return Err("a stop takes no checkpoint".into());
+        }
+        self.queue(last, None);
+        self.drain()?;
+        self.crash()
+    }
+
+    /// All messages come, and everything that follows from them is stored; then once more a process begins.
+    pub fn finish(&mut self) -> Held {
+        self.act(Act::Arrive(u64::MAX / 2))?;
+        while self.life().sequence < self.arrived {
+            self.drain()?;
+            self.look();
+            self.read(7);
+        }
+        self.stop()?;
+        let before = self.broker.incidents.len();
+        self.drain()?;
+        if self.broker.incidents.len() > before && self.excused.is_none() {
+            return Err("a process that was stopped left results that only the next one stored".into());
+        }
+        Ok(())
+    }
+}
+
+fn text(revision: &OutRevision) -> String {
+    String::from_utf8_lossy(&revision.body).into_owned()
+}
+
+/// Rejected input as the decoding thread hands it on.
+pub fn out_rejected(world: &World, sequence: u64, bad: squelch::edges::decode::Rejected) -> OutRejected {
+    OutRejected {
+        subject: world.messages[sequence as usize - 1].subject.into(),
+        sequence,
+        line: bad.line,
+        reason: format!("{}: {}", bad.reason.code(), bad.reason),
+        bytes: bad.bytes.into(),
+    }
+}
