@@ -255,7 +255,7 @@ impl Engine {
 
     fn is_due(&self) -> bool {
         let Some(now) = self.watermark.now() else { return false };
-        !self.evaluator.started() || self.next_due().is_some_and(|at| at <= now)
+        !self.evaluator.started() || self.evaluator.passes(now) || self.next_due().is_some_and(|at| at <= now)
     }
 
     /// The next instant at which something happens by itself.
@@ -290,6 +290,7 @@ impl Engine {
             }
             self.handle(at, revisions);
         }
+        self.evaluator.pass(now);
         // Where nothing happens, what was seen must not pile up.
         self.learn_until(now);
     }

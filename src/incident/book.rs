@@ -261,6 +261,7 @@ impl IncidentBook {
             if let Some(resolved_at) = incident.resolved_at.take() {
                 incident.notify.reopened(&self.notify, resolved_at, at);
                 touch(touched, &id, RevisionChange::Reopened);
+                self.doubt(at, &id);
             }
             self.learn_company(at, &alert, first);
             self.join(&id, alert, Vec::new(), touched);
@@ -385,6 +386,7 @@ impl IncidentBook {
             incident.severity = incident.severity.max(other.severity);
             incident.started_at = incident.started_at.min(other.started_at);
             incident.notify.absorb(&other.notify);
+            incident.doubted_at = [incident.doubted_at, other.doubted_at].into_iter().flatten().min();
             touch(
                 touched,
                 &survivor,

@@ -1,5 +1,6 @@
 //! All rules over all streams: takes event batches in, and at each tick yields a rule's breaches.
 
+mod instant;
 mod renew;
 pub(in crate::window) mod restart;
 
@@ -18,6 +19,7 @@ use crate::rule::rest::Rest;
 use crate::rule::source::Leaf;
 use crate::rule::span::{Span, Time};
 use crate::window::WindowLimits;
+use crate::window::evaluator::instant::Instants;
 use crate::window::judge::Judge;
 use crate::window::merge::Merger;
 use crate::window::micro_batch::{MicroBatch, Stretch};
@@ -65,6 +67,7 @@ pub struct Evaluator {
     merger: Merger,
     schedule: Schedule,
     started: bool,
+    instants: Instants,
     clock: CostClock,
 }
 
@@ -159,7 +162,8 @@ impl Evaluator {
             rules[index].leaves = tables.join(index, &rules[index].rule)?;
         }
         tables.settle(rules.iter_mut().flat_map(|rule| &mut rule.leaves));
-        Ok(Self { rules, tables, merger: Merger::default(), schedule: Schedule::default(), started: false, clock })
+        let instants = Instants::of(rules.iter().map(|rule| rule.rule.as_ref()));
+        Ok(Self { rules, tables, merger: Merger::default(), schedule: Schedule::default(), started: false, instants, clock })
     }
 
     /// The rules, by index.

@@ -22,17 +22,20 @@ use crate::words::time::TimestampMs;
 const PAIRS_MAX: usize = 10_000;
 
 impl IncidentBook {
-    /// Marks the open incidents of which a link holds no more on the graph as it is from `at` on: they are looked at then.
+    /// Marks the incidents of which a link holds no more on the graph as it is from `at` on: they are looked at then.
     pub(super) fn doubt_links(&mut self, at: TimestampMs) {
-        for (id, incident) in &mut self.incidents {
-            let Some(of_env) = self.nearby.of_env(&incident.env) else { continue };
-            let open = incident.status() == Status::Open;
-            if open && incident.doubted_at.is_none() && incident.links.iter().any(|link| !holds(link, of_env, &self.topology)) {
-                incident.doubted_at = Some(at);
-                incident.wake_at.map(|at| self.wakes.remove(&(at, *id)));
-                incident.wake_at = Some(at);
-                self.wakes.insert((at, *id));
-            }
+        let ids: Vec<IncidentId> = self.incidents.keys().copied().collect();
+        ids.iter().for_each(|id| self.doubt(at, id));
+    }
+
+    /// The same of one incident. One that is resolved is looked at when it is reopened.
+    pub(super) fn doubt(&mut self, at: TimestampMs, id: &IncidentId) {
+        let Some(incident) = self.incidents.get_mut(id) else { return };
+        let Some(of_env) = self.nearby.of_env(&incident.env) else { return };
+        let open = incident.status() == Status::Open && incident.doubted_at.is_none();
+        if open && incident.links.iter().any(|link| !holds(link, of_env, &self.topology)) {
+            incident.doubted_at = Some(at);
+            self.reset_wake(id);
         }
     }
 
