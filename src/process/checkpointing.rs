@@ -11,10 +11,11 @@ use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::edges::files::checkpoint::Checkpoints;
 use crate::edges::nats::publish::OutRevision;
+use crate::edges::nats::state::Places;
 use crate::engine::Engine;
 use crate::incident::Revision;
+use crate::process::keeping::Kept;
 
 /// The form of the bytes.
 const VERSION: u32 = 1;
@@ -45,6 +46,8 @@ pub struct Resumed {
     pub place: Place,
     /// What must be stored before anything else.
     pub outbox: Vec<OutRevision>,
+    /// How far the streams of results were, where that was kept beside it.
+    pub places: Option<Places>,
 }
 
 /// Takes the bytes of a checkpoint.
@@ -58,35 +61,39 @@ pub fn save(engine: &mut Engine, place: Place, outbox: &[OutRevision]) -> Result
     Ok(postcard::to_allocvec(&saved)?)
 }
 
-/// What `fresh` makes, its engine filled from the newest checkpoint that can be used. What cannot be used is said loudly.
-/// `outgoing` turns what follows from rules that are gone into messages.
+/// What is `loaded`, its engine filled from the newest checkpoint that can be used. What cannot be used is said loudly, and `fresh`
+/// makes another engine for the next. `outgoing` turns what follows from rules that are gone into messages.
 ///
 /// # Errors
 ///
 /// Those of `fresh`.
-pub fn resume<L>(
-    kept: &Checkpoints,
+pub async fn resume<L>(
+    kept: &Kept,
+    loaded: L,
     fresh: &dyn Fn() -> Result<L>,
     engine_of: fn(&mut L) -> &mut Engine,
     outgoing: &dyn Fn(&[Revision]) -> Vec<OutRevision>,
 ) -> Result<(L, Option<Resumed>)> {
-    let mut any = false;
-    for content in kept.read() {
-        any = true;
-        let mut loaded = fresh()?;
-        let resumed =
-            content.map_err(anyhow::Error::from).and_then(|content| restore(engine_of(&mut loaded), &content, outgoing));
+    let mut loaded = loaded;
+    let mut nth = 0;
+    while let Some(content) = kept.read(nth).await {
+        let resumed = content.and_then(|(content, places)| {
+            let resumed = restore(engine_of(&mut loaded), &content, outgoing)?;
+            Ok(Resumed { places, ..resumed })
+        });
         match resumed {
             Ok(resumed) => return Ok((loaded, Some(resumed))),
             Err(error) => tracing::error!(error = format!("{error:#}"), "a checkpoint cannot be used"),
         }
+        loaded = fresh()?;
+        nth += 1;
     }
-    if any {
+    if nth > 0 {
         tracing::error!(
             "no checkpoint can be used: windows, alerts and incidents begin empty, reading goes on where input was acknowledged"
         );
     }
-    Ok((fresh()?, None))
+    Ok((loaded, None))
 }
 
 fn restore(engine: &mut Engine, content: &[u8], outgoing: &dyn Fn(&[Revision]) -> Vec<OutRevision>) -> Result<Resumed> {
@@ -103,7 +110,7 @@ fn restore(engine: &mut Engine, content: &[u8], outgoing: &dyn Fn(&[Revision]) -
         open,
         body: Bytes::from(body),
     });
-    Ok(Resumed { place: saved.place, outbox: outbox.chain(outgoing(&of_gone)).collect() })
+    Ok(Resumed { place: saved.place, outbox: outbox.chain(outgoing(&of_gone)).collect(), places: None })
 }
 
 /// Says when the next checkpoint is due. What time it is, it is told.

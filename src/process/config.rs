@@ -51,6 +51,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// What is kept over a restart.
     pub checkpoint: CheckpointConfig,
+    /// Who does the work, where several could.
+    pub standby: StandbyConfig,
     /// The operator's HTTP endpoint.
     pub http: HttpConfig,
 }
@@ -108,8 +110,19 @@ pub struct CheckpointConfig {
     /// The folder; `off` for none.
     #[serde(deserialize_with = "path_or_off")]
     pub dir: Option<PathBuf>,
+    /// A bucket in JetStream, in place of the folder: then another process of the same name can go on from there.
+    #[serde(deserialize_with = "name_or_off")]
+    pub store: Option<String>,
     /// How often.
     pub every: Millis,
+}
+
+/// Who does the work, where several processes share a bucket of checkpoints and a name.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct StandbyConfig {
+    /// After this much silence of the one that works another one takes over.
+    pub lease: Millis,
 }
 
 /// What one rule may take.
@@ -213,6 +226,11 @@ fn path_or_off<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Path
     Ok((text != "off").then(|| text.into()))
 }
 
+fn name_or_off<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok((text != "off").then_some(text))
+}
+
 fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text == "off" {
@@ -236,7 +254,13 @@ impl Default for LimitsConfig {
 
 impl Default for CheckpointConfig {
     fn default() -> Self {
-        Self { dir: Some("state".into()), every: Millis(30_000) }
+        Self { dir: Some("state".into()), store: None, every: Millis(30_000) }
+    }
+}
+
+impl Default for StandbyConfig {
+    fn default() -> Self {
+        Self { lease: Millis(10_000) }
     }
 }
 

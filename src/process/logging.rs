@@ -14,9 +14,13 @@ pub enum LogFormat {
     Json,
 }
 
+/// Parts of the NATS client that write down on fine levels how they sign in, password and all.
+const SILENT: [&str; 2] = ["async_nats::connection=warn", "async_nats::connector=warn"];
+
 /// Starts logging. `RUST_LOG` sets the level; without it, `info` for the server and `warn` for the other commands.
 pub fn start(format: LogFormat, default_level: &str, color: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_level));
+    let filter = SILENT.into_iter().filter_map(|part| part.parse().ok()).fold(filter, EnvFilter::add_directive);
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(color);
     let started = match format {
         LogFormat::Text => builder.with_target(false).finish().try_init(),

@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 use crate::edges::http::Status;
 use crate::edges::nats::consume::Reading;
 use crate::edges::nats::gap::Gap;
+use crate::edges::nats::lease::Tenure;
 use crate::edges::nats::publish::Storing;
 use crate::edges::nats::trouble::Trouble;
 use crate::engine::{Engine, EngineStats};
@@ -113,6 +114,8 @@ pub struct Telemetry {
     pub connected: AtomicBool,
     /// Whether the process is stopping.
     pub stopping: AtomicBool,
+    /// Whether this process does the work or stands by.
+    role: Mutex<Role>,
     /// Checkpoints kept.
     pub checkpoints: AtomicU64,
     /// Checkpoints that could not be kept.
@@ -129,7 +132,43 @@ pub struct Telemetry {
     pub topology: Arc<TopologyStatus>,
 }
 
+/// What this process does.
+#[derive(Clone, Default)]
+enum Role {
+    /// It starts.
+    #[default]
+    None,
+    /// Not the work, and why.
+    Waits(&'static str),
+    /// It does the work: for as long as it holds the lease, where there is one.
+    Leads(Option<Tenure>),
+}
+
+impl std::fmt::Debug for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Role::None => "none",
+            Role::Waits(why) => why,
+            Role::Leads(_) => "leads",
+        })
+    }
+}
+
 impl Telemetry {
+    /// Says that this process does not do the work now, and why.
+    pub fn wait(&self, why: &'static str) {
+        *self.role.lock().unwrap_or_else(PoisonError::into_inner) = Role::Waits(why);
+    }
+
+    /// Says that this process does the work, for as long as it holds the lease.
+    pub fn lead(&self, tenure: Option<Tenure>) {
+        *self.role.lock().unwrap_or_else(PoisonError::into_inner) = Role::Leads(tenure);
+    }
+
+    fn role(&self) -> Role {
+        self.role.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Replaces the snapshot.
     pub fn publish(&self, snapshot: Snapshot) {
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
@@ -161,6 +200,11 @@ impl Status for Endpoint {
         }
         if !self.0.connected.load(Ordering::Relaxed) {
             return Err("no connection to NATS".into());
+        }
+        match self.0.role() {
+            Role::Waits(why) => return Err(why.into()),
+            Role::Leads(Some(tenure)) if !tenure.is_current() => return Err("the lease is not renewed".into()),
+            Role::None | Role::Leads(_) => {}
         }
         let lasting = |what: &str, trouble: &Trouble| match trouble.lasting(TROUBLE_MIN) {
             Some((lasting, why)) => Err(format!("{what} since {} s: {why}", lasting.as_secs())),
@@ -266,6 +310,8 @@ impl Collector for Endpoint {
         write.counter("squelch_input_renewals", "Times that the consumer was made again", kept(&reading.renewals))?;
         write.counter("squelch_input_failures", "Pulls that failed or stalled", kept(&reading.failures))?;
         write.counter("squelch_output_retries", "Publishes tried again", kept(&self.0.storing.retries))?;
+        let leads = matches!(self.0.role(), Role::Leads(tenure) if tenure.as_ref().is_none_or(Tenure::is_current));
+        write.gauge("squelch_leading", "Whether this process does the work: 0 where it stands by", i64::from(leads))?;
         write.counter("squelch_checkpoints", "Checkpoints kept", kept(&self.0.checkpoints))?;
         write.counter("squelch_checkpoint_failures", "Checkpoints that could not be kept", kept(&self.0.checkpoint_failures))?;
         write.gauge("squelch_checkpoint_bytes", "Size of the last checkpoint", kept(&self.0.checkpoint_bytes) as i64)?;

@@ -11,6 +11,7 @@ pub mod evaluating;
 pub mod explain;
 pub mod gaps;
 pub mod incident_story;
+pub mod keeping;
 pub mod logging;
 pub mod looking;
 pub mod metrics;
@@ -23,9 +24,11 @@ pub mod report;
 mod rule_cost;
 mod rule_words;
 pub mod run;
+pub mod standby;
 pub mod story;
 pub mod topology;
 pub mod validate;
+pub mod writing;
 
 /// The demo's events as JSON lines, and its topology as YAML.
 pub fn demo_files() -> (Vec<u8>, &'static str) {

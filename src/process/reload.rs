@@ -66,6 +66,7 @@ impl ReloadStatus {
 }
 
 /// Knows which texts run, and what the files looked like last.
+#[derive(Clone)]
 pub struct Reloader {
     paths: Vec<PathBuf>,
     params: EngineParams,

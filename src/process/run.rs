@@ -8,31 +8,32 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use async_nats::jetstream;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tracing::Instrument;
 
 use crate::edges::decode::Decoder;
-use crate::edges::files::checkpoint::Checkpoints;
 use crate::edges::http;
 use crate::edges::nats::consume::Source as EventSource;
 use crate::edges::nats::consume::look::Begin;
+use crate::edges::nats::lease::{Candidate, Tenure};
 use crate::edges::nats::publish::{Outgoing, Sink};
 use crate::edges::nats::topology::TopologyWatch;
-use crate::edges::nats::{connect, streams};
+use crate::edges::nats::{connect, streams, tenant};
 use crate::engine::Engine;
 use crate::incident::Revision;
 use crate::process::check::load_or_explain;
 use crate::process::checkpointing::{self, Place, Resumed};
 use crate::process::config::Config;
-use crate::process::cpu::stopwatch_ns;
 use crate::process::decoding::{Decoding, ToDecoder};
 use crate::process::evaluating::{Evaluating, ToSink, outgoing};
+use crate::process::keeping::Kept;
 use crate::process::looking;
 use crate::process::metrics::{Endpoint, Telemetry};
 use crate::process::reading::read;
 use crate::process::reload::{self, Reloader};
-use crate::process::replay::stopwatch;
+use crate::process::standby;
 use crate::process::topology::{Fragments, TopologyFile, look, watch_bucket};
+use crate::process::writing::write;
 use crate::topology::parts::Source;
 use crate::topology::{Parts, Topology};
 use crate::words::event::LabelKeys;
@@ -53,33 +54,113 @@ pub fn main(config: Config) -> Result<()> {
     outcome
 }
 
+/// How the work of a process ended.
+enum Ended {
+    /// Somebody asked for it.
+    Stopped,
+    /// Another process does the work now.
+    LeaseLost,
+}
+
 async fn run(config: Config) -> Result<()> {
-    let hangups = looking::hangups()?;
+    // Nobody's SIGHUP ends a process that only stands by.
+    let _hangups = looking::hangups()?;
     let telemetry = Arc::new(Telemetry::default());
     let fresh = || load(&config, &telemetry);
-    let kept = config.checkpoint.dir.as_deref().map(|dir| Checkpoints::open(dir, &config.input.consumer)).transpose();
-    let kept =
-        kept.context("cannot keep checkpoints: set checkpoint.dir in squelch.yaml to a folder that can be written, or to off")?;
-    let (loaded, resumed) = match &kept {
-        Some(kept) => {
-            let said = |revisions: &[Revision]| outgoing(&config.output.subject, revisions);
-            checkpointing::resume(kept, &fresh, |loaded| &mut loaded.engine, &said)?
-        }
-        None => (fresh()?, None),
-    };
+    let here = Kept::here(&config)?;
+    let loaded = fresh()?;
     let client = connect::connect(&config.nats).await?;
+    let context = jetstream::new(client.clone());
+    let candidate = standby::candidate(&config, &context).await?;
+    if let Some(listen) = config.http.listen {
+        let bound = http::serve(listen, Arc::new(Endpoint(Arc::clone(&telemetry))))
+            .await
+            .with_context(|| format!("cannot listen on {listen}: set http.listen in squelch.yaml to a free port, or to off"))?;
+        tracing::info!("metrics on http://{bound}/metrics");
+    }
+    let mut shutdown = Shutdown::listen()?;
+    let ended = match candidate {
+        Some(candidate) => take_turns(candidate, &config, &telemetry, client, loaded, &mut shutdown).await,
+        None => lead(&config, &telemetry, client, loaded, here, None, &mut shutdown).await.map(drop),
+    };
+    if ended.is_ok() {
+        tracing::info!("stopped");
+    }
+    ended
+}
+
+/// Stands by until this process holds the lease, and works until it loses it, again and again.
+async fn take_turns(
+    mut candidate: Candidate,
+    config: &Config,
+    telemetry: &Arc<Telemetry>,
+    client: async_nats::Client,
+    mut loaded: Loaded,
+    shutdown: &mut Shutdown,
+) -> Result<()> {
+    let fresh = || load(config, telemetry);
+    let context = jetstream::new(client.clone());
+    loop {
+        let mut watched = loaded.reloader.clone();
+        // Where rules or topology are bad now, those that were good last must do: somebody has to lead.
+        let mut look_at_files = || {
+            if watched.look(false).is_some()
+                && let Ok(good) = fresh()
+            {
+                loaded = good;
+            }
+        };
+        let tenure = tokio::select! {
+            () = shutdown.asked_for() => return Ok(()),
+            tenure = standby::stand_by(&mut candidate, config, &client, telemetry, &mut look_at_files) => tenure,
+        };
+        look_at_files();
+        let keeping = tokio::spawn(standby::keep(tenure.clone()));
+        let ended = match standby::open_store(config, &context, &tenure).await? {
+            Some(kept) => lead(config, telemetry, client.clone(), loaded, kept, Some(&tenure), shutdown).await,
+            None => Ok(Ended::LeaseLost),
+        };
+        if !matches!(ended, Ok(Ended::LeaseLost)) {
+            tenure.release().await;
+            return ended.map(drop);
+        }
+        keeping.abort();
+        tenant::leave(&context, &config.input, &tenure).await;
+        tracing::error!("standing by: another process does the work");
+        telemetry.stopping.store(false, Ordering::Relaxed);
+        loaded = fresh()?;
+    }
+}
+
+/// Evaluates what comes, from the newest checkpoint on, until somebody asks for an end or the lease is lost.
+async fn lead(
+    config: &Config,
+    telemetry: &Arc<Telemetry>,
+    client: async_nats::Client,
+    loaded: Loaded,
+    kept: Kept,
+    tenure: Option<&Tenure>,
+    shutdown: &mut Shutdown,
+) -> Result<Ended> {
+    let hangups = looking::hangups()?;
+    let fresh = || load(config, telemetry);
+    let said = |revisions: &[Revision]| outgoing(&config.output.subject, revisions);
+    let (loaded, resumed) = checkpointing::resume(&kept, loaded, &fresh, |loaded| &mut loaded.engine, &said).await?;
     let context = jetstream::new(client.clone());
     let stream = streams::input(&context, &config.input).await?;
     streams::rejected(&context, &config.rejected).await?;
     let bucket = streams::output(&context, &config.output).await?;
     let begin = resumed.as_ref().map(|Resumed { place, .. }| Begin { born_ns: place.born_ns, sequence: place.sequence });
-    let (source, begin) =
-        EventSource::open(context.clone(), stream, config.input.clone(), begin, Arc::clone(&telemetry.reading)).await?;
+    let (input, begin) = match tenure {
+        Some(tenure) => tenant::inherit(&stream, &config.input, tenure, begin).await?,
+        None => (config.input.clone(), begin),
+    };
+    let (source, begin) = EventSource::open(context.clone(), stream, input, begin, Arc::clone(&telemetry.reading)).await?;
     let place = Place { born_ns: begin.born_ns, sequence: begin.sequence };
     let Loaded { mut engine, label_keys, reloader, topology_file } = loaded;
     // Without a first one, what is acknowledged before the next would be lost to a process that dies.
     let begins = match (&kept, &resumed) {
-        (Some(_), None) => Some(checkpointing::save(&mut engine, place, &[])?),
+        (Kept::Dir(_) | Kept::Store(_), None) => Some(checkpointing::save(&mut engine, place, &[])?),
         _ => None,
     };
     let decoder = Decoder::new(&label_keys, config.time.future.0).with_sources(Arc::clone(engine.source_names()));
@@ -89,22 +170,23 @@ async fn run(config: Config) -> Result<()> {
         config.time.idle.0,
         config.output.subject.clone(),
         config.limits.cpu_share,
-        Arc::clone(&telemetry),
+        Arc::clone(telemetry),
     );
-    if kept.is_some() {
+    if kept.is_on() {
         evaluating = evaluating.with_checkpoints(Duration::from_millis(config.checkpoint.every.0 as u64), place);
     }
     let topology_bucket = match &config.topology.bucket {
         Some(name) => Some(TopologyWatch::open(streams::topology(&context, name).await?).await?),
         None => None,
     };
-    let sink = Sink::new(context, bucket, config.rejected.subject.clone(), Arc::clone(&telemetry.storing));
-    if let Some(listen) = config.http.listen {
-        let bound = http::serve(listen, Arc::new(Endpoint(Arc::clone(&telemetry))))
-            .await
-            .with_context(|| format!("cannot listen on {listen}: set http.listen in squelch.yaml to a free port, or to off"))?;
-        tracing::info!("metrics on http://{bound}/metrics");
-    }
+    let fence = match tenure {
+        Some(tenure) => {
+            let places = resumed.as_ref().and_then(|resumed| resumed.places);
+            Some(standby::fence(config, &context, tenure, places).await?)
+        }
+        None => None,
+    };
+    let sink = Sink::new(context, bucket, config.rejected.subject.clone(), Arc::clone(&telemetry.storing)).with_fence(fence);
     let (stop, stopped) = watch::channel(false);
     let (to_decoder, from_source) = mpsc::channel(CHANNEL_BATCHES);
     let (to_engine, from_decoder) = mpsc::channel(DECODED_BATCHES);
@@ -131,6 +213,7 @@ async fn run(config: Config) -> Result<()> {
         resumed = resumed.is_some(),
         "reading events"
     );
+    telemetry.lead(tenure.cloned());
     let outbox = resumed.map(|resumed| resumed.outbox).unwrap_or_default();
     let first =
         ToSink { before: begins, outgoing: Outgoing { revisions: outbox, ..Outgoing::default() }, after: None, under_way: None };
@@ -138,17 +221,17 @@ async fn run(config: Config) -> Result<()> {
     let (for_rules, until) = (to_decoder.clone(), stopped.clone());
     let watching = looking::watch("the folder of rules", reloader, reload::look, config.reload, hangups, for_rules, until);
     tasks.push(tokio::spawn(watching));
-    let reading = tokio::spawn(read(source, client, Arc::clone(&telemetry), to_decoder, stopped));
+    let reading = tokio::spawn(read(source, client, Arc::clone(telemetry), to_decoder, stopped));
     let threads = [
         thread("decoder", move || decoding.run(from_source, &to_engine))?,
         thread("engine", move || evaluating.run(from_decoder, &to_sink))?,
     ];
-    let writing = tokio::spawn(write(sink, kept, Arc::clone(&telemetry), from_engine));
+    let writing = tokio::spawn(write(sink, kept, Arc::clone(telemetry), from_engine));
     tokio::select! {
-        signal = shutdown_signal() => signal?,
-        () = ends(&threads) => tracing::error!("a thread ended by itself"),
+        () = shutdown.asked_for() => tracing::info!("stopping: finishing what was read"),
+        () = ends(&threads) => tracing::error!("a thread ended by itself: stopping"),
+        () = standby::lost(tenure) => tracing::error!("the lease is lost: nothing more is published"),
     }
-    tracing::info!("stopping: finishing what was read");
     telemetry.stopping.store(true, Ordering::Relaxed);
     stop.send_replace(true);
     let finish = async {
@@ -162,21 +245,29 @@ async fn run(config: Config) -> Result<()> {
     };
     tokio::select! {
         finished = tokio::time::timeout(DRAIN_MAX, finish) => finished.with_context(|| format!("not everything could be published within {} s; what was not acknowledged is read again", DRAIN_MAX.as_secs()))??,
-        signal = shutdown_signal() => {
-            signal?;
-            bail!("stopped by a second signal; what was not acknowledged is read again");
-        }
+        () = shutdown.asked_for() => bail!("stopped by a second signal; what was not acknowledged is read again"),
     }
-    tracing::info!("stopped");
-    Ok(())
+    Ok(if tenure.is_some_and(Tenure::is_lost) { Ended::LeaseLost } else { Ended::Stopped })
 }
 
-async fn shutdown_signal() -> Result<()> {
-    let mut terminate =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        signal = tokio::signal::ctrl_c() => signal.context("cannot listen for Ctrl-C"),
+/// SIGTERM and Ctrl-C: none is lost between two waits.
+struct Shutdown {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Shutdown {
+    fn listen() -> Result<Self> {
+        let terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+        let interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+        Ok(Self { terminate, interrupt })
+    }
+
+    async fn asked_for(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 
@@ -219,42 +310,4 @@ fn load(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Loaded> {
     params.learn.add_label_keys(&mut book.label_keys);
     let reloader = Reloader::new(paths, &book, params.clone(), Arc::clone(&telemetry.reloads));
     Ok(Loaded { engine: Engine::new(book.rules, graph, &params)?, label_keys: book.label_keys, reloader, topology_file })
-}
-
-async fn write(sink: Sink, kept: Option<Checkpoints>, telemetry: Arc<Telemetry>, mut from_engine: mpsc::Receiver<ToSink>) {
-    let kept = kept.map(Arc::new);
-    while let Some(ToSink { before, outgoing, after, under_way }) = from_engine.recv().await {
-        keep(&kept, before, &telemetry).await;
-        let publishing =
-            tracing::debug_span!("publish", revisions = outgoing.revisions.len(), rejected = outgoing.rejected.len());
-        let took = stopwatch();
-        sink.store(outgoing).instrument(publishing).await;
-        telemetry.publishing_us.fetch_add(took().as_micros() as u64, Ordering::Relaxed);
-        keep(&kept, after, &telemetry).await;
-        drop(under_way);
-    }
-}
-
-/// Brings a checkpoint to the disk. One that cannot be kept leaves the one before: a restart has more to read again.
-async fn keep(kept: &Option<Arc<Checkpoints>>, content: Option<Vec<u8>>, telemetry: &Telemetry) {
-    let (Some(kept), Some(content)) = (kept, content) else { return };
-    let (kept, bytes) = (Arc::clone(kept), content.len() as u64);
-    telemetry.keeping.failed("the disk takes its time".into());
-    let failed = match tokio::task::spawn_blocking(move || kept.write(&content)).await {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(error.to_string()),
-        Err(error) => Some(error.to_string()),
-    };
-    telemetry.keeping.over();
-    match failed {
-        None => {
-            telemetry.checkpoints.fetch_add(1, Ordering::Relaxed);
-            telemetry.checkpoint_at_ns.store(stopwatch_ns().max(1), Ordering::Relaxed);
-            telemetry.checkpoint_bytes.store(bytes, Ordering::Relaxed);
-        }
-        Some(error) => {
-            telemetry.checkpoint_failures.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(error, "a checkpoint could not be kept; the one before stays. Is the disk full?");
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! What no type can say about a configuration: keys that need or exclude each other, and values that would mute or stop the engine.
 
-use crate::process::config::Config;
+use crate::process::config::{CheckpointConfig, Config};
 use crate::words::duration::format_ms;
 use crate::words::limits::{ALERTS_PER_RULE_MAX, GROUPS_PER_TABLE_MAX, LEARN_EVERY_MS, ROWS_RETAINED_MAX};
 
@@ -63,7 +63,6 @@ pub fn complaints(config: &Config) -> Vec<Complaint> {
         let hint = "a call that comes once a day wants 24h or more";
         complain("topology.forget", format!("topology.forget must be at least {}", format_ms(LEARN_EVERY_MS)), hint);
     }
-    let is_bucket = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
     if let Some(bucket) = topology.bucket.as_deref().filter(|bucket| !is_bucket(bucket)) {
         let message = format!("{bucket:?} is no name of a bucket");
         complain("topology.bucket", message, "use letters, digits, - and _");
@@ -87,13 +86,7 @@ pub fn complaints(config: &Config) -> Vec<Complaint> {
         let message = format!("limits.cpu_share is {share}, it must be more than 0 and at most 1");
         complain("limits.cpu_share", message, "0.25 is a quarter of one core; off for no limit");
     }
-    if config.checkpoint.every.0 <= 0 {
-        complain(
-            "checkpoint.every",
-            "checkpoint.every must be more than 0".into(),
-            "30s is usual; checkpoint.dir: off takes none",
-        );
-    }
+    complain_of_checkpoints(config, &mut complain);
     if config.notify.flaps == 0 {
         complain(
             "notify.flaps",
@@ -102,6 +95,39 @@ pub fn complaints(config: &Config) -> Vec<Complaint> {
         );
     }
     all
+}
+
+fn complain_of_checkpoints(config: &Config, complain: &mut dyn FnMut(&'static str, String, &str)) {
+    let (checkpoint, lease) = (&config.checkpoint, config.standby.lease);
+    if checkpoint.every.0 <= 0 {
+        let hint = "30s is usual; checkpoint.dir: off takes none";
+        complain("checkpoint.every", "checkpoint.every must be more than 0".into(), hint);
+    }
+    if lease.0 < LEASE_MS_MIN {
+        let message = format!("standby.lease must be at least {}", format_ms(LEASE_MS_MIN));
+        complain("standby.lease", message, "10s is usual: it must outlast a pause of the process and of the network");
+    }
+    let Some(store) = &checkpoint.store else { return };
+    if !is_bucket(store) {
+        complain("checkpoint.store", format!("{store:?} is no name of a bucket"), "use letters, digits, - and _; or off");
+    }
+    let others = [Some(&config.output.bucket), config.topology.bucket.as_ref()];
+    if others.contains(&Some(store)) {
+        let message = "checkpoint.store is the bucket of something else".into();
+        complain("checkpoint.store", message, "checkpoints need a bucket of their own: name another one");
+    }
+    if checkpoint.dir.is_some() && checkpoint.dir != CheckpointConfig::default().dir {
+        let message = "checkpoint.store and checkpoint.dir exclude each other".into();
+        complain("checkpoint.dir", message, "checkpoints are kept in one place: drop one of them");
+    }
+    if !is_bucket(&config.input.consumer) {
+        let message = format!("{:?} is no name for a lease", config.input.consumer);
+        complain("input.consumer", message, "with checkpoint.store use letters, digits, - and _");
+    }
+}
+
+fn is_bucket(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
 }
 
 /// The text with passwords and tokens blotted out, place for place: an error shows the line that it is about.
@@ -122,6 +148,8 @@ fn blot(line: &str) -> String {
     }
 }
 
+/// A shorter lease would end whenever a server is busy.
+const LEASE_MS_MIN: i64 = 1_000;
 /// The usual limit of one message of a NATS server.
 const BATCH_BYTES_MIN: usize = 1 << 20;
 

@@ -116,7 +116,7 @@ fn named_tests(text: &str) -> Vec<&str> {
 fn is_test(path: &str) -> bool {
     let (module, name) = path.rsplit_once("::").unwrap();
     let module = module.replace("::", "/");
-    let files = [format!("tests/it/{module}.rs"), format!("src/{module}.rs"), format!("src/{module}/mod.rs")];
+    let files = ["tests/it", "src"].map(|root| [format!("{root}/{module}.rs"), format!("{root}/{module}/mod.rs")]).concat();
     let mut texts = files.iter().filter_map(|file| std::fs::read_to_string(root().join(file)).ok());
     // Between the mark of a test and its name there may be another attribute, and no other function.
     let declares = |text: String| {

@@ -7,10 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
-const MAGIC: [u8; 8] = *b"squelchC";
-const DIGEST_BYTES: usize = 32;
+use crate::words::seal::{self, Broken};
 
 /// Why checkpoints cannot be kept or read.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +29,7 @@ pub enum CheckpointError {
         /// Which.
         path: PathBuf,
         /// In which way.
-        what: &'static str,
+        what: Broken,
     },
 }
 
@@ -66,9 +63,9 @@ impl Checkpoints {
         Ok(Self { newest: file(""), before: file(".before"), writing: file(".writing"), dir: dir.to_path_buf(), _lock: lock })
     }
 
-    /// What was kept, newest first: the content, or why it cannot be used. Each is read when it is asked for.
-    pub fn read(&self) -> impl Iterator<Item = Result<Vec<u8>, CheckpointError>> {
-        [&self.newest, &self.before].into_iter().filter(|path| path.exists()).map(|path| read(path))
+    /// What was kept, newest first: the content of the `nth`, or why it cannot be used.
+    pub fn read(&self, nth: usize) -> Option<Result<Vec<u8>, CheckpointError>> {
+        [&self.newest, &self.before].into_iter().filter(|path| path.exists()).nth(nth).map(|path| read(path))
     }
 
     /// Keeps this as the newest. Until it is on the disk whole, the one before stays.
@@ -88,9 +85,10 @@ impl Checkpoints {
     fn write_whole(&self, content: &[u8]) -> Result<(), CheckpointError> {
         let of_writing = |source| at(&self.writing, source);
         let mut file = File::create(&self.writing).map_err(of_writing)?;
-        file.write_all(&MAGIC).map_err(of_writing)?;
-        file.write_all(content).map_err(of_writing)?;
-        file.write_all(&Sha256::digest(content)).map_err(of_writing)?;
+        let [before, behind] = seal::seal(content);
+        for part in [&before, content, &behind] {
+            file.write_all(part).map_err(of_writing)?;
+        }
         file.sync_all().map_err(of_writing)?;
         if self.newest.exists() {
             fs::rename(&self.newest, &self.before).map_err(|source| at(&self.before, source))?;
@@ -103,17 +101,7 @@ impl Checkpoints {
 fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
     let mut bytes = Vec::new();
     File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(|source| at(path, source))?;
-    let damaged = |what| CheckpointError::Damaged { path: path.to_path_buf(), what };
-    if !bytes.starts_with(&MAGIC) {
-        return Err(damaged("no checkpoint"));
-    }
-    bytes.drain(..MAGIC.len());
-    let content = bytes.len().checked_sub(DIGEST_BYTES).ok_or_else(|| damaged("cut off"))?;
-    let digest = bytes.split_off(content);
-    if Sha256::digest(&bytes).as_slice() != digest {
-        return Err(damaged("damaged: its digest is another"));
-    }
-    Ok(bytes)
+    seal::open(bytes).map_err(|what| CheckpointError::Damaged { path: path.to_path_buf(), what })
 }
 
 fn at(path: &Path, source: io::Error) -> CheckpointError {
@@ -128,10 +116,10 @@ mod tests {
     fn a_damaged_one_leaves_the_one_before() {
         let dir = tempfile::tempdir().unwrap();
         let kept = Checkpoints::open(dir.path(), "squelch").unwrap();
-        assert!(kept.read().next().is_none());
+        assert!(kept.read(0).is_none());
         kept.write(b"first").unwrap();
         kept.write(b"second").unwrap();
-        let read = || kept.read().map(Result::ok).collect::<Vec<_>>();
+        let read = || [0, 1].map(|nth| kept.read(nth).unwrap().ok());
         assert_eq!(read(), [Some(b"second".to_vec()), Some(b"first".to_vec())]);
         let mut bytes = fs::read(dir.path().join("squelch.checkpoint")).unwrap();
         bytes[9] ^= 1;

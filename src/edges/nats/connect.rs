@@ -11,7 +11,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connects. Later interruptions heal by themselves: the client reconnects for ever.
 pub async fn connect(config: &NatsConfig) -> Result<Client, NatsError> {
-    let servers = config.servers.join(", ");
+    let servers = config.servers_without_secrets().join(", ");
     let mut options = ConnectOptions::new()
         .name(&config.name)
         .connection_timeout(CONNECT_TIMEOUT)

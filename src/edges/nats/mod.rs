@@ -1,12 +1,17 @@
 //! NATS in and out: settings, connection, streams, the consumer that reads, the publisher that writes, and reading back.
 
+pub mod chain;
 pub mod connect;
 pub mod consume;
 pub mod gap;
+pub mod lease;
 pub mod publish;
 pub mod recall;
+mod register;
 pub mod settings;
+pub mod state;
 pub mod streams;
+pub mod tenant;
 pub mod topology;
 pub mod trouble;
 

@@ -1,22 +1,29 @@
 //! Writes revisions, the bucket of open incidents and rejected input, and acknowledges the input only when all of it is stored.
+//! Where a lease says who does the work, the server refuses all of it from whoever lost it.
 
-use std::future::Future;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::context::Context;
+use async_nats::jetstream::context::{Context, PublishError};
 use async_nats::jetstream::kv;
 use bytes::Bytes;
 use tokio::time::sleep;
 
+use crate::edges::nats::chain::Chain;
 use crate::edges::nats::consume::Ack;
+use crate::edges::nats::lease::{LeaseLost, NotStored, Tenure};
+use crate::edges::nats::register::{self, WriteError};
+use crate::edges::nats::state::Places;
 use crate::edges::nats::trouble::Trouble;
 
 /// The first wait after a publish that failed; doubled up to [`RETRY_MAX`].
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// How long one write to the bucket of incidents may take.
+const KEEP_WITHIN: Duration = Duration::from_secs(5);
 
 /// A revision on its way out.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,12 +94,25 @@ impl<A> Outgoing<A> {
     }
 }
 
+/// What makes the server refuse this process's writes once another one does the work.
+pub struct Fence {
+    /// Held while this process does.
+    pub tenure: Tenure,
+    /// The stream of incidents.
+    pub incidents: Chain,
+    /// The stream of rejected input.
+    pub rejected: Chain,
+}
+
 /// Publishes.
 pub struct Sink {
     context: Context,
     bucket: kv::Store,
     rejected_subject: String,
     storing: Arc<Storing>,
+    fence: Option<Fence>,
+    /// The revision in the bucket of each open incident, where this process wrote it.
+    kept: BTreeMap<String, u64>,
 }
 
 /// What storing shows of itself, also while it waits.
@@ -107,66 +127,129 @@ pub struct Storing {
 impl Sink {
     /// A sink that shows in `storing` how it does.
     pub fn new(context: Context, bucket: kv::Store, rejected_subject: String, storing: Arc<Storing>) -> Self {
-        Self { context, bucket, rejected_subject, storing }
+        Self { context, bucket, rejected_subject, storing, fence: None, kept: BTreeMap::new() }
+    }
+
+    /// The same, for as long as a lease is held.
+    pub fn with_fence(self, fence: Option<Fence>) -> Self {
+        Self { fence, ..self }
+    }
+
+    /// How far the streams are: nothing before that comes again.
+    pub fn places(&self) -> Places {
+        let places = |fence: &Fence| Places { incidents: fence.incidents.place(), rejected: fence.rejected.place() };
+        self.fence.as_ref().map(places).unwrap_or_default()
     }
 
     /// Stores everything, in order, trying again for as long as it takes; then acknowledges the input.
-    pub async fn store(&self, outgoing: Outgoing) {
+    ///
+    /// # Errors
+    ///
+    /// Another process does the work: what is left is its to store.
+    pub async fn store(&mut self, outgoing: Outgoing) -> Result<(), LeaseLost> {
         for duty in outgoing.duties() {
-            match &duty {
-                Duty::Reject(rejected) => self.insist("rejected input", || self.publish_rejected(rejected)).await,
-                Duty::Publish(revision) => self.insist("a revision", || self.publish_revision(revision)).await,
-                Duty::Show(revision) => self.insist("the bucket of incidents", || self.keep(revision)).await,
-                Duty::Acknowledge(acker) => {
-                    self.insist("an acknowledgement", || acker.ack()).await;
-                }
+            let mut wait = RETRY_FIRST;
+            while let Err(error) = self.attempt(&duty).await {
+                let error = match error {
+                    NotStored::LeaseLost(lost) => return Err(lost),
+                    NotStored::Failed(error) => error,
+                };
+                let what = match duty {
+                    Duty::Reject(_) => "rejected input",
+                    Duty::Publish(_) => "a revision",
+                    Duty::Show(_) => "the bucket of incidents",
+                    Duty::Acknowledge(_) => "an acknowledgement",
+                };
+                self.storing.retries.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(error, "cannot store {what}; trying again");
+                self.storing.trouble.failed(format!("{what}: {error}"));
+                sleep(wait).await;
+                wait = (wait * 2).min(RETRY_MAX);
             }
+            self.storing.trouble.over();
+        }
+        Ok(())
+    }
+
+    async fn attempt(&mut self, duty: &Duty) -> Result<(), NotStored> {
+        match duty {
+            Duty::Reject(rejected) => self.publish_rejected(rejected).await,
+            Duty::Publish(revision) => self.publish_revision(revision).await,
+            Duty::Show(revision) => self.keep(revision).await,
+            Duty::Acknowledge(ack) => ack.ack().await.map_err(NotStored::Failed),
         }
     }
 
-    async fn publish_revision(&self, revision: &OutRevision) -> Result<(), String> {
+    async fn publish_revision(&mut self, revision: &OutRevision) -> Result<(), NotStored> {
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Msg-Id", revision.message_id.as_str());
         headers.insert("Content-Type", "application/json");
-        self.publish(&revision.subject, headers, revision.body.clone()).await
+        let place = (revision.message_id.as_str(), revision.subject.as_str());
+        match &mut self.fence {
+            Some(Fence { tenure, incidents, .. }) => {
+                incidents.publish(&self.context, tenure, place, headers, &revision.body).await
+            }
+            None => publish(&self.context, &revision.subject, headers, revision.body.clone()).await,
+        }
     }
 
-    async fn publish_rejected(&self, rejected: &OutRejected) -> Result<(), String> {
+    async fn publish_rejected(&mut self, rejected: &OutRejected) -> Result<(), NotStored> {
         let mut headers = HeaderMap::new();
-        headers.insert("Nats-Msg-Id", format!("{}-{}", rejected.sequence, rejected.line).as_str());
+        let id = format!("{}-{}", rejected.sequence, rejected.line);
+        headers.insert("Nats-Msg-Id", id.as_str());
         headers.insert("Squelch-Reason", one_line(&rejected.reason).as_str());
         headers.insert("Squelch-Subject", rejected.subject.as_str());
         headers.insert("Squelch-Sequence", rejected.sequence.to_string().as_str());
         headers.insert("Squelch-Line", rejected.line.to_string().as_str());
         let subject = format!("{}.{}", self.rejected_subject, rejected.subject);
-        self.publish(&subject, headers, rejected.bytes.clone()).await
-    }
-
-    async fn publish(&self, subject: &str, headers: HeaderMap, body: Bytes) -> Result<(), String> {
-        let ack =
-            self.context.publish_with_headers(subject.to_string(), headers, body).await.map_err(|error| error.to_string())?;
-        ack.await.map(drop).map_err(|error| error.to_string())
-    }
-
-    async fn keep(&self, revision: &OutRevision) -> Result<(), String> {
-        if revision.open {
-            self.bucket.put(&revision.incident, revision.body.clone()).await.map(drop).map_err(|error| error.to_string())
-        } else {
-            self.bucket.purge(&revision.incident).await.map_err(|error| error.to_string())
+        match &mut self.fence {
+            Some(Fence { tenure, rejected: chain, .. }) => {
+                chain.publish(&self.context, tenure, (&id, &subject), headers, &rejected.bytes).await
+            }
+            None => publish(&self.context, &subject, headers, rejected.bytes.clone()).await,
         }
     }
 
-    async fn insist<F: Future<Output = Result<(), String>>>(&self, what: &str, mut attempt: impl FnMut() -> F) {
-        let mut wait = RETRY_FIRST;
-        while let Err(error) = attempt().await {
-            self.storing.retries.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(error, "cannot store {what}; trying again");
-            self.storing.trouble.failed(format!("{what}: {error}"));
-            sleep(wait).await;
-            wait = (wait * 2).min(RETRY_MAX);
+    async fn keep(&mut self, revision: &OutRevision) -> Result<(), NotStored> {
+        let key = &revision.incident;
+        let Some(Fence { tenure, .. }) = &self.fence else {
+            let kept = if revision.open {
+                self.bucket.put(key, revision.body.clone()).await.map(drop).map_err(|error| error.to_string())
+            } else {
+                self.bucket.purge(key).await.map_err(|error| error.to_string())
+            };
+            return kept.map_err(NotStored::Failed);
+        };
+        let mut known = self.kept.remove(key).unwrap_or(0);
+        loop {
+            tenure.may_write().await?;
+            let written = if revision.open {
+                register::replace(&self.bucket, key, revision.body.clone(), known, KEEP_WITHIN).await
+            } else {
+                register::remove(&self.bucket, key, known, KEEP_WITHIN).await
+            };
+            match written {
+                Ok(written) => {
+                    if revision.open {
+                        self.kept.insert(key.clone(), written);
+                    }
+                    return Ok(());
+                }
+                Err(WriteError::Failed(error)) => return Err(NotStored::Failed(error)),
+                Err(WriteError::Replaced) => {
+                    known = register::read(&self.bucket, key).await.map_err(NotStored::Failed)?.0;
+                    // What is there now was there before this: who takes the lease later finds what is written here.
+                    tenure.confirm().await?;
+                }
+            }
         }
-        self.storing.trouble.over();
     }
+}
+
+async fn publish(context: &Context, subject: &str, headers: HeaderMap, body: Bytes) -> Result<(), NotStored> {
+    let fail = |error: PublishError| NotStored::Failed(error.to_string());
+    let stored = context.publish_with_headers(subject.to_string(), headers, body).await.map_err(fail)?;
+    stored.await.map(drop).map_err(fail)
 }
 
 /// A header holds one line.

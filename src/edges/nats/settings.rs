@@ -92,11 +92,22 @@ impl Default for NatsConfig {
     }
 }
 
+impl NatsConfig {
+    /// The servers as they may be shown: what stands before an @ may be a password.
+    pub fn servers_without_secrets(&self) -> Vec<String> {
+        let shown = |server: &String| match server.rsplit_once('@') {
+            Some((before, host)) => before.split_once("://").map_or("", |(scheme, _)| scheme).to_string() + "://…@" + host,
+            None => server.clone(),
+        };
+        self.servers.iter().map(shown).collect()
+    }
+}
+
 /// Secrets stay out of logs.
 impl std::fmt::Debug for NatsConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NatsConfig")
-            .field("servers", &self.servers)
+            .field("servers", &self.servers_without_secrets())
             .field("user", &self.user)
             .field("creds_file", &self.creds_file)
             .finish_non_exhaustive()

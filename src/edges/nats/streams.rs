@@ -111,6 +111,11 @@ pub async fn topology(context: &Context, name: &str) -> Result<kv::Store, NatsEr
     bucket(context, name, Duration::ZERO).await
 }
 
+/// The bucket of leases and checkpoints: what is in it stays until it is replaced.
+pub async fn state(context: &Context, name: &str) -> Result<kv::Store, NatsError> {
+    bucket(context, name, Duration::ZERO).await
+}
+
 /// A bucket of one value a key, made where it is missing.
 async fn bucket(context: &Context, name: &str, max_age: Duration) -> Result<kv::Store, NatsError> {
     if let Ok(bucket) = context.get_key_value(name).await {

@@ -21,10 +21,15 @@ pub struct Squelch {
 impl Squelch {
     /// Starts over the demo's rules and topology and waits until it is ready.
     pub fn start(server: &NatsServer, more: &str) -> Self {
-        let (dir, http) = (tempfile::tempdir().unwrap(), free_port());
-        let squelch = Self { child: Some(command(&dir, &server.url(), http, more).spawn().unwrap()), dir, http };
+        let squelch = Self::spawn(server, more);
         squelch.wait_for("readyz", "ready");
         squelch
+    }
+
+    /// Starts and does not wait.
+    pub fn spawn(server: &NatsServer, more: &str) -> Self {
+        let (dir, http) = (tempfile::tempdir().unwrap(), free_port());
+        Self { child: Some(command(&dir, &server.url(), http, more).spawn().unwrap()), dir, http }
     }
 
     pub fn wait_for(&self, path: &str, wanted: &str) -> String {
@@ -157,7 +162,7 @@ pub fn configuration(dir: &tempfile::TempDir, url: &str, http: u16, more: &str) 
 }
 
 /// A `squelch run` over the demo's rules and topology.
-fn command(dir: &tempfile::TempDir, url: &str, http: u16, more: &str) -> Command {
+pub fn command(dir: &tempfile::TempDir, url: &str, http: u16, more: &str) -> Command {
     let config = configuration(dir, url, http, more);
     let log = std::fs::File::create(dir.path().join("log")).unwrap();
     let mut command = Command::new(binary());

@@ -1,0 +1,126 @@
+//! Standing by: of the processes that share a bucket of checkpoints and a name, one does the work, and the others wait for its lease
+//! to end. Meanwhile they look after their rule files, so that a bad rule is seen before it is needed.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use async_nats::Client;
+use async_nats::connection::State;
+use async_nats::jetstream::Context;
+use tokio::time::{Instant, sleep};
+
+use crate::edges::nats::chain::Chain;
+use crate::edges::nats::lease::{Candidate, Look, NotStored, Tenure};
+use crate::edges::nats::publish::Fence;
+use crate::edges::nats::state::{Places, StateStore};
+use crate::edges::nats::streams;
+use crate::process::config::Config;
+use crate::process::keeping::Kept;
+use crate::process::metrics::Telemetry;
+
+/// How long to wait after a look that the server did not answer.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// A candidate for the work, where the settings ask for one.
+///
+/// # Errors
+///
+/// The bucket is not there and cannot be made.
+pub async fn candidate(config: &Config, context: &Context) -> Result<Option<Candidate>> {
+    let Some(name) = &config.checkpoint.store else { return Ok(None) };
+    let bucket = streams::state(context, name).await?;
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "a machine without a name".into());
+    let holder = format!("{}, process {}", machine.trim(), std::process::id());
+    let lease = Duration::from_millis(config.standby.lease.0 as u64);
+    let nobody_else = context.client().new_inbox();
+    Ok(Some(Candidate::new(bucket, &config.input.consumer, holder, nobody_else, lease)))
+}
+
+/// Waits until this process holds the lease. Calls `look_at_files` as often as the settings say.
+pub async fn stand_by(
+    candidate: &mut Candidate,
+    config: &Config,
+    client: &Client,
+    telemetry: &Telemetry,
+    look_at_files: &mut dyn FnMut(),
+) -> Tenure {
+    let mut said = None;
+    let mut looked = Instant::now();
+    loop {
+        telemetry.connected.store(client.connection_state() == State::Connected, Ordering::Relaxed);
+        match candidate.look().await {
+            Ok(Look::Taken(tenure)) => {
+                tracing::info!(term = tenure.term(), "the lease is taken: this process does the work from here on");
+                telemetry.wait("taking over");
+                return tenure;
+            }
+            Ok(Look::Held(holder)) => {
+                telemetry.wait("standing by");
+                if said.as_ref() != Some(&holder) {
+                    tracing::info!(holder, "standing by: another process does the work");
+                    said = Some(holder);
+                }
+                sleep(candidate.pause()).await;
+            }
+            Err(error) => {
+                tracing::warn!(error, "the lease cannot be looked at; trying again");
+                sleep(RETRY_AFTER).await;
+            }
+        }
+        if config.reload.0.is_some_and(|every| looked.elapsed() >= every) {
+            look_at_files();
+            looked = Instant::now();
+        }
+    }
+}
+
+/// Renews the lease until it is lost.
+pub async fn keep(tenure: Tenure) {
+    tenure.keep().await;
+}
+
+/// Waits until the lease is lost; for ever, where there is none.
+pub async fn lost(tenure: Option<&Tenure>) {
+    match tenure {
+        Some(tenure) => tenure.lost().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The checkpoints that all processes of this name share; nothing where the lease is lost before they are reached.
+///
+/// # Errors
+///
+/// The bucket is gone.
+pub async fn open_store(config: &Config, context: &Context, tenure: &Tenure) -> Result<Option<Kept>> {
+    let bucket = streams::state(context, config.checkpoint.store.as_deref().unwrap_or_default()).await?;
+    loop {
+        match StateStore::open(context.clone(), bucket.clone(), &config.input.consumer, tenure.clone()).await {
+            Ok(store) => return Ok(Some(Kept::Store(Box::new(store)))),
+            Err(NotStored::LeaseLost(_)) => return Ok(None),
+            Err(NotStored::Failed(error)) => {
+                tracing::warn!(error, "the checkpoints cannot be reached; trying again");
+                sleep(RETRY_AFTER).await;
+            }
+        }
+    }
+}
+
+/// What makes the server refuse this process's results once another one does the work.
+///
+/// # Errors
+///
+/// The streams cannot be read.
+pub async fn fence(config: &Config, context: &Context, tenure: &Tenure, places: Option<Places>) -> Result<Fence> {
+    let (name, output, rejected) = (config.input.consumer.as_str(), &config.output, &config.rejected);
+    let after = places.map(|places| places.incidents);
+    let incidents = Chain::begin(context, &output.stream, name, after).await;
+    let after = places.map(|places| places.rejected);
+    let rejected = Chain::begin(context, &rejected.stream, name, after).await;
+    Ok(Fence {
+        tenure: tenure.clone(),
+        incidents: incidents.context("what was published before cannot be read")?,
+        rejected: rejected.context("what was rejected before cannot be read")?,
+    })
+}

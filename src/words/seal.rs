@@ -1,0 +1,60 @@
+//! Bytes that tell whether they are whole: a mark before them, a digest behind them. Wherever checkpoints are kept, this is their form.
+
+use sha2::{Digest, Sha256};
+
+const MARK: [u8; 8] = *b"squelchC";
+const DIGEST_BYTES: usize = 32;
+
+/// What is wrong with bytes that should be sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// They are something else.
+    #[error("no checkpoint")]
+    NoMark,
+    /// Their end is missing.
+    #[error("cut off")]
+    CutOff,
+    /// They are not what was sealed.
+    #[error("damaged: its digest is another")]
+    Digest,
+}
+
+/// What the sealed form has before and behind the content: nobody needs to copy what is large.
+pub fn seal(content: &[u8]) -> [Vec<u8>; 2] {
+    [MARK.to_vec(), Sha256::digest(content).to_vec()]
+}
+
+/// What was sealed.
+///
+/// # Errors
+///
+/// The bytes are not whole.
+pub fn open(mut sealed: Vec<u8>) -> Result<Vec<u8>, Broken> {
+    if !sealed.starts_with(&MARK) {
+        return Err(Broken::NoMark);
+    }
+    sealed.drain(..MARK.len());
+    let content = sealed.len().checked_sub(DIGEST_BYTES).ok_or(Broken::CutOff)?;
+    let digest = sealed.split_off(content);
+    if Sha256::digest(&sealed).as_slice() == digest { Ok(sealed) } else { Err(Broken::Digest) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_whole_opens() {
+        let [before, behind] = seal(b"state");
+        let sealed = [before, b"state".to_vec(), behind].concat();
+        assert_eq!(open(sealed.clone()), Ok(b"state".to_vec()));
+        for cut in 0..sealed.len() {
+            assert!(open(sealed[..cut].to_vec()).is_err(), "{cut} bytes");
+        }
+        for changed in 0..sealed.len() {
+            let mut other = sealed.clone();
+            other[changed] ^= 1;
+            assert!(open(other).is_err(), "byte {changed}");
+        }
+    }
+}
