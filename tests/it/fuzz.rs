@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use squelch::edges::decode::inflate::Encoding;
 use squelch::edges::decode::{Decoder, Format, MessageInfo};
 use squelch::edges::files::checkpoint::Checkpoints;
@@ -19,6 +20,7 @@ use squelch::edges::files::topology;
 use squelch::engine::{Engine, EngineParams, Input};
 use squelch::process::checkpointing::{self, Place};
 use squelch::process::config::Config;
+use squelch::process::keeping::Kept;
 use squelch::process::report;
 use squelch::rule::check::{self, Complaints};
 use squelch::topology::Topology;
@@ -420,7 +422,7 @@ fn checkpoints() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().to_path_buf();
     fuzz("checkpoints", 100, corpus, &[], &|bytes| {
-        let kept = Checkpoints::open(&path, "fuzz").unwrap();
+        let kept = Arc::new(Checkpoints::open(&path, "fuzz").unwrap());
         // Every other time what is damaged has a good digest, and every other time it is the file itself.
         if bytes.len() % 2 == 0 {
             kept.write(bytes).unwrap();
@@ -428,7 +430,9 @@ fn checkpoints() {
             std::fs::write(path.join("fuzz.checkpoint"), bytes).unwrap();
         }
         let fresh = || Ok(stateful().0);
-        let (_, resumed) = checkpointing::resume(&kept, &fresh, |engine| engine, &|_| Vec::new()).unwrap();
+        let from = Kept::Dir(kept);
+        let resuming = checkpointing::resume(&from, stateful().0, &fresh, |engine| engine, &|_| Vec::new());
+        let (_, resumed) = resuming.now_or_never().expect("a folder is no server").unwrap();
         resumed.is_some()
     });
 }

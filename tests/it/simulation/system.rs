@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use squelch::edges::decode::Decoder;
 use squelch::edges::files::checkpoint::Checkpoints;
 use squelch::edges::nats::publish::{Duty, OutRejected, OutRevision, Outgoing};
@@ -15,6 +16,7 @@ use squelch::incident::Revision;
 use squelch::process::checkpointing::{self, Place};
 use squelch::process::decoding::{Decoded, Progress, ToEngine, Work};
 use squelch::process::evaluating::{Evaluating, ToSink, outgoing};
+use squelch::process::keeping;
 use squelch::process::metrics::Telemetry;
 use squelch::topology::parts::Source;
 
@@ -60,7 +62,7 @@ struct Made {
 
 /// A process, from start to death.
 struct Life {
-    kept: Checkpoints,
+    kept: Arc<Checkpoints>,
     evaluating: Evaluating,
     decoder: Decoder,
     sequence: u64,
@@ -138,12 +140,14 @@ impl<'w> System<'w> {
     /// What a process does at its start, as `squelch run` does it.
     pub fn start(&mut self) -> Held {
         let (world, files) = (self.world, self.files);
-        let kept = self.disk.open();
+        let kept = Arc::new(self.disk.open());
         let found = self.disk.newest(&kept);
         let said = |revisions: &[Revision]| outgoing(SUBJECT, revisions);
         let make = || Ok(fresh(world, files));
-        let ((mut engine, mut decoder), resumed) =
-            checkpointing::resume(&kept, &make, |(engine, _): &mut (Engine, Decoder)| engine, &said).expect("it starts");
+        let from = keeping::Kept::Dir(Arc::clone(&kept));
+        let engine_of: fn(&mut (Engine, Decoder)) -> &mut Engine = |(engine, _)| engine;
+        let resuming = checkpointing::resume(&from, fresh(world, files), &make, engine_of, &said);
+        let ((mut engine, mut decoder), resumed) = resuming.now_or_never().expect("a folder is no server").expect("it starts");
         if resumed.is_some() != found.is_some() {
             return Err("a good checkpoint is not used".into());
         }
