@@ -234,6 +234,8 @@ async fn lead(
     }
     telemetry.stopping.store(true, Ordering::Relaxed);
     stop.send_replace(true);
+    // Of who lost the lease nobody waits for anything: what is left is let run out, and thrown away.
+    let drain_max = if tenure.is_some_and(Tenure::is_lost) { Duration::MAX } else { DRAIN_MAX };
     let finish = async {
         for task in tasks {
             task.await.context("a look at rules or topology failed")?;
@@ -244,7 +246,7 @@ async fn lead(
         ended.into_iter().collect::<Result<()>>()
     };
     tokio::select! {
-        finished = tokio::time::timeout(DRAIN_MAX, finish) => finished.with_context(|| format!("not everything could be published within {} s; what was not acknowledged is read again", DRAIN_MAX.as_secs()))??,
+        finished = tokio::time::timeout(drain_max, finish) => finished.with_context(|| format!("not everything could be published within {} s; what was not acknowledged is read again", DRAIN_MAX.as_secs()))??,
         () = shutdown.asked_for() => bail!("stopped by a second signal; what was not acknowledged is read again"),
     }
     Ok(if tenure.is_some_and(Tenure::is_lost) { Ended::LeaseLost } else { Ended::Stopped })
