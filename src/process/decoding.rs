@@ -11,7 +11,9 @@ use tokio::sync::mpsc;
 
 use crate::edges::decode::{Decoder, MessageInfo, Reason, Rejected};
 use crate::edges::nats::consume::{ConsumeCounts, Fetched, Incoming};
+use crate::edges::nats::partials::{self, Found};
 use crate::edges::nats::publish::OutRejected;
+use crate::engine::partial::Part;
 use crate::engine::renew::NextRules;
 use crate::process::reload::NewRules;
 use crate::process::replay::stopwatch;
@@ -26,6 +28,10 @@ const WARNINGS_AN_HOUR: NonZeroU32 = NonZeroU32::new(6).unwrap();
 pub enum ToDecoder {
     /// What was read, with the counts of reading.
     Read(Fetched, ConsumeCounts),
+    /// Up to this message of the stream, everything has been read.
+    Seen(u64),
+    /// What a worker made of what it read.
+    Part(Found),
     /// Other rules from here on.
     Rules(Box<NewRules>),
     /// What a source tells of the topology, from here on.
@@ -44,6 +50,8 @@ pub struct ToEngine {
 pub enum Work {
     /// Take events in.
     Events(Box<Decoded>),
+    /// Take in what a worker counted.
+    Part(Box<TakenPart>),
     /// Let time go on: nothing has come for this long.
     Idle(Duration),
     /// Go on with other rules.
@@ -52,10 +60,22 @@ pub enum Work {
     Topology(Source, Parts),
 }
 
+/// What a worker counted.
+pub struct TakenPart {
+    /// Which, from 0.
+    pub partition: usize,
+    /// Where it was found.
+    pub place: u64,
+    /// What it says.
+    pub part: Part,
+}
+
 /// Messages, decoded.
 pub struct Decoded {
     /// Their events.
     pub batch: EventBatch,
+    /// The place in the stream of each of the batch's messages.
+    pub sequences: Vec<u64>,
     /// Their bad lines.
     pub rejected: Vec<OutRejected>,
     /// Acknowledges them and all before them; where the last one is only begun, those before it.
@@ -83,6 +103,9 @@ struct Gone;
 /// The thread's state.
 pub struct Decoding {
     decoder: Decoder,
+    /// Which messages are decoded at all.
+    mine: Box<dyn Fn(&Incoming) -> bool + Send>,
+    sequences: Vec<u64>,
     rejected: Vec<OutRejected>,
     acker: Option<Box<Acker>>,
     progress: Progress,
@@ -95,11 +118,18 @@ impl Decoding {
     pub fn new(decoder: Decoder) -> Self {
         Self {
             decoder,
+            mine: Box::new(|_| true),
+            sequences: Vec::new(),
             rejected: Vec::new(),
             acker: None,
             progress: Progress::default(),
             warnings: RateLimiter::keyed(Quota::per_hour(WARNINGS_AN_HOUR)),
         }
+    }
+
+    /// Passes over messages that are not `mine`.
+    pub fn only(self, mine: impl Fn(&Incoming) -> bool + Send + 'static) -> Self {
+        Self { mine: Box::new(mine), ..self }
     }
 
     /// Decodes until nothing more comes, then hands on what is left.
@@ -108,6 +138,8 @@ impl Decoding {
             while let Some(next) = self.next(&mut from_source, to_engine).await? {
                 match next {
                     ToDecoder::Read(fetched, counts) => self.read(fetched, counts, to_engine).await?,
+                    ToDecoder::Seen(sequence) => self.progress.sequence = self.progress.sequence.max(sequence),
+                    ToDecoder::Part(found) => self.part(found, to_engine).await?,
                     ToDecoder::Rules(new) => {
                         self.hand_on(to_engine).await?;
                         self.decoder.set_label_keys(&new.label_keys);
@@ -166,6 +198,22 @@ impl Decoding {
         }
     }
 
+    async fn part(&mut self, found: Found, to_engine: &mpsc::Sender<ToEngine>) -> Result<(), Gone> {
+        let (partition, place) = (found.head.partition, found.place);
+        let took = stopwatch();
+        let part = partials::unpack(&found.bytes).map_err(anyhow::Error::from).and_then(|bytes| Ok(Part::from_bytes(&bytes)?));
+        self.progress.decoding += took();
+        self.progress.sequence = self.progress.sequence.max(place);
+        match part {
+            Ok(part) => self.send(Work::Part(Box::new(TakenPart { partition, place, part })), to_engine).await,
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(partition = partition + 1, place, error, "what a worker said cannot be read: it is left out");
+                Ok(())
+            }
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.decoder.is_empty() && self.acker.is_none() && self.rejected.is_empty()
     }
@@ -184,7 +232,8 @@ impl Decoding {
 
     fn taken(&mut self) -> ToEngine {
         let rejected = std::mem::take(&mut self.rejected);
-        let decoded = Decoded { batch: self.decoder.take(), rejected, acker: self.acker.take() };
+        let sequences = std::mem::take(&mut self.sequences);
+        let decoded = Decoded { batch: self.decoder.take(), sequences, rejected, acker: self.acker.take() };
         ToEngine { work: Work::Events(Box::new(decoded)), progress: self.progress.clone() }
     }
 
@@ -194,7 +243,9 @@ impl Decoding {
         let took = stopwatch();
         let mut done = 0;
         for message in messages {
-            self.message(message);
+            if (self.mine)(message) {
+                self.message(message);
+            }
             self.progress.sequence = message.sequence;
             done += 1;
             if self.decoder.is_full() {
@@ -206,7 +257,7 @@ impl Decoding {
     }
 
     fn message(&mut self, message: &Incoming) {
-        let Self { decoder, rejected, progress, warnings, .. } = self;
+        let Self { decoder, sequences, rejected, progress, warnings, .. } = self;
         let mut reject = |bad: Rejected| {
             *progress.rejected.entry(bad.reason.code()).or_default() += 1;
             // A collector that sends nonsense sends much of it: a few lines an hour tell an operator as much as a million.
@@ -232,6 +283,7 @@ impl Decoding {
             Ok(info) => {
                 let info = MessageInfo { source: decoder.source(&message.subject), ..*info };
                 decoder.message(&message.payload, info, &mut reject);
+                sequences.push(message.sequence);
             }
             Err(why) => reject(Rejected { line: 0, bytes: message.payload.to_vec(), reason: Reason::Inflate(why.clone()) }),
         }

@@ -12,7 +12,7 @@ use crate::engine::{Engine, Input};
 use crate::incident::{Revision, Status};
 use crate::process::checkpointing::{self, Pace, Place};
 use crate::process::cpu::{CpuWatch, stopwatch_ns};
-use crate::process::decoding::{Decoded, ToEngine, Work};
+use crate::process::decoding::{Decoded, TakenPart, ToEngine, Work};
 use crate::process::metrics::{Snapshot, Telemetry};
 use crate::process::replay::stopwatch;
 
@@ -74,10 +74,15 @@ impl Evaluating {
                 place.sequence = place.sequence.max(progress.sequence);
             }
             self.snapshot.of_progress(progress);
-            let by_events = matches!(work, Work::Events(_));
+            let by_events = match &work {
+                Work::Events(_) => true,
+                Work::Part(taken) => taken.part.silence_ms.is_none(),
+                _ => false,
+            };
             let other_files = matches!(work, Work::Rules(_) | Work::Topology(..));
             let outgoing = match work {
                 Work::Events(decoded) => self.take_in(*decoded),
+                Work::Part(taken) => self.take_part(&taken),
                 Work::Idle(silence) => self.idle(silence),
                 Work::Rules(rules) => {
                     let revisions = self.engine.set_rules(*rules);
@@ -121,12 +126,21 @@ impl Evaluating {
     }
 
     fn take_in(&mut self, decoded: Decoded) -> Outgoing {
-        let Decoded { batch, rejected, acker } = decoded;
+        let Decoded { batch, rejected, acker, .. } = decoded;
         let _evaluating = tracing::debug_span!("evaluate", events = batch.events()).entered();
         let took = stopwatch();
         let revisions = self.engine.step(Input::Events(&batch));
         *self.snapshot.stages.entry("evaluate").or_default() += took();
         Outgoing { revisions: outgoing(&self.output_subject, &revisions), rejected, acker }
+    }
+
+    fn take_part(&mut self, taken: &TakenPart) -> Outgoing {
+        let TakenPart { partition, place, part } = taken;
+        let _evaluating = tracing::debug_span!("evaluate", partition, events = part.events()).entered();
+        let took = stopwatch();
+        let revisions = self.engine.step(Input::Part { partition: *partition, place: *place, part });
+        *self.snapshot.stages.entry("evaluate").or_default() += took();
+        Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
     }
 
     fn idle(&mut self, silence: Duration) -> Outgoing {

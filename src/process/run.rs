@@ -17,7 +17,7 @@ use crate::edges::http;
 use crate::edges::nats::consume::Source as EventSource;
 use crate::edges::nats::publish::{Outgoing, Sink};
 use crate::edges::nats::topology::TopologyWatch;
-use crate::edges::nats::{connect, streams};
+use crate::edges::nats::{connect, partials, streams};
 use crate::engine::Engine;
 use crate::incident::Revision;
 use crate::process::check::load_or_explain;
@@ -29,6 +29,8 @@ use crate::process::looking;
 use crate::process::metrics::{Endpoint, Telemetry};
 use crate::process::reload::{self, Reloader};
 use crate::process::replay::stopwatch;
+use crate::process::role;
+use crate::process::role::correlate::{self, PartReader};
 use crate::process::topology::{Fragments, TopologyFile, look, watch_bucket};
 use crate::topology::parts::Source;
 use crate::topology::{Parts, Topology};
@@ -39,21 +41,21 @@ const CHANNEL_BATCHES: usize = 4;
 /// Decoded batches that wait for the engine. One is enough to keep it busy; what comes meanwhile makes the next one larger.
 const DECODED_BATCHES: usize = 1;
 /// How long a stop may take to publish what was read.
-const DRAIN_MAX: Duration = Duration::from_secs(30);
+pub(super) const DRAIN_MAX: Duration = Duration::from_secs(30);
 
-/// Runs until SIGTERM or Ctrl-C, then finishes what was read.
-pub fn main(config: Config) -> Result<()> {
+/// Runs until SIGTERM or Ctrl-C, then finishes what was read. With `partitions`, so many workers read and count the events.
+pub fn main(config: Config, partitions: Option<usize>) -> Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot start the runtime")?;
-    let outcome = runtime.block_on(run(config));
+    let outcome = runtime.block_on(run(config, partitions));
     runtime.shutdown_timeout(Duration::from_secs(5));
     outcome
 }
 
-async fn run(config: Config) -> Result<()> {
+async fn run(config: Config, partitions: Option<usize>) -> Result<()> {
     let hangups = looking::hangups()?;
     let telemetry = Arc::new(Telemetry::default());
-    let fresh = || load(&config, &telemetry);
+    let fresh = || load(&config, &telemetry, partitions);
     let kept = config.checkpoint.dir.as_deref().map(|dir| Checkpoints::open(dir, &config.input.consumer)).transpose();
     let kept =
         kept.context("cannot keep checkpoints: set checkpoint.dir in squelch.yaml to a folder that can be written, or to off")?;
@@ -64,21 +66,31 @@ async fn run(config: Config) -> Result<()> {
         }
         None => (fresh()?, None),
     };
+    correlate::check(&config, kept.is_some(), &loaded.engine, partitions)?;
     let client = connect::connect(&config.nats).await?;
     let context = jetstream::new(client.clone());
-    let stream = streams::input(&context, &config.input).await?;
+    let stream = match partitions {
+        None => streams::input(&context, &config.input).await?,
+        Some(_) => partials::stream(&context, &config.partitions).await?,
+    };
     streams::rejected(&context, &config.rejected).await?;
     let bucket = streams::output(&context, &config.output).await?;
     let born_ns = stream.cached_info().created.unix_timestamp_nanos() as i64;
     if resumed.as_ref().is_some_and(|resumed| resumed.place.born_ns != born_ns) {
         tracing::error!(
-            stream = config.input.stream,
+            stream = stream.cached_info().config.name,
             "the stream was made anew since the checkpoint: windows, alerts and incidents begin empty"
         );
         (loaded, resumed) = (fresh()?, None);
     }
     let after = resumed.as_ref().map(|resumed| resumed.place.sequence);
-    let (consumer, sequence) = streams::consumer(&stream, &config.input, after).await?;
+    let (reader, sequence) = match partitions {
+        None => {
+            let (consumer, sequence) = streams::consumer(&stream, &config.input, after).await?;
+            (Reader::Events(Box::new(EventSource::new(consumer, config.input.clone(), sequence))), sequence)
+        }
+        Some(_) => (Reader::Parts(PartReader::new(&stream, &config, loaded.engine.lanes())), after.unwrap_or(0)),
+    };
     let place = Place { born_ns, sequence };
     let Loaded { mut engine, label_keys, reloader, topology_file } = loaded;
     // Without a first one, what is acknowledged before the next would be lost to a process that dies.
@@ -129,7 +141,7 @@ async fn run(config: Config) -> Result<()> {
         tasks.push(tokio::spawn(watching));
     }
     tracing::info!(
-        stream = config.input.stream,
+        stream = stream.cached_info().config.name,
         rules = reloader.rules(),
         after = place.sequence,
         resumed = after.is_some(),
@@ -138,16 +150,21 @@ async fn run(config: Config) -> Result<()> {
     let outbox = resumed.map(|resumed| resumed.outbox).unwrap_or_default();
     let first = ToSink { before: begins, outgoing: Outgoing { revisions: outbox, ..Outgoing::default() }, after: None };
     to_sink.send(first).await.context("the publisher is gone")?;
-    let (for_rules, until) = (to_decoder.clone(), stopped.clone());
-    let watching = looking::watch("the folder of rules", reloader, reload::look, config.reload, hangups, for_rules, until);
-    tasks.push(tokio::spawn(watching));
-    let reading = tokio::spawn(read(
-        EventSource::new(consumer, config.input.clone(), sequence),
-        client,
-        Arc::clone(&telemetry),
-        to_decoder,
-        stopped,
-    ));
+    if partitions.is_none() {
+        let (for_rules, until) = (to_decoder.clone(), stopped.clone());
+        let watching = looking::watch("the folder of rules", reloader, reload::look, config.reload, hangups, for_rules, until);
+        tasks.push(tokio::spawn(watching));
+    }
+    let reading = match reader {
+        Reader::Events(source) => {
+            let reading = read(*source, client, Arc::clone(&telemetry), to_decoder, stopped);
+            tokio::spawn(async move {
+                reading.await;
+                Ok(())
+            })
+        }
+        Reader::Parts(parts) => tokio::spawn(parts.read(client, Arc::clone(&telemetry), to_decoder, stopped)),
+    };
     let threads = [
         thread("decoder", move || decoding.run(from_source, &to_engine))?,
         thread("engine", move || evaluating.run(from_decoder, &to_sink))?,
@@ -155,7 +172,7 @@ async fn run(config: Config) -> Result<()> {
     let writing = tokio::spawn(write(sink, kept, Arc::clone(&telemetry), from_engine));
     tokio::select! {
         signal = shutdown_signal() => signal?,
-        () = ends(&threads) => tracing::error!("a thread ended by itself"),
+        () = ends(&threads, &reading) => tracing::error!("a thread ended by itself"),
     }
     tracing::info!("stopping: finishing what was read");
     telemetry.stopping.store(true, Ordering::Relaxed);
@@ -164,7 +181,7 @@ async fn run(config: Config) -> Result<()> {
         for task in tasks {
             task.await.context("a look at rules or topology failed")?;
         }
-        reading.await.context("the reader failed")?;
+        reading.await.context("the reader failed")??;
         writing.await.context("the publisher failed")?;
         let ended = threads.map(|thread| thread.join().map_err(|_| anyhow!("a thread panicked")));
         ended.into_iter().collect::<Result<()>>()
@@ -180,7 +197,7 @@ async fn run(config: Config) -> Result<()> {
     Ok(())
 }
 
-async fn shutdown_signal() -> Result<()> {
+pub(super) async fn shutdown_signal() -> Result<()> {
     let mut terminate =
         tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     tokio::select! {
@@ -189,14 +206,20 @@ async fn shutdown_signal() -> Result<()> {
     }
 }
 
-fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+pub(super) fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.into()).spawn(work).with_context(|| format!("cannot start the thread `{name}`"))
 }
 
-async fn ends(threads: &[JoinHandle<()>]) {
-    while !threads.iter().any(JoinHandle::is_finished) {
+async fn ends(threads: &[JoinHandle<()>], reading: &tokio::task::JoinHandle<Result<()>>) {
+    while !threads.iter().any(JoinHandle::is_finished) && !reading.is_finished() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+}
+
+/// Where messages come from.
+enum Reader {
+    Events(Box<EventSource>),
+    Parts(PartReader),
 }
 
 /// What a start makes of the files that people wrote.
@@ -208,7 +231,7 @@ struct Loaded {
 }
 
 /// Loads rules and topology.
-fn load(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Loaded> {
+fn load(config: &Config, telemetry: &Arc<Telemetry>, partitions: Option<usize>) -> Result<Loaded> {
     let paths = config.rules.paths();
     let mut book = load_or_explain(&paths, false, &mut |text| text.lines().for_each(|line| tracing::error!("{line}")))?;
     let (topology_file, parts) = match &config.topology.file {
@@ -227,10 +250,14 @@ fn load(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Loaded> {
     let params = config.engine();
     params.learn.add_label_keys(&mut book.label_keys);
     let reloader = Reloader::new(paths, &book, params.clone(), Arc::clone(&telemetry.reloads));
-    Ok(Loaded { engine: Engine::new(book.rules, graph, &params)?, label_keys: book.label_keys, reloader, topology_file })
+    if partitions.is_some() {
+        role::refuse(&book.rules)?;
+    }
+    let engine = Engine::new(book.rules, graph, &params)?.with_partitions(partitions.unwrap_or(0));
+    Ok(Loaded { engine, label_keys: book.label_keys, reloader, topology_file })
 }
 
-async fn read(
+pub(super) async fn read(
     mut source: EventSource,
     client: async_nats::Client,
     telemetry: Arc<Telemetry>,

@@ -19,6 +19,7 @@ mod lifecycle;
 mod live;
 mod oracle;
 mod packs;
+mod partitions;
 mod recall;
 mod reload;
 mod restart;

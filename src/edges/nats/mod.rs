@@ -2,6 +2,7 @@
 
 pub mod connect;
 pub mod consume;
+pub mod partials;
 pub mod publish;
 pub mod recall;
 pub mod settings;

@@ -49,13 +49,12 @@ impl Evaluator {
     pub fn restore(&mut self, bytes: &[u8], began: Began) -> Result<(), RestoreError> {
         let saved = Saved::from_bytes(bytes)?;
         saved.restore(&mut self.tables, began)?;
-        if !saved.started {
-            return Ok(());
-        }
-        self.start(began.now);
-        for evaluated in &mut self.rules {
-            let tables = evaluated.leaves.iter().map(|leaf| self.tables.tables[leaf.table].since);
-            evaluated.since = tables.max().unwrap_or(TimestampMs::MIN);
+        if saved.started {
+            self.start(began.now);
+            for evaluated in &mut self.rules {
+                let tables = evaluated.leaves.iter().map(|leaf| self.tables.tables[leaf.table].since);
+                evaluated.since = tables.max().unwrap_or(TimestampMs::MIN);
+            }
         }
         for old in saved.rules {
             let Some(index) = self.rules.iter().position(|rule| rule.rule.name() == old.name) else { continue };
