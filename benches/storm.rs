@@ -1,7 +1,7 @@
 //! A storm of other systems' alerts: correlated over graphs of many nodes, into many open incidents.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use squelch::engine::{Engine, EngineParams, Input};
 use squelch::topology::{Edge, Parts, Topology};
@@ -26,7 +26,7 @@ const SHAPES: [(usize, usize, usize); 6] = [
 ];
 
 pub fn tables() {
-    println!("\na storm: alerts of other systems within one minute of event time, one core");
+    println!("\na storm: alerts of other systems within one minute of event time, a second being one of processor time");
     println!(
         "| alerts | nodes | systems | alerts/s | cost an alert, to 10,000 alerts | open incidents | messages to people | MB more |"
     );
@@ -36,13 +36,13 @@ pub fn tables() {
         let batches = batches(alerts, nodes);
         let mut engine = Engine::new(Vec::new(), graph(nodes, systems), &EngineParams::default()).unwrap();
         let before = resident_mb();
-        let began = Instant::now();
+        let began = on_cpu();
         let mut told = 0;
         for batch in &batches {
             told += engine.step(Input::Events(batch)).iter().filter(|revision| revision.decision.send).count();
         }
         told += engine.step(Input::Idle { silence_ms: 60_000 }).iter().filter(|revision| revision.decision.send).count();
-        let rate = alerts as f64 / began.elapsed().as_secs_f64();
+        let rate = alerts as f64 / (on_cpu() - began).as_secs_f64();
         assert_eq!(engine.stats().book.alerts as usize, alerts);
         let least = *least.get_or_insert(rate);
         println!(
@@ -53,6 +53,12 @@ pub fn tables() {
             resident_mb() - before
         );
     }
+}
+
+/// How long this thread has run on a core: on a machine that does other work as well, the clock on the wall would measure that.
+fn on_cpu() -> Duration {
+    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(schedstat.split(' ').next().unwrap().parse().unwrap())
 }
 
 fn resident_mb() -> f64 {

@@ -55,9 +55,8 @@ impl ExternalAlerts {
         self.firing.len()
     }
 
-    /// Another system spoke.
-    pub fn hear(&mut self, said: &ExternalAlert) -> Option<Transition> {
-        let fingerprint = Fingerprint::new(&said.name, &said.labels);
+    /// Another system spoke of the alert with this fingerprint.
+    pub fn hear(&mut self, fingerprint: Fingerprint, said: &ExternalAlert) -> Option<Transition> {
         if !said.firing {
             let heard = self.forget(&fingerprint)?;
             return Some(resolved(&heard.alert, said.ts.max(heard.alert.started_at)));

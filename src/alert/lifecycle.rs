@@ -79,7 +79,7 @@ pub struct AlertCounts {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum State {
-    Pending { since: TimestampMs },
+    Pending { since: TimestampMs, env: Arc<str>, entity: Option<Arc<str>> },
     Firing { alert: Arc<Alert>, missing_since: Option<TimestampMs> },
 }
 
@@ -124,6 +124,15 @@ impl RuleAlerts {
         self.alerts.into_values().filter_map(ended).collect()
     }
 
+    /// The entities that may be failing: of alerts that breach and do not fire yet. An announcement is no failure.
+    pub fn pending<'a>(&'a self, of_env: &'a str) -> impl Iterator<Item = &'a Arc<str>> {
+        let fails = self.policy.severity != Severity::Info;
+        self.alerts.values().filter_map(move |state| match state {
+            State::Pending { env, entity, .. } if fails && env.as_ref() == of_env => entity.as_ref(),
+            _ => None,
+        })
+    }
+
     /// How many alerts are pending and how many are firing.
     pub fn census(&self) -> (usize, usize) {
         let firing = self.alerts.values().filter(|state| matches!(state, State::Firing { .. })).count();
@@ -156,7 +165,11 @@ impl RuleAlerts {
             if !self.alerts.contains_key(&fingerprint) && self.alerts.len() >= self.policy.alerts_max {
                 self.counts.over_limit += 1;
             } else {
-                self.alerts.entry(fingerprint).or_insert(State::Pending { since: breach.ts });
+                self.alerts.entry(fingerprint).or_insert_with(|| State::Pending {
+                    since: breach.ts,
+                    env: env_of(&breach.labels),
+                    entity: entity_of(&breach.labels, self.policy.entity.as_deref()),
+                });
                 slot.insert(breach);
             }
         }
@@ -182,16 +195,15 @@ impl RuleAlerts {
         let severity = self.severity_of(breach);
         let state = self.alerts.get_mut(&fingerprint)?;
         match state {
-            State::Pending { since } if at - *since < self.policy.for_ms => None,
-            State::Pending { since } => {
-                let entity = entity_of(&breach.labels, self.policy.entity.as_deref());
+            State::Pending { since, .. } if at - *since < self.policy.for_ms => None,
+            State::Pending { since, env, entity } => {
                 let alert = Arc::new(Alert {
                     fingerprint,
                     rule: Arc::clone(&self.policy.rule),
                     severity,
-                    env: env_of(&breach.labels),
+                    env: Arc::clone(env),
                     peer: peer_of(&breach.labels, self.policy.peer.as_deref(), entity.as_deref()),
-                    entity,
+                    entity: entity.clone(),
                     labels: breach.labels.clone(),
                     value: breach.value,
                     score: breach.score(),

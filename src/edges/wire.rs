@@ -45,6 +45,9 @@ pub struct IncidentMessage {
     pub links: Vec<LinkMessage>,
     /// The incident that carries on, where this one turned out to be part of it.
     pub merged_into: Option<String>,
+    /// The incident that it was part of before it was split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split_from: Option<String>,
     /// Whether a person is to be told of this revision.
     pub notify: Notify,
     /// The dependency graph that the causes of this revision were ranked on.
@@ -174,6 +177,7 @@ impl From<&Revision> for IncidentMessage {
                 RevisionChange::Updated => Change::Updated,
                 RevisionChange::Escalated => Change::Escalated,
                 RevisionChange::Merged => Change::Merged,
+                RevisionChange::Split => Change::Split,
                 RevisionChange::Resolved => Change::Resolved,
                 RevisionChange::Reopened => Change::Reopened,
             },
@@ -198,6 +202,7 @@ impl From<&Revision> for IncidentMessage {
             alerts: revision.alerts.iter().map(|alert| AlertMessage::from(alert.as_ref())).collect(),
             links: revision.links.iter().map(LinkMessage::from).collect(),
             merged_into: revision.merged_into.as_ref().map(ToString::to_string),
+            split_from: revision.split_from.as_ref().map(ToString::to_string),
             notify: Notify { send: revision.decision.send, reason: revision.decision.reason.clone() },
             topology: TopologyMessage { version: revision.topology.version, hash: format!("{:016x}", revision.topology.hash) },
         }

@@ -5,6 +5,7 @@
 //! rule's tick, another system's alert, a decision), they are handled in order of time, and at one instant: rules by name, then
 //! alerts of others, then the book of incidents once.
 
+pub mod own;
 pub mod partial;
 pub mod renew;
 pub mod restart;
@@ -20,6 +21,7 @@ use datafusion::common::DataFusionError;
 use crate::alert::external::ExternalAlerts;
 use crate::alert::lifecycle::{AlertCounts, AlertPolicy, RuleAlerts};
 use crate::alert::{Texts, Transition};
+use crate::engine::own::OwnAlert;
 use crate::engine::partial::Part;
 use crate::engine::partial::lanes::Lanes;
 use crate::incident::book::{BookCounts, IncidentBook};
@@ -37,6 +39,7 @@ use crate::window::WindowLimits;
 use crate::window::evaluator::{CostClock, Evaluator, RuleStats};
 use crate::window::watermark::{Watermark, WatermarkParams};
 use crate::words::event::{EventBatch, ExternalAlert};
+use crate::words::fingerprint::Fingerprint;
 use crate::words::limits::{ALERTS_PER_RULE_MAX, QUARANTINE_MS};
 use crate::words::severity::Severity;
 use crate::words::time::{TimestampMs, align_down};
@@ -112,6 +115,8 @@ pub enum Input<'a> {
         /// All that it tells.
         parts: Parts,
     },
+    /// Squelch itself has something to say.
+    Own(OwnAlert),
     /// A rule costs more than it may, whoever measured it: it rests.
     Quarantine {
         /// Its name.
@@ -147,7 +152,7 @@ pub struct Engine {
     alerts: Vec<RuleAlerts>,
     external: ExternalAlerts,
     /// Alerts of other systems that the watermark has not reached: by time; at one instant what begins comes before what ends.
-    awaited: BTreeMap<(TimestampMs, bool, String), ExternalAlert>,
+    awaited: BTreeMap<(TimestampMs, bool, Fingerprint, Severity), ExternalAlert>,
     topology: LiveTopology,
     book: IncidentBook,
     limits: WindowLimits,
@@ -162,7 +167,11 @@ pub struct Engine {
 impl Engine {
     /// An engine that has seen nothing.
     pub fn new(rules: Vec<Rule>, topology: Topology, params: &EngineParams) -> Result<Self, DataFusionError> {
-        let rules: Vec<Arc<Rule>> = rules.into_iter().map(Arc::new).collect();
+        Self::of(rules.into_iter().map(Arc::new).collect(), topology, params)
+    }
+
+    /// The same over rules that other engines have too: their planning is what takes long.
+    pub fn of(rules: Vec<Arc<Rule>>, topology: Topology, params: &EngineParams) -> Result<Self, DataFusionError> {
         let alerts = rules.iter().map(|rule| RuleAlerts::new(policy_of(rule, params.alerts_max))).collect();
         let topology = LiveTopology::new(topology, params.learn.clone());
         Ok(Self {
@@ -198,6 +207,7 @@ impl Engine {
                 self.advance(&mut revisions);
             }
             Input::Topology { source, parts } => self.set_topology(source, parts),
+            Input::Own(alert) => self.raise(alert),
             Input::Quarantine { rule, reason } => self.quarantine(rule, reason),
             Input::End => {
                 self.watermark.end();
@@ -255,8 +265,8 @@ impl Engine {
             self.stats.late_alerts += 1;
             alert.ts = self.handled + 1;
         }
-        let what = format!("{}{}{}", alert.name, alert.labels, alert.severity);
-        self.awaited.insert((alert.ts, !alert.firing, what), alert);
+        let fingerprint = Fingerprint::new(&alert.name, &alert.labels);
+        self.awaited.insert((alert.ts, !alert.firing, fingerprint, alert.severity), alert);
     }
 
     fn is_due(&self) -> bool {
@@ -285,6 +295,7 @@ impl Engine {
         if !self.evaluator.started() {
             self.evaluator.start(now);
         }
+        self.time_raised(now);
         while let Some(at) = self.next_due().filter(|at| *at <= now) {
             if self.is_quiet() {
                 let until = self.next_due_but_ticks().map_or(now, |other| other.min(now));
@@ -328,14 +339,22 @@ impl Engine {
         self.evaluator.clean_up();
         self.handled = at;
         if !transitions.is_empty() || self.book.wake_at().is_some_and(|wake| wake <= at) {
-            revisions.extend(self.book.apply(at, transitions));
+            revisions.extend(self.apply(at, transitions));
         }
+    }
+
+    /// Tells the book.
+    fn apply(&mut self, at: TimestampMs, transitions: Vec<Transition>) -> Vec<Revision> {
+        let Self { alerts, book, .. } = self;
+        let pending = |env: &str| alerts.iter().flat_map(|alerts| alerts.pending(env)).cloned().collect();
+        book.apply(at, transitions, &pending)
     }
 
     fn hear(&mut self, at: TimestampMs) -> Vec<Transition> {
         let mut transitions = Vec::new();
         while let Some(entry) = self.awaited.first_entry().filter(|entry| entry.key().0 <= at) {
-            transitions.extend(self.external.hear(&entry.remove()));
+            let ((_, _, fingerprint, _), alert) = entry.remove_entry();
+            transitions.extend(self.external.hear(fingerprint, &alert));
         }
         transitions
     }

@@ -25,9 +25,13 @@ pub struct NextRules {
 
 impl NextRules {
     /// Tries the rules with empty windows.
-    pub fn new(mut rules: Vec<Rule>, params: &EngineParams) -> Result<Self, DataFusionError> {
+    pub fn new(rules: Vec<Rule>, params: &EngineParams) -> Result<Self, DataFusionError> {
+        Self::of(rules.into_iter().map(Arc::new).collect(), params)
+    }
+
+    /// The same of rules that other engines have too.
+    pub fn of(mut rules: Vec<Arc<Rule>>, params: &EngineParams) -> Result<Self, DataFusionError> {
         rules.sort_by(|a, b| a.name().cmp(b.name()));
-        let rules: Vec<Arc<Rule>> = rules.into_iter().map(Arc::new).collect();
         Ok(Self { fresh: Evaluator::new(rules.clone(), params.limits, params.clock)?, rules })
     }
 }
@@ -63,7 +67,7 @@ impl Engine {
             }
         }
         let gone: Vec<Transition> = alerts.into_values().flat_map(|alerts| alerts.end_all(self.handled)).collect();
-        let mut revisions = if gone.is_empty() { Vec::new() } else { self.book.apply(self.handled, gone) };
+        let mut revisions = if gone.is_empty() { Vec::new() } else { self.apply(self.handled, gone) };
         self.advance(&mut revisions);
         self.watch(&revisions);
         revisions

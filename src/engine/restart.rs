@@ -21,17 +21,18 @@ use crate::topology::live::SavedTopology;
 use crate::window::save::RestoreError;
 use crate::window::tables::Began;
 use crate::window::watermark::{SavedWatermark, Watermark};
+use crate::words::blob::Blob;
 use crate::words::event::ExternalAlert;
 use crate::words::severity::Severity;
 use crate::words::time::TimestampMs;
 
 /// The form of the bytes. A form that is not this one is refused.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 const MAGIC: [u8; 8] = *b"squelchE";
 
 #[derive(Serialize, Deserialize)]
 struct Saved {
-    windows: Vec<u8>,
+    windows: Blob,
     watermark: SavedWatermark,
     sources: Vec<String>,
     lanes: SavedLanes,
@@ -55,7 +56,7 @@ impl Engine {
         let windows = self.evaluator.save()?;
         let names = (0..self.evaluator.len()).map(|index| self.evaluator.rule(index).name().to_string());
         let saved = Saved {
-            windows,
+            windows: Blob(windows),
             watermark: self.watermark.save(),
             sources: self.sources.to_vec(),
             lanes: self.lanes.save(),
@@ -88,14 +89,14 @@ impl Engine {
         self.watermark = Watermark::restore(self.watermark.params(), saved.watermark);
         let now = self.watermark.now().unwrap_or(TimestampMs::MIN);
         let latest = self.watermark.max_ts().map_or(TimestampMs::MIN, |latest| latest.max(now).saturating_add(1));
-        self.evaluator.restore(&saved.windows, Began { now, latest })?;
+        self.evaluator.restore(&saved.windows.0, Began { now, latest })?;
         self.sources = Arc::new(saved.sources);
         self.lanes.restore(saved.lanes, &self.sources);
         self.external.restore(saved.external);
         saved.awaited.into_iter().for_each(|alert| self.await_alert(alert));
         self.topology.restore(saved.topology);
-        self.book.set_topology(Arc::clone(self.topology.current()));
-        self.book.restore(saved.book);
+        self.book.set_topology(now, Arc::clone(self.topology.current()));
+        self.book.restore(now, saved.book);
         (self.handled, self.stats) = (saved.handled, saved.stats);
         let mut gone = saved.alerts;
         for index in 0..self.evaluator.len() {
@@ -111,7 +112,7 @@ impl Engine {
         // The policy of a rule that is gone decides nothing any more.
         let left = |(name, saved): (String, SavedAlerts)| RuleAlerts::restore(AlertPolicy::new(&name, Severity::Info), saved);
         let ended: Vec<Transition> = gone.into_iter().map(left).flat_map(|alerts| alerts.end_all(self.handled)).collect();
-        let revisions = if ended.is_empty() { Vec::new() } else { self.book.apply(self.handled, ended) };
+        let revisions = if ended.is_empty() { Vec::new() } else { self.apply(self.handled, ended) };
         self.watch(&revisions);
         Ok(revisions)
     }

@@ -20,7 +20,8 @@ impl Engine {
     /// What a source tells of the graph, from here on.
     pub(super) fn set_topology(&mut self, source: Source, parts: Parts) {
         if self.topology.set(source, parts) {
-            self.book.set_topology(self.topology.current().clone());
+            let now = self.watermark.now().unwrap_or(TimestampMs::MIN);
+            self.book.set_topology(now, self.topology.current().clone());
         }
     }
 
@@ -33,7 +34,7 @@ impl Engine {
     /// What was learned of the time before `at` comes into force.
     pub(super) fn learn_until(&mut self, at: TimestampMs) {
         if self.topology.advance(at) {
-            self.book.set_topology(self.topology.current().clone());
+            self.book.set_topology(at, self.topology.current().clone());
         }
     }
 

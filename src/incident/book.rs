@@ -3,7 +3,11 @@
 //! One owner, one thread, no clock: `apply` at an instant, in the order of instants.
 
 mod graph;
+mod hold;
+mod members;
 pub mod restart;
+mod split;
+mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,20 +15,28 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, Change, Transition};
+use crate::incident::book::members::Members;
+use crate::incident::book::telling::{revision_of, tidy};
+use crate::incident::company::Company;
 use crate::incident::nearby::{Nearby, Search};
 use crate::incident::notify::{Facts, NotifyParams, NotifyState};
 use crate::incident::relate::{Direction, Tie};
 use crate::incident::{Candidate, CorrelationParams, IncidentId, Link, Revision, RevisionChange, Status, rank};
-use crate::topology::{Stamp, Topology};
+use crate::topology::Topology;
 use crate::words::fingerprint::Fingerprint;
 use crate::words::limits::{ALERTS_PER_INCIDENT_MAX, LINKS_PER_INCIDENT_MAX};
 use crate::words::severity::Severity;
 use crate::words::time::TimestampMs;
 
 /// An incident of more alerts than this is large.
-const LARGE_ALERTS: usize = 100;
-/// How often a large incident has a revision of which nobody is told.
-const LARGE_EVERY_MS: i64 = 10_000;
+const LARGE_ALERTS: usize = 20;
+/// For each alert that it has, a large incident waits this long for more before a revision of which nobody is told.
+const WAIT_PER_ALERT_MS: i64 = 100;
+/// But no longer than this.
+const WAIT_MAX_MS: i64 = 10_000;
+
+/// Which entities of an environment may be failing: those of alerts that breach and do not fire yet.
+pub type Pending<'a> = dyn Fn(&str) -> BTreeSet<Arc<str>> + 'a;
 
 /// All incidents that are open or may still reopen.
 pub struct IncidentBook {
@@ -36,6 +48,8 @@ pub struct IncidentBook {
     home: BTreeMap<Fingerprint, IncidentId>,
     /// What their alerts are about.
     nearby: Nearby,
+    /// Who failed with whom before.
+    company: Company,
     /// When something is due though nothing happens, by incident.
     wakes: BTreeSet<(TimestampMs, IncidentId)>,
     counts: BookCounts,
@@ -66,34 +80,52 @@ struct Incident {
     resolved_at: Option<TimestampMs>,
     severity: Severity,
     revision: u32,
-    alerts: BTreeMap<Fingerprint, Arc<Alert>>,
+    alerts: Members,
     links: Vec<Link>,
     notify: NotifyState,
     cause: Option<Arc<str>>,
     revised_at: TimestampMs,
     /// Its alerts changed and no revision said so yet.
     owes: bool,
+    /// Since when some link stands on an edge that the graph has no more.
+    doubted_at: Option<TimestampMs>,
+    /// The incident that it was part of.
+    split_from: Option<IncidentId>,
     /// Its place in [`IncidentBook::wakes`].
     #[serde(skip)]
     wake_at: Option<TimestampMs>,
 }
 
 impl Incident {
-    fn is_firing(&self) -> bool {
-        self.alerts.values().any(|alert| alert.is_firing())
+    /// One that begins with this alert, without it.
+    fn new(at: TimestampMs, first: &Alert) -> Self {
+        Self {
+            env: Arc::clone(&first.env),
+            opened_at: at,
+            started_at: first.started_at,
+            resolved_at: None,
+            severity: first.severity,
+            revision: 0,
+            alerts: Members::default(),
+            links: Vec::new(),
+            notify: NotifyState::default(),
+            cause: None,
+            revised_at: at,
+            owes: false,
+            doubted_at: None,
+            split_from: None,
+            wake_at: None,
+        }
     }
 
-    fn last_end(&self) -> Option<TimestampMs> {
-        self.alerts.values().filter_map(|alert| alert.ended_at).max()
+    /// How long alerts that are no news for a person are gathered.
+    fn gathers_for(&self) -> i64 {
+        let alerts = self.alerts.len();
+        if alerts > LARGE_ALERTS { (alerts as i64 * WAIT_PER_ALERT_MS).min(WAIT_MAX_MS) } else { 0 }
     }
 
     fn status(&self) -> Status {
         if self.resolved_at.is_some() { Status::Resolved } else { Status::Open }
-    }
-
-    /// Entities that fail now.
-    fn failing(&self) -> usize {
-        self.alerts.values().filter(|alert| alert.is_firing()).map(|alert| alert.subject()).collect::<BTreeSet<_>>().len()
     }
 
     fn facts(&self, at: TimestampMs) -> Facts<'_> {
@@ -102,7 +134,9 @@ impl Incident {
             status: self.status(),
             severity: self.severity,
             cause: self.cause.as_ref(),
-            entities: self.failing(),
+            entities: self.alerts.failing(),
+            alerts: self.alerts.len(),
+            held_by: None,
             merged_into: None,
         }
     }
@@ -112,12 +146,13 @@ impl IncidentBook {
     /// An empty book.
     pub fn new(params: CorrelationParams, notify: NotifyParams, topology: Arc<Topology>) -> Self {
         Self {
+            nearby: Nearby::new(Arc::clone(&topology), &params),
             params,
             notify,
             topology,
             incidents: BTreeMap::new(),
             home: BTreeMap::new(),
-            nearby: Nearby::default(),
+            company: Company::default(),
             wakes: BTreeSet::new(),
             counts: BookCounts::default(),
         }
@@ -139,12 +174,19 @@ impl IncidentBook {
     }
 
     fn wake_of(&self, incident: &Incident) -> Option<TimestampMs> {
+        if incident.doubted_at.is_some() {
+            return incident.doubted_at;
+        }
         if let Some(resolved_at) = incident.resolved_at {
             return Some(resolved_at + self.params.reopen_ms);
         }
-        let over = if incident.is_firing() { None } else { incident.last_end().map(|end| end + self.params.resolve_wait_ms) };
+        let over = if incident.alerts.is_firing() {
+            None
+        } else {
+            incident.alerts.last_end().map(|end| end + self.params.resolve_wait_ms)
+        };
         let due = incident.notify.wake_at(&self.notify, &incident.facts(incident.opened_at));
-        let owed = incident.owes.then_some(incident.revised_at + LARGE_EVERY_MS);
+        let owed = incident.owes.then_some(incident.revised_at + incident.gathers_for());
         [over, due, owed].into_iter().flatten().min()
     }
 
@@ -152,11 +194,8 @@ impl IncidentBook {
     fn can_wait(&mut self, at: TimestampMs, id: &IncidentId, change: RevisionChange) -> bool {
         let notify = &self.notify;
         let Some(incident) = self.incidents.get_mut(id) else { return false };
-        let due = incident.notify.wake_at(notify, &incident.facts(at)).is_some_and(|due| due <= at);
-        incident.owes = change == RevisionChange::Updated
-            && !due
-            && incident.alerts.len() > LARGE_ALERTS
-            && at < incident.revised_at + LARGE_EVERY_MS;
+        let due = || incident.notify.wake_at(notify, &incident.facts(at)).is_some_and(|due| due <= at);
+        incident.owes = change == RevisionChange::Updated && at < incident.revised_at + incident.gathers_for() && !due();
         incident.owes
     }
 
@@ -164,13 +203,15 @@ impl IncidentBook {
         let Some(wake_at) = self.incidents.get(id).map(|incident| self.wake_of(incident)) else { return };
         let Some(incident) = self.incidents.get_mut(id) else { return };
         let before = std::mem::replace(&mut incident.wake_at, wake_at);
-        before.map(|at| self.wakes.remove(&(at, id.clone())));
-        wake_at.map(|at| self.wakes.insert((at, id.clone())));
+        if before != wake_at {
+            before.map(|at| self.wakes.remove(&(at, *id)));
+            wake_at.map(|at| self.wakes.insert((at, *id)));
+        }
     }
 
     /// What happened at `at`: every transition of that instant in one call. Yields one revision for each incident that changed
-    /// or owes a decision.
-    pub fn apply(&mut self, at: TimestampMs, mut transitions: Vec<Transition>) -> Vec<Revision> {
+    /// or owes a decision. `pending` says which entities of an environment may be failing.
+    pub fn apply(&mut self, at: TimestampMs, mut transitions: Vec<Transition>, pending: &Pending<'_>) -> Vec<Revision> {
         transitions.sort_by_key(|transition| (transition.change, transition.alert.started_at, transition.alert.fingerprint));
         let mut touched: BTreeMap<IncidentId, RevisionChange> = BTreeMap::new();
         let mut revisions = Vec::new();
@@ -183,7 +224,7 @@ impl IncidentBook {
         self.wake(at, &mut touched);
         for (id, change) in touched {
             if !self.can_wait(at, &id, change) {
-                revisions.extend(self.revise(at, &id, change));
+                revisions.extend(self.revise(at, &id, change, pending));
             }
             self.reset_wake(&id);
         }
@@ -201,7 +242,7 @@ impl IncidentBook {
             touch(touched, id, RevisionChange::Escalated);
         }
         self.nearby.put(id, &alert);
-        incident.alerts.insert(alert.fingerprint, alert);
+        incident.alerts.put(alert);
     }
 
     fn fire(
@@ -212,32 +253,33 @@ impl IncidentBook {
         revisions: &mut Vec<Revision>,
     ) {
         self.counts.alerts += 1;
-        self.nearby.fires(&alert, &self.topology, self.params.hops);
-        if let Some(id) = self.home.get(&alert.fingerprint).cloned()
+        let first = self.nearby.fires(&alert);
+        if let Some(id) = self.home.get(&alert.fingerprint).copied()
             && let Some(incident) = self.incidents.get_mut(&id)
             && (incident.status() == Status::Open || at - incident.resolved_at.unwrap_or(at) <= self.params.reopen_ms)
         {
-            if incident.resolved_at.take().is_some() {
-                incident.notify.reopened(&self.notify, at);
+            if let Some(resolved_at) = incident.resolved_at.take() {
+                incident.notify.reopened(&self.notify, resolved_at, at);
                 touch(touched, &id, RevisionChange::Reopened);
             }
+            self.learn_company(at, &alert, first);
             self.join(&id, alert, Vec::new(), touched);
             return;
         }
         let ties = self.ties(&alert);
-        let Some((best, _)) = ties.first().cloned() else {
+        self.learn_company(at, &alert, first);
+        let Some(best) = ties.first().map(|(id, _)| *id) else {
             self.open_incident(at, alert, touched);
             return;
         };
         // What explains two incidents makes them one. A symptom of two causes does not: it stays with the likelier one.
-        let joins = |tie: &Tie| matches!(tie.direction, Direction::Cause | Direction::Same | Direction::Siblings);
-        let others: Vec<IncidentId> =
-            ties[1..].iter().filter(|(id, tie)| *id != best && joins(tie)).map(|(id, _)| id.clone()).collect();
+        let joins = |tie: &Tie| matches!(tie.direction(), Direction::Cause | Direction::Same | Direction::Siblings);
+        let others: Vec<IncidentId> = ties[1..].iter().filter(|(id, tie)| *id != best && joins(tie)).map(|(id, _)| *id).collect();
         let merging = joins(&ties[0].1) && !others.is_empty();
         let links: Vec<Link> = ties
             .iter()
             .filter(|(id, _)| *id == best || (merging && others.contains(id)))
-            .map(|(_, tie)| tie.link.clone())
+            .map(|(_, tie)| tie.link(&alert, &self.topology))
             .collect();
         let mut survivor = best;
         if merging {
@@ -248,6 +290,13 @@ impl IncidentBook {
         self.join(&survivor, alert, links, touched);
     }
 
+    /// An announcement keeps nobody company, and what fails already does not begin to.
+    fn learn_company(&mut self, at: TimestampMs, alert: &Alert, first: bool) {
+        if let Some(entity) = alert.entity.as_ref().filter(|_| first && alert.severity > Severity::Info) {
+            self.company.saw(at, &alert.env, entity, self.params.gap_ms);
+        }
+    }
+
     /// The best tie to each incident that would take the alert, best first; older incidents win a draw.
     fn ties(&self, alert: &Arc<Alert>) -> Vec<(IncidentId, Tie)> {
         let takes = |id: &IncidentId| {
@@ -255,36 +304,21 @@ impl IncidentBook {
                 incident.status() == Status::Open && alert.fired_at - incident.opened_at < self.params.lifetime_ms
             })
         };
-        let search = Search { params: &self.params, topology: &self.topology, takes: &takes };
+        let search = Search { params: &self.params, company: &self.company, takes: &takes };
         let started = |id: &IncidentId| self.incidents.get(id).map(|incident| incident.started_at);
         let mut found: Vec<(IncidentId, Tie)> = self.nearby.ties(alert, &search).into_iter().collect();
-        found.sort_by(|a, b| {
-            b.1.link.score.total_cmp(&a.1.link.score).then_with(|| (started(&a.0), &a.0).cmp(&(started(&b.0), &b.0)))
-        });
+        found.sort_by(|a, b| b.1.score.total_cmp(&a.1.score).then_with(|| (started(&a.0), &a.0).cmp(&(started(&b.0), &b.0))));
         found
     }
 
     fn open_incident(&mut self, at: TimestampMs, alert: Arc<Alert>, touched: &mut BTreeMap<IncidentId, RevisionChange>) {
         let id = IncidentId::of_first(&alert);
         self.counts.opened += 1;
-        self.home.insert(alert.fingerprint, id.clone());
+        self.home.insert(alert.fingerprint, id);
         self.nearby.put(&id, &alert);
         touch(touched, &id, RevisionChange::Opened);
-        let incident = Incident {
-            env: Arc::clone(&alert.env),
-            opened_at: at,
-            started_at: alert.started_at,
-            resolved_at: None,
-            severity: alert.severity,
-            revision: 0,
-            cause: None,
-            revised_at: at,
-            owes: false,
-            wake_at: None,
-            alerts: BTreeMap::from([(alert.fingerprint, alert)]),
-            links: Vec::new(),
-            notify: NotifyState::new(&self.notify, at),
-        };
+        let mut incident = Incident { notify: NotifyState::new(&self.notify, at), ..Incident::new(at, &alert) };
+        incident.alerts.put(alert);
         self.incidents.insert(id, incident);
     }
 
@@ -296,16 +330,18 @@ impl IncidentBook {
             touch(touched, id, RevisionChange::Escalated);
         }
         incident.started_at = incident.started_at.min(alert.started_at);
-        if incident.alerts.len() >= ALERTS_PER_INCIDENT_MAX && !incident.alerts.contains_key(&alert.fingerprint) {
+        if incident.alerts.len() >= ALERTS_PER_INCIDENT_MAX && !incident.alerts.contains(alert.fingerprint) {
             self.counts.over_limit += 1;
             self.nearby.refuse(&alert);
             return;
         }
-        self.home.insert(alert.fingerprint, id.clone());
+        self.home.insert(alert.fingerprint, *id);
         self.nearby.put(id, &alert);
-        incident.alerts.insert(alert.fingerprint, alert);
+        incident.alerts.put(alert);
         incident.links.extend(links);
-        tidy(&mut incident.links);
+        if incident.links.len() > 2 * LINKS_PER_INCIDENT_MAX {
+            tidy(&mut incident.links);
+        }
     }
 
     /// Makes two incidents one: the older id survives, the other's last revision says where it went.
@@ -317,20 +353,21 @@ impl IncidentBook {
         touched: &mut BTreeMap<IncidentId, RevisionChange>,
         revisions: &mut Vec<Revision>,
     ) -> IncidentId {
-        let age = |id: &IncidentId| (self.incidents.get(id).map_or(TimestampMs::MAX, |incident| incident.started_at), id.clone());
+        let age = |id: &IncidentId| (self.incidents.get(id).map_or(TimestampMs::MAX, |incident| incident.started_at), *id);
         let (survivor, gone) = if age(&a) <= age(&b) { (a, b) } else { (b, a) };
         let Some(mut other) = self.incidents.remove(&gone) else { return survivor };
         let was = touched.remove(&gone);
-        other.wake_at.map(|at| self.wakes.remove(&(at, gone.clone())));
+        other.wake_at.map(|at| self.wakes.remove(&(at, gone)));
         if was != Some(RevisionChange::Opened) {
+            tidy(&mut other.links);
             other.revision += 1;
-            let facts = Facts { merged_into: Some(survivor.as_str()), ..other.facts(at) };
+            let facts = Facts { merged_into: Some(survivor), ..other.facts(at) };
             let decision = other.notify.clone().decide(&self.notify, &facts);
             let candidates = self.candidates(&other);
             let topology = self.topology.stamp();
             let last = Revision {
                 status: Status::Merged,
-                merged_into: Some(survivor.clone()),
+                merged_into: Some(survivor),
                 ..revision_of(&gone, &other, at, RevisionChange::Merged, (topology, candidates), decision)
             };
             revisions.push(last);
@@ -339,13 +376,12 @@ impl IncidentBook {
             self.counts.opened -= 1;
         }
         if let Some(incident) = self.incidents.get_mut(&survivor) {
-            for (fingerprint, alert) in &other.alerts {
-                self.home.insert(*fingerprint, survivor.clone());
+            for alert in other.alerts.iter() {
+                self.home.insert(alert.fingerprint, survivor);
                 self.nearby.move_to(&gone, &survivor, alert);
+                incident.alerts.put(Arc::clone(alert));
             }
-            incident.alerts.extend(other.alerts);
             incident.links.extend(other.links);
-            tidy(&mut incident.links);
             incident.severity = incident.severity.max(other.severity);
             incident.started_at = incident.started_at.min(other.started_at);
             incident.notify.absorb(&other.notify);
@@ -360,22 +396,26 @@ impl IncidentBook {
 
     /// Incidents whose time has come: to be resolved, told again, or forgotten.
     fn wake(&mut self, at: TimestampMs, touched: &mut BTreeMap<IncidentId, RevisionChange>) {
-        let due: Vec<IncidentId> = self.wakes.iter().take_while(|(wake, _)| *wake <= at).map(|(_, id)| id.clone()).collect();
+        let due: Vec<IncidentId> = self.wakes.iter().take_while(|(wake, _)| *wake <= at).map(|(_, id)| *id).collect();
         for id in due {
             let Some(incident) = self.incidents.get_mut(&id) else { continue };
             if incident.status() == Status::Resolved {
                 if let Some(incident) = self.incidents.remove(&id) {
-                    incident.wake_at.map(|at| self.wakes.remove(&(at, id.clone())));
-                    for (fingerprint, alert) in &incident.alerts {
+                    incident.wake_at.map(|at| self.wakes.remove(&(at, id)));
+                    for alert in incident.alerts.iter() {
                         self.nearby.take(&id, alert);
-                        if self.home.get(fingerprint) == Some(&id) {
-                            self.home.remove(fingerprint);
+                        if self.home.get(&alert.fingerprint) == Some(&id) {
+                            self.home.remove(&alert.fingerprint);
                         }
                     }
                 }
                 touched.remove(&id);
-            } else if !incident.is_firing() && incident.last_end().is_some_and(|end| end + self.params.resolve_wait_ms <= at) {
-                incident.resolved_at = incident.last_end();
+            } else if incident.doubted_at.is_some() {
+                self.split(at, &id, touched);
+            } else if !incident.alerts.is_firing()
+                && incident.alerts.last_end().is_some_and(|end| end + self.params.resolve_wait_ms <= at)
+            {
+                incident.resolved_at = incident.alerts.last_end();
                 touch(touched, &id, RevisionChange::Resolved);
             } else {
                 touch(touched, &id, RevisionChange::Updated);
@@ -383,87 +423,29 @@ impl IncidentBook {
         }
     }
 
-    fn revise(&mut self, at: TimestampMs, id: &IncidentId, change: RevisionChange) -> Option<Revision> {
+    fn revise(&mut self, at: TimestampMs, id: &IncidentId, change: RevisionChange, pending: &Pending<'_>) -> Option<Revision> {
         let candidates = self.candidates(self.incidents.get(id)?);
+        let held_by = self.held_by(at, self.incidents.get(id)?, pending);
         let topology = self.topology.stamp();
         let incident = self.incidents.get_mut(id)?;
+        tidy(&mut incident.links);
         incident.revision += 1;
         incident.revised_at = at;
         incident.cause = candidates.first().map(|candidate| Arc::clone(&candidate.entity));
         let mut state = incident.notify.clone();
-        let decision = state.decide(&self.notify, &incident.facts(at));
+        let held_by = held_by.as_ref().map(|(dependency, dependent)| (dependency.as_ref(), dependent.as_ref()));
+        let decision = state.decide(&self.notify, &Facts { held_by, ..incident.facts(at) });
         incident.notify = state;
         Some(revision_of(id, incident, at, change, (topology, candidates), decision))
     }
 
     fn candidates(&self, incident: &Incident) -> Vec<Candidate> {
-        let nothing = BTreeMap::new();
-        let around = self.nearby.around(&incident.env).unwrap_or(&nothing);
-        rank::rank(incident.alerts.values().map(Arc::as_ref), around)
+        let Some(of_env) = self.nearby.of_env(&incident.env) else { return Vec::new() };
+        rank::rank(incident.alerts.iter().map(Arc::as_ref), of_env, &self.topology)
     }
 }
 
 fn touch(touched: &mut BTreeMap<IncidentId, RevisionChange>, id: &IncidentId, change: RevisionChange) {
-    let known = touched.entry(id.clone()).or_insert(change);
+    let known = touched.entry(*id).or_insert(change);
     *known = change.max(*known);
-}
-
-/// Keeps the strongest link of each pair, strongest first.
-fn tidy(links: &mut Vec<Link>) {
-    links.sort_by(|a, b| (&a.from, &a.to).cmp(&(&b.from, &b.to)).then_with(|| b.score.total_cmp(&a.score)));
-    links.dedup_by(|a, b| a.from == b.from && a.to == b.to);
-    links.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| (&a.from, &a.to).cmp(&(&b.from, &b.to))));
-    links.truncate(LINKS_PER_INCIDENT_MAX);
-}
-
-fn revision_of(
-    id: &IncidentId,
-    incident: &Incident,
-    at: TimestampMs,
-    change: RevisionChange,
-    (topology, candidates): (Stamp, Vec<Candidate>),
-    decision: crate::incident::Decision,
-) -> Revision {
-    let mut alerts: Vec<Arc<Alert>> = incident.alerts.values().cloned().collect();
-    alerts.sort_by_key(|alert| (alert.started_at, alert.fingerprint));
-    Revision {
-        id: id.clone(),
-        revision: incident.revision,
-        change,
-        status: incident.status(),
-        severity: incident.severity,
-        env: Arc::clone(&incident.env),
-        title: title(&alerts, candidates.first()),
-        started_at: incident.started_at,
-        updated_at: at,
-        resolved_at: incident.resolved_at,
-        topology,
-        candidates,
-        alerts,
-        links: incident.links.clone(),
-        merged_into: None,
-        decision,
-    }
-}
-
-/// The worst thing that is said of the cause; of a cause that says nothing, who suffers.
-fn title(alerts: &[Arc<Alert>], cause: Option<&Candidate>) -> String {
-    let of_cause = alerts.iter().filter(|alert| cause.is_none_or(|cause| alert.entity.as_ref() == Some(&cause.entity)));
-    let worst = of_cause.min_by_key(|alert| (std::cmp::Reverse(alert.severity), alert.started_at, alert.fingerprint));
-    match (worst, cause) {
-        (Some(alert), _) => alert.texts.summary.clone().unwrap_or_else(|| format!("{} on {}", alert.rule, alert.subject())),
-        (None, Some(cause)) if alerts.iter().any(|alert| alert.peer.as_ref() == Some(&cause.entity)) => {
-            let callees = alerts.iter().filter(|alert| alert.peer.as_ref() == Some(&cause.entity)).map(|alert| alert.subject());
-            format!(
-                "{}: its calls of {} suffer",
-                cause.entity,
-                callees.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
-            )
-        }
-        (None, Some(cause)) => {
-            let failing: BTreeSet<&str> = alerts.iter().map(|alert| alert.subject()).collect();
-            format!("{} suspected: {} depend on it and fail", cause.entity, failing.into_iter().collect::<Vec<_>>().join(", "))
-        }
-        (None, None) => "an incident without alerts".into(),
-    }
 }

@@ -24,6 +24,9 @@ impl<'a> Edges<'a> {
     /// The edges that these alerts are about.
     pub fn new(alerts: &[&'a Alert]) -> Self {
         let mut edges = Self::default();
+        if alerts.iter().all(|alert| alert.peer.is_none()) {
+            return edges;
+        }
         for alert in alerts {
             let Some(entity) = alert.entity.as_deref() else { continue };
             if let Some(peer) = alert.peer.as_deref() {

@@ -43,7 +43,8 @@ impl Invariants {
         }
         // Within one instant an alert may leave an incident after it joined another.
         for (fingerprint, id) in std::mem::take(&mut self.moved) {
-            if self.last.get(&id).is_some_and(|last| last.firing.contains(&fingerprint)) {
+            let fires_there = self.last.get(&id).is_some_and(|last| last.firing.contains(&fingerprint));
+            if fires_there && self.home.get(&fingerprint) != Some(&id) {
                 return Err(format!("{fingerprint} fires in two incidents, one of them {id}"));
             }
         }
@@ -57,7 +58,12 @@ impl Invariants {
         if revision.revision != expected && !unseen {
             return Err(format!("revisions rise by one: this should be {expected}"));
         }
-        if (revision.change == RevisionChange::Opened) != before.is_none() && !unseen {
+        let opens = match revision.change {
+            RevisionChange::Opened => true,
+            RevisionChange::Split => revision.split_from.is_some() && revision.revision == 1,
+            _ => false,
+        };
+        if opens != before.is_none() && !unseen {
             return Err(format!("the first revision and no other opens; this is {}", revision.change.as_str()));
         }
         if before.is_some_and(|before| before.status == Status::Merged) {
@@ -93,7 +99,7 @@ impl Invariants {
         let told = if revision.decision.send { Some(revision.status) } else { told_before };
         self.move_home(revision, &firing);
         let firing = if revision.status == Status::Open { firing } else { Vec::new() };
-        self.last.insert(revision.id.clone(), Last { revision: revision.revision, status: revision.status, told, firing });
+        self.last.insert(revision.id, Last { revision: revision.revision, status: revision.status, told, firing });
         Ok(())
     }
 
@@ -107,7 +113,7 @@ impl Invariants {
         }
         if revision.status == Status::Open {
             for fingerprint in firing {
-                let before = self.home.insert(*fingerprint, revision.id.clone());
+                let before = self.home.insert(*fingerprint, revision.id);
                 self.moved.extend(before.filter(|id| *id != revision.id).map(|id| (*fingerprint, id)));
             }
         }

@@ -3,12 +3,14 @@
 //! Pure: no clock, no I/O.
 
 pub mod book;
+pub mod company;
 pub mod edges;
 pub mod invariants;
 pub mod nearby;
 pub mod notify;
 pub mod rank;
 pub mod relate;
+pub mod spots;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,31 +18,34 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
+use crate::incident::relate::Ground;
 use crate::topology::Stamp;
 use crate::words::fingerprint::stable_hash;
 use crate::words::severity::Severity;
 use crate::words::time::TimestampMs;
 
 /// The identity of an incident: the same in every run over the same events.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct IncidentId(Arc<str>);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct IncidentId(u64);
 
 impl IncidentId {
     /// The id of the incident that `first` opens: a hash of the alert's identity and of when it began.
     pub fn of_first(first: &Alert) -> Self {
         let parts = [first.fingerprint.to_string(), first.started_at.to_string()];
-        Self(format!("inc-{:016x}", stable_hash(parts.iter().map(String::as_str))).into())
+        Self(stable_hash(parts.iter().map(String::as_str)))
     }
 
-    /// The id as it stands in messages.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    /// The id of a part that leaves `whole` with its first alert: an incident that the same alert once opened is another.
+    pub fn of_part(first: &Alert, whole: &IncidentId, at: TimestampMs) -> Self {
+        let parts = [first.fingerprint.to_string(), whole.to_string(), at.to_string()];
+        Self(stable_hash(parts.iter().map(String::as_str)))
     }
 }
 
 impl fmt::Display for IncidentId {
+    /// As it stands in messages: `inc-` and sixteen hexadecimal digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(&format!("inc-{:016x}", self.0))
     }
 }
 
@@ -79,6 +84,8 @@ pub enum RevisionChange {
     Reopened,
     /// Two incidents turned out to be one.
     Merged,
+    /// One incident turned out to be several: of the one that goes on, and the first revision of each that leaves.
+    Split,
     /// The first revision.
     Opened,
 }
@@ -92,6 +99,7 @@ impl RevisionChange {
             RevisionChange::Resolved => "resolved",
             RevisionChange::Reopened => "reopened",
             RevisionChange::Merged => "merged",
+            RevisionChange::Split => "split",
             RevisionChange::Opened => "opened",
         }
     }
@@ -108,6 +116,8 @@ pub struct Link {
     pub score: f64,
     /// In words.
     pub reason: String,
+    /// On what it stands.
+    pub ground: Ground,
     /// The graph that it was decided on.
     pub topology_version: u64,
 }
@@ -165,6 +175,8 @@ pub struct Revision {
     pub links: Vec<Link>,
     /// The incident that carries on.
     pub merged_into: Option<IncidentId>,
+    /// The incident that it was part of before it was split.
+    pub split_from: Option<IncidentId>,
     /// Whether a person is told.
     pub decision: Decision,
 }
@@ -197,6 +209,10 @@ pub struct CorrelationParams {
     pub hops: usize,
     /// A link counts from this score on.
     pub threshold: f64,
+    /// How often two entities must have failed together for that to tie them; 0 for never.
+    pub together: u32,
+    /// Labels that tie alerts which have the same value of one.
+    pub keys: Vec<Arc<str>>,
     /// How long after its last alert an incident is resolved.
     pub resolve_wait_ms: i64,
     /// How long after that the same alert reopens it.
@@ -212,6 +228,8 @@ impl Default for CorrelationParams {
             lifetime_ms: 120 * minute_ms,
             hops: 4,
             threshold: 0.3,
+            together: 3,
+            keys: Vec::new(),
             resolve_wait_ms: minute_ms,
             reopen_ms: 30 * minute_ms,
         }

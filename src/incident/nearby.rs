@@ -1,15 +1,22 @@
 //! Which known alerts may be tied to a new one, found without asking every alert of every incident.
 //!
 //! What a tie is, [`relate`](crate::incident::relate) says; here is only where to look: the alert's own entity, what it depends
-//! on, what depends on it, and what shares a dependency of which enough dependents alert. Incidents are asked in the order of
-//! the best score that a place could give, so that one with a better tie already is left alone. In a storm an alert costs its
-//! neighbours, not the storm.
+//! on, what depends on it, what shares a dependency of which enough dependents alert, what has a named label in common, and what
+//! failed with it before.
+//! Incidents are asked in the order of the best score that a place could give, so that one with a better tie already is left
+//! alone. In a storm an alert costs its neighbours, not the storm.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use ahash::HashMap;
+
 use crate::alert::Alert;
-use crate::incident::relate::{Context, Surroundings, Tie, bound_of_hops, bound_of_siblings, tie};
+use crate::incident::company::{Company, Together};
+use crate::incident::relate::{
+    BOUND_OF_COMPANY, BOUND_OF_KEYS, Context, End, Surroundings, Tie, bound_of_hops, bound_of_siblings, tie,
+};
+use crate::incident::spots::{Sort, Spot, Spots, about};
 use crate::incident::{CorrelationParams, IncidentId};
 use crate::topology::Topology;
 use crate::words::fingerprint::Fingerprint;
@@ -18,42 +25,46 @@ use crate::words::severity::Severity;
 /// Alerts of one incident that are asked for a common dependency: those of one incident say much the same.
 const SIBLINGS_MAX: usize = 64;
 
-/// What the alerts of the book are about, by environment.
-#[derive(Default)]
+/// What the alerts of the book are about.
 pub struct Nearby {
+    topology: Arc<Topology>,
+    hops: usize,
+    keys: Vec<Arc<str>>,
     of_env: BTreeMap<Arc<str>, OfEnv>,
     cut: u64,
 }
 
+/// What the alerts of one environment are about.
+pub struct OfEnv {
+    spots: Spots,
+    /// Never walked through: the order of a hash map is nobody's.
+    of_spot: HashMap<Spot, OfSpot>,
+}
+
+/// What is known of one thing that alerts may be about, or on which such a thing depends.
 #[derive(Default)]
-struct OfEnv {
-    /// Around each entity that has alerts.
-    around: BTreeMap<Arc<str>, Surroundings>,
-    /// The alerts about each entity, by incident; of alerts about none, by rule.
-    members: BTreeMap<Place, BTreeMap<IncidentId, BTreeMap<Fingerprint, Arc<Alert>>>>,
-    /// How many alerts of each entity fire.
-    firing: BTreeMap<Arc<str>, usize>,
-    /// How many direct dependents of each node have alerts that fire.
-    failing_dependents: BTreeMap<Arc<str>, usize>,
-    /// Which entities of an incident depend on a node, near or far.
-    under: BTreeMap<Arc<str>, BTreeMap<IncidentId, BTreeSet<Arc<str>>>>,
-    /// Of which entities of an incident a caller complains.
-    complains: BTreeMap<Arc<str>, BTreeMap<IncidentId, BTreeSet<Arc<str>>>>,
+struct OfSpot {
+    /// What surrounds it, as long as it or a caller that complains has alerts.
+    around: Option<Arc<Surroundings>>,
+    /// The alerts about it, by incident.
+    members: BTreeMap<IncidentId, BTreeMap<Fingerprint, Arc<Alert>>>,
+    /// How many of them fire.
+    firing: usize,
+    /// How many of its direct dependents have alerts that fire.
+    failing_dependents: usize,
+    /// Which entities of an incident depend on it, near or far.
+    under: BTreeMap<IncidentId, BTreeSet<Spot>>,
+    /// Of which entities of an incident it complains, as their caller.
+    complains: BTreeMap<IncidentId, BTreeSet<Spot>>,
 }
 
-/// What an alert is about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
-    Entity(Arc<str>),
-    NoEntity(Arc<str>),
-}
+impl OfSpot {
+    fn is_asked(&self) -> bool {
+        !self.members.is_empty() || self.firing > 0 || !self.complains.is_empty()
+    }
 
-impl Place {
-    fn of(alert: &Alert) -> Self {
-        match &alert.entity {
-            Some(entity) => Place::Entity(Arc::clone(entity)),
-            None => Place::NoEntity(Arc::clone(&alert.rule)),
-        }
+    fn is_blank(&self) -> bool {
+        !self.is_asked() && self.failing_dependents == 0 && self.under.is_empty()
     }
 }
 
@@ -61,55 +72,29 @@ impl Place {
 pub type Ties = BTreeMap<IncidentId, Tie>;
 
 impl Nearby {
-    /// What surrounds the entities that have alerts.
-    pub fn around(&self, env: &str) -> Option<&BTreeMap<Arc<str>, Surroundings>> {
-        self.of_env.get(env).map(|of_env| &of_env.around)
+    /// Nothing alerts.
+    pub fn new(topology: Arc<Topology>, params: &CorrelationParams) -> Self {
+        Self { topology, hops: params.hops, keys: params.keys.clone(), of_env: BTreeMap::new(), cut: 0 }
     }
 
-    /// An alert began to fire, wherever it will belong.
-    pub fn fires(&mut self, alert: &Alert, topology: &Topology, hops: usize) {
-        let Some(entity) = &alert.entity else { return };
-        self.knows(alert, topology, hops);
-        let of_env = self.of_env.entry(Arc::clone(&alert.env)).or_default();
-        let firing = of_env.firing.entry(Arc::clone(entity)).or_default();
-        *firing += 1;
-        if *firing == 1 {
-            for dependency in of_env.around.get(entity).into_iter().flat_map(Surroundings::direct) {
-                *of_env.failing_dependents.entry(Arc::clone(dependency)).or_default() += 1;
-            }
-        }
+    /// Nothing alerts, on another graph.
+    pub fn over(&self, topology: Arc<Topology>) -> Self {
+        Self { topology, hops: self.hops, keys: self.keys.clone(), of_env: BTreeMap::new(), cut: self.cut }
     }
 
-    /// An alert will belong to an incident: looks around its entity, and around the caller that complains.
-    pub fn knows(&mut self, alert: &Alert, topology: &Topology, hops: usize) {
-        for end in [&alert.entity, &alert.peer].into_iter().flatten() {
-            self.look_around(alert, end, topology, hops);
+    /// An alert of an incident that began before this was looked at: after a restart, or on another graph.
+    pub fn remember(&mut self, id: &IncidentId, alert: &Arc<Alert>) {
+        if alert.is_firing() {
+            self.fires(alert);
+        } else {
+            self.knows(alert);
         }
+        self.put(id, alert);
     }
 
-    fn look_around(&mut self, alert: &Alert, entity: &Arc<str>, topology: &Topology, hops: usize) {
-        let of_env = self.of_env.entry(Arc::clone(&alert.env)).or_default();
-        if !of_env.around.contains_key(entity) {
-            let around = Surroundings::new(topology, entity, &alert.env, hops);
-            self.cut += u64::from(around.cut);
-            of_env.around.insert(Arc::clone(entity), around);
-        }
-    }
-
-    /// The same alerts over another graph.
-    pub fn over(self, topology: &Topology, hops: usize) -> Self {
-        let mut renewed = Self { of_env: BTreeMap::new(), cut: self.cut };
-        for of_incident in self.of_env.values().flat_map(|of_env| of_env.members.values()).flatten() {
-            let (id, alerts) = of_incident;
-            for alert in alerts.values() {
-                renewed.knows(alert, topology, hops);
-                if alert.is_firing() {
-                    renewed.fires(alert, topology, hops);
-                }
-                renewed.put(id, alert);
-            }
-        }
-        renewed
+    /// What is known of one environment.
+    pub fn of_env(&self, env: &str) -> Option<&OfEnv> {
+        self.of_env.get(env)
     }
 
     /// How often only the nearest was seen of what surrounds an entity.
@@ -117,52 +102,77 @@ impl Nearby {
         self.cut
     }
 
-    fn ended(&mut self, alert: &Alert) {
-        let Some(of_env) = self.of_env.get_mut(&alert.env) else { return };
-        let Some(entity) = &alert.entity else { return };
-        let Some(firing) = of_env.firing.get_mut(entity) else { return };
-        *firing -= 1;
-        if *firing == 0 {
-            of_env.firing.remove(entity);
-            for dependency in of_env.around.get(entity).into_iter().flat_map(Surroundings::direct) {
-                if let Some(failing) = of_env.failing_dependents.get_mut(dependency) {
-                    *failing -= 1;
-                    if *failing == 0 {
-                        of_env.failing_dependents.remove(dependency);
-                    }
-                }
+    /// An alert began to fire, wherever it will belong. Says whether it is the first about this that fires now.
+    pub fn fires(&mut self, alert: &Alert) -> bool {
+        self.knows(alert);
+        let Some(of_env) = self.of_env.get_mut(&alert.env) else { return true };
+        let Some(of_spot) = of_env.spots.of_alert(alert).and_then(|spot| of_env.of_spot.get_mut(&spot)) else { return true };
+        of_spot.firing += 1;
+        let first = of_spot.firing == 1;
+        for dependency in of_spot.around.clone().filter(|_| first).iter().flat_map(|around| around.direct()) {
+            of_env.of_spot.entry(dependency).or_default().failing_dependents += 1;
+        }
+        first
+    }
+
+    /// An alert will belong to an incident: looks around its entity, and around the caller that complains.
+    fn knows(&mut self, alert: &Alert) {
+        let Self { topology, hops, of_env, cut, .. } = self;
+        if !of_env.contains_key(&alert.env) {
+            of_env.insert(Arc::clone(&alert.env), OfEnv { spots: Spots::new(topology), of_spot: HashMap::default() });
+        }
+        let Some(of_env) = of_env.get_mut(&alert.env) else { return };
+        for end in [Some(about(alert)), alert.peer.as_ref().map(|peer| (Sort::Entity, peer))].into_iter().flatten() {
+            let spot = of_env.spots.number(end.0, end.1, topology);
+            let of_spot = of_env.of_spot.entry(spot).or_default();
+            if of_spot.around.is_none() && spot.is_node(topology) {
+                let around = Surroundings::new(topology, spot.number(), &alert.env, *hops);
+                *cut += u64::from(around.cut);
+                of_spot.around = Some(Arc::new(around));
             }
         }
     }
 
     /// An alert of an incident is as it is now: it joined, changed, or ended. One that fires was told to [`Self::fires`] before.
     pub fn put(&mut self, id: &IncidentId, alert: &Arc<Alert>) {
-        let of_env = self.of_env.entry(Arc::clone(&alert.env)).or_default();
-        let place = Place::of(alert);
-        if let Place::Entity(entity) = &place
-            && let Some(around) = of_env.around.get(entity)
-            && !of_env.members.get(&place).is_some_and(|of_place| of_place.contains_key(id))
+        let keys = self.keys_of(alert);
+        let topology = &self.topology;
+        let Some(of_env) = self.of_env.get_mut(&alert.env) else { return };
+        let Some(spot) = of_env.spots.of_alert(alert) else { return };
+        let of_spot = of_env.of_spot.entry(spot).or_default();
+        let around = of_spot.around.clone().filter(|_| !of_spot.members.contains_key(id));
+        let before = of_spot.members.entry(*id).or_default().insert(alert.fingerprint, Arc::clone(alert));
+        for (dependency, _) in around.iter().flat_map(|around| around.dependencies()) {
+            of_env.of_spot.entry(*dependency).or_default().under.entry(*id).or_default().insert(spot);
+        }
+        if let Some(peer) = &alert.peer
+            && let Some(caller) = of_env.spots.find(Sort::Entity, peer)
         {
-            for dependency in around.dependencies.keys() {
-                let of_incident = of_env.under.entry(Arc::clone(dependency)).or_default();
-                of_incident.entry(id.clone()).or_default().insert(Arc::clone(entity));
-            }
+            of_env.of_spot.entry(caller).or_default().complains.entry(*id).or_default().insert(spot);
         }
-        if let (Some(entity), Some(peer)) = (&alert.entity, &alert.peer) {
-            let of_incident = of_env.complains.entry(Arc::clone(peer)).or_default();
-            of_incident.entry(id.clone()).or_default().insert(Arc::clone(entity));
+        for key in &keys {
+            let key = of_env.spots.number(Sort::Key, key, topology);
+            let members = &mut of_env.of_spot.entry(key).or_default().members;
+            members.entry(*id).or_default().insert(alert.fingerprint, Arc::clone(alert));
         }
-        let alerts = of_env.members.entry(place).or_default().entry(id.clone()).or_default();
-        let before = alerts.insert(alert.fingerprint, Arc::clone(alert));
         if before.is_some_and(|before| before.is_firing()) && !alert.is_firing() {
-            self.ended(alert);
+            of_env.ended(spot);
         }
+    }
+
+    /// The labels that the operator named, with their values.
+    fn keys_of(&self, alert: &Alert) -> Vec<Arc<str>> {
+        let of_key = |key: &Arc<str>| Some(format!("{key}={}", alert.labels.get(key)?).into());
+        self.keys.iter().filter_map(of_key).collect()
     }
 
     /// An alert that fires found no room in its incident.
     pub fn refuse(&mut self, alert: &Alert) {
-        self.ended(alert);
-        self.forget(alert);
+        let Some(of_env) = self.of_env.get_mut(&alert.env) else { return };
+        if let Some(spot) = of_env.spots.of_alert(alert) {
+            of_env.ended(spot);
+        }
+        of_env.forget(alert);
     }
 
     /// An alert goes on in another incident.
@@ -173,50 +183,64 @@ impl Nearby {
 
     /// An alert is in no incident any more.
     pub fn take(&mut self, id: &IncidentId, alert: &Alert) {
-        if self.leave(id, alert).is_some_and(|taken| taken.is_firing()) {
-            self.ended(alert);
+        let taken = self.leave(id, alert);
+        let Some(of_env) = self.of_env.get_mut(&alert.env) else { return };
+        if let Some(spot) = taken.filter(|taken| taken.is_firing()).and_then(|taken| of_env.spots.of_alert(&taken)) {
+            of_env.ended(spot);
         }
-        self.forget(alert);
+        of_env.forget(alert);
     }
 
     fn leave(&mut self, id: &IncidentId, alert: &Alert) -> Option<Arc<Alert>> {
+        let keys = self.keys_of(alert);
         let of_env = self.of_env.get_mut(&alert.env)?;
-        let place = Place::of(alert);
-        let of_place = of_env.members.get_mut(&place)?;
-        let alerts = of_place.get_mut(id)?;
+        let spot = of_env.spots.of_alert(alert)?;
+        let of_spot = of_env.of_spot.get_mut(&spot)?;
+        let alerts = of_spot.members.get_mut(id)?;
         let taken = alerts.remove(&alert.fingerprint);
         let complains_still = alerts.values().any(|other| other.peer == alert.peer);
         if alerts.is_empty() {
-            of_place.remove(id);
-            if of_place.is_empty() {
-                of_env.members.remove(&place);
-            }
-            if let Place::Entity(entity) = &place {
-                leave(
-                    &mut of_env.under,
-                    of_env.around.get(entity).into_iter().flat_map(|around| around.dependencies.keys()),
-                    id,
-                    entity,
-                );
+            of_spot.members.remove(id);
+            for (dependency, _) in of_spot.around.clone().iter().flat_map(|around| around.dependencies()) {
+                of_env.change(*dependency, |of_spot| leave(&mut of_spot.under, id, spot));
             }
         }
-        if let (Some(entity), Some(peer), false) = (&alert.entity, &alert.peer, complains_still) {
-            leave(&mut of_env.complains, [peer], id, entity);
+        if let Some(peer) = alert.peer.as_ref().filter(|_| !complains_still)
+            && let Some(caller) = of_env.spots.find(Sort::Entity, peer)
+        {
+            of_env.change(caller, |of_spot| leave(&mut of_spot.complains, id, spot));
+        }
+        for key in keys {
+            let Some(spot) = of_env.spots.find(Sort::Key, &key) else { continue };
+            let blank = of_env.change(spot, |of_spot| {
+                let left = of_spot.members.get_mut(id).is_some_and(|alerts| {
+                    alerts.remove(&alert.fingerprint);
+                    alerts.is_empty()
+                });
+                if left {
+                    of_spot.members.remove(id);
+                }
+            });
+            if blank {
+                of_env.spots.forget(Sort::Key, &key);
+            }
         }
         taken
     }
 
-    /// What surrounds an entity is asked for as long as it has alerts.
-    fn forget(&mut self, alert: &Alert) {
-        let Some(of_env) = self.of_env.get_mut(&alert.env) else { return };
-        for end in [&alert.entity, &alert.peer].into_iter().flatten() {
-            let asked = of_env.members.contains_key(&Place::Entity(Arc::clone(end)))
-                || of_env.firing.contains_key(end)
-                || of_env.complains.contains_key(end);
-            if !asked {
-                of_env.around.remove(end);
-            }
-        }
+    /// What ties two alerts that incidents have.
+    pub fn tie_of(&self, new: &Alert, known: &Arc<Alert>, search: &Search<'_>) -> Option<Tie> {
+        let of_env = self.of_env.get(&new.env)?;
+        let nothing = Surroundings::default();
+        let share = |spot: Spot| of_env.share_alerting(spot, &new.env, &self.topology);
+        let context = Context {
+            params: search.params,
+            new: of_env.end(new, &nothing),
+            known: of_env.end(known, &nothing),
+            share_alerting: &share,
+            together: &|known| search.together(new, known),
+        };
+        tie(new, known, &context)
     }
 
     /// The best tie of `new` to each incident that takes it. [`Self::fires`] knows of it already.
@@ -224,48 +248,97 @@ impl Nearby {
         let mut best = Ties::new();
         let Some(of_env) = self.of_env.get(&new.env) else { return best };
         let nothing = Surroundings::default();
-        let around = new.entity.as_ref().and_then(|entity| of_env.around.get(entity)).unwrap_or(&nothing);
-        let share = |name: &str| of_env.share_alerting(name, &new.env, search.topology);
-        let looking = Looking { new, around, share: &share, of_env, search };
-        looking.at(&Place::of(new), f64::INFINITY, &mut best);
-        let at_home = |tie: &Tie| tie.link.score >= bound_of_hops(1);
-        if new.entity.is_none() || best.values().any(at_home) {
+        let spot = of_env.spots.of_alert(new);
+        let end = of_env.end(new, &nothing);
+        let share = |spot: Spot| of_env.share_alerting(spot, &new.env, &self.topology);
+        let looking = Looking { new, end, nothing: &nothing, share: &share, of_env, search };
+        spot.into_iter().for_each(|spot| looking.at(spot, f64::INFINITY, &mut best));
+        let at_home = |tie: &Tie| tie.score >= bound_of_hops(1);
+        if best.values().any(at_home) {
             // The entity fails already, and what could be tied to that was tied to it then.
             return best;
         }
-        looking.edges(&mut best);
-        looking.around(&mut best);
+        if new.entity.is_some() {
+            looking.edges(&mut best);
+            looking.around(&mut best);
+        }
+        for key in self.keys_of(new).iter().filter_map(|key| of_env.spots.find(Sort::Key, key)) {
+            looking.at(key, BOUND_OF_KEYS, &mut best);
+        }
         looking.siblings(&mut best);
+        looking.company(&mut best);
         best
     }
 }
 
 impl OfEnv {
-    fn share_alerting(&self, name: &str, env: &str, topology: &Topology) -> f64 {
-        let failing = self.failing_dependents.get(name).copied().unwrap_or(0);
-        let all = topology.direct_dependents(name, env);
+    /// What something depends on that has alerts.
+    pub fn dependencies(&self, spot: Spot) -> &[(Spot, usize)] {
+        self.of_spot.get(&spot).and_then(|of_spot| of_spot.around.as_ref()).map_or(&[], |around| around.dependencies())
+    }
+
+    /// The number of an entity, if it has alerts.
+    pub fn spot(&self, entity: &str) -> Option<Spot> {
+        self.spots.find(Sort::Entity, entity)
+    }
+
+    /// The entity of an alert, as one end of a tie.
+    fn end<'a>(&'a self, alert: &Alert, nothing: &'a Surroundings) -> End<'a> {
+        let spot = alert.entity.as_ref().and_then(|entity| self.spot(entity));
+        let around = spot.and_then(|spot| self.of_spot.get(&spot)?.around.as_deref());
+        End { spot, around: around.unwrap_or(nothing) }
+    }
+
+    fn share_alerting(&self, spot: Spot, env: &str, topology: &Topology) -> f64 {
+        let failing = self.of_spot.get(&spot).map_or(0, |of_spot| of_spot.failing_dependents);
+        let all = topology.direct_dependents(spot.number(), env);
         if all == 0 { 0.0 } else { failing as f64 / all as f64 }
+    }
+
+    /// Changes what is known of something, and drops it where nothing is left; says whether nothing is.
+    fn change(&mut self, spot: Spot, change: impl FnOnce(&mut OfSpot)) -> bool {
+        let Some(of_spot) = self.of_spot.get_mut(&spot) else { return true };
+        change(of_spot);
+        let blank = of_spot.is_blank();
+        if blank {
+            self.of_spot.remove(&spot);
+        }
+        blank
+    }
+
+    /// An alert about this fires no more.
+    fn ended(&mut self, spot: Spot) {
+        let Some(of_spot) = self.of_spot.get_mut(&spot) else { return };
+        of_spot.firing = of_spot.firing.saturating_sub(1);
+        if of_spot.firing == 0
+            && let Some(around) = of_spot.around.clone()
+        {
+            for dependency in around.direct() {
+                self.change(dependency, |of_spot| of_spot.failing_dependents = of_spot.failing_dependents.saturating_sub(1));
+            }
+        }
+    }
+
+    /// What surrounds an entity is asked for as long as it has alerts.
+    fn forget(&mut self, alert: &Alert) {
+        for (sort, name) in [Some(about(alert)), alert.peer.as_ref().map(|peer| (Sort::Entity, peer))].into_iter().flatten() {
+            let Some(spot) = self.spots.find(sort, name) else { continue };
+            if let Some(of_spot) = self.of_spot.get_mut(&spot).filter(|of_spot| !of_spot.is_asked()) {
+                of_spot.around = None;
+            }
+            if self.change(spot, |_| {}) {
+                self.spots.forget(sort, name);
+            }
+        }
     }
 }
 
-/// An entity of an incident is below these no more.
-fn leave<'a>(
-    all: &mut BTreeMap<Arc<str>, BTreeMap<IncidentId, BTreeSet<Arc<str>>>>,
-    these: impl IntoIterator<Item = &'a Arc<str>>,
-    id: &IncidentId,
-    entity: &Arc<str>,
-) {
-    for this in these {
-        let Some(of_incident) = all.get_mut(this) else { continue };
-        if let Some(entities) = of_incident.get_mut(id) {
-            entities.remove(entity);
-            if entities.is_empty() {
-                of_incident.remove(id);
-            }
-        }
-        if of_incident.is_empty() {
-            all.remove(this);
-        }
+/// An entity of an incident is there no more.
+fn leave(all: &mut BTreeMap<IncidentId, BTreeSet<Spot>>, id: &IncidentId, spot: Spot) {
+    let Some(spots) = all.get_mut(id) else { return };
+    spots.remove(&spot);
+    if spots.is_empty() {
+        all.remove(id);
     }
 }
 
@@ -273,63 +346,71 @@ fn leave<'a>(
 pub struct Search<'a> {
     /// Settings.
     pub params: &'a CorrelationParams,
-    /// The graph.
-    pub topology: &'a Topology,
+    /// Who failed with whom before.
+    pub company: &'a Company,
     /// Whether an incident takes the new alert.
     pub takes: &'a dyn Fn(&IncidentId) -> bool,
+}
+
+impl Search<'_> {
+    fn together(&self, new: &Alert, known: &str) -> Option<Together> {
+        let together = self.company.together(&new.env, new.entity.as_ref()?, known)?;
+        (self.params.together > 0 && together.both >= self.params.together).then_some(together)
+    }
 }
 
 /// A search for the ties of one new alert.
 struct Looking<'a> {
     new: &'a Arc<Alert>,
-    around: &'a Surroundings,
-    share: &'a dyn Fn(&str) -> f64,
+    end: End<'a>,
+    nothing: &'a Surroundings,
+    share: &'a dyn Fn(Spot) -> f64,
     of_env: &'a OfEnv,
     search: &'a Search<'a>,
 }
 
 impl Looking<'_> {
     /// Asks the alerts at a place, of incidents whose tie so far is not above `bound`: the best that the place can give.
-    fn at(&self, place: &Place, bound: f64, best: &mut Ties) {
-        for (id, alerts) in self.of_env.members.get(place).into_iter().flatten() {
-            if best.get(id).is_none_or(|known| known.link.score <= bound) && (self.search.takes)(id) {
+    fn at(&self, spot: Spot, bound: f64, best: &mut Ties) {
+        let members = self.of_env.of_spot.get(&spot).map(|of_spot| &of_spot.members);
+        for (id, alerts) in members.into_iter().flatten() {
+            if best.get(id).is_none_or(|known| known.score <= bound) && (self.search.takes)(id) {
                 self.ask(id, telling(alerts, self.new).into_iter().flatten(), best);
             }
         }
     }
 
     fn ask<'k>(&self, id: &IncidentId, alerts: impl Iterator<Item = &'k Arc<Alert>>, best: &mut Ties) {
-        let nothing = Surroundings::default();
         for known in alerts {
             let context = Context {
                 params: self.search.params,
-                around_new: self.around,
-                around_known: known.entity.as_ref().and_then(|entity| self.of_env.around.get(entity)).unwrap_or(&nothing),
+                new: self.end,
+                known: self.of_env.end(known, self.nothing),
                 share_alerting: self.share,
-                topology_version: self.search.topology.version(),
+                together: &|known| self.search.together(self.new, known),
             };
             let Some(tie) = tie(self.new, known, &context) else { continue };
-            let better =
-                |known: &Tie| tie.link.score.total_cmp(&known.link.score).then_with(|| known.link.to.cmp(&tie.link.to)).is_gt();
+            let better = |best: &Tie| {
+                let names = || best.known.subject().cmp(tie.known.subject());
+                tie.score.total_cmp(&best.score).then_with(names).is_gt()
+            };
             if best.get(id).is_none_or(better) {
-                best.insert(id.clone(), tie);
+                best.insert(*id, tie);
             }
         }
     }
 
     /// The ends of edges that were seen: who complains of the same as the new alert, or of its entity, and of whom it complains.
     fn edges(&self, best: &mut Ties) {
-        let Some(entity) = &self.new.entity else { return };
-        if let Some(peer) = &self.new.peer {
-            self.at(&Place::Entity(Arc::clone(peer)), bound_of_hops(1), best);
-        }
-        for caller in [Some(entity), self.new.peer.as_ref()].into_iter().flatten() {
-            for (id, callees) in self.of_env.complains.get(caller).into_iter().flatten().filter(|(id, _)| (self.search.takes)(id))
-            {
+        let peer = self.new.peer.as_ref().and_then(|peer| self.of_env.spot(peer));
+        peer.into_iter().for_each(|peer| self.at(peer, bound_of_hops(1), best));
+        for (caller, name) in [(self.end.spot, &self.new.entity), (peer, &self.new.peer)] {
+            let complains = caller.and_then(|caller| self.of_env.of_spot.get(&caller)).map(|of_spot| &of_spot.complains);
+            for (id, callees) in complains.into_iter().flatten().filter(|(id, _)| (self.search.takes)(id)) {
                 for callee in callees {
-                    let of_place = self.of_env.members.get(&Place::Entity(Arc::clone(callee)));
-                    let alerts = of_place.and_then(|of_place| of_place.get(id)).into_iter().flat_map(BTreeMap::values);
-                    self.ask(id, alerts.filter(|alert| alert.peer.as_ref() == Some(caller)), best);
+                    let alerts = self.of_env.of_spot.get(callee).and_then(|of_spot| of_spot.members.get(id));
+                    let alerts = alerts.into_iter().flat_map(BTreeMap::values);
+                    self.ask(id, alerts.filter(|alert| alert.peer.is_some() && alert.peer == *name), best);
                 }
             }
         }
@@ -337,41 +418,43 @@ impl Looking<'_> {
 
     /// Dependencies and dependents, nearest first.
     fn around(&self, best: &mut Ties) {
-        let Some(entity) = &self.new.entity else { return };
-        let OfEnv { members, around, under, .. } = self.of_env;
-        let dependencies = &self.around.dependencies;
-        let mut near: BTreeSet<(usize, Place)> = BTreeSet::new();
-        if dependencies.len() <= members.len() {
-            let known = dependencies.iter().map(|(entity, hops)| (*hops, Place::Entity(Arc::clone(entity))));
-            near.extend(known.filter(|(_, place)| members.contains_key(place)));
-        } else {
-            for place in members.keys() {
-                let Place::Entity(entity) = place else { continue };
-                near.extend(dependencies.get(entity).map(|hops| (*hops, place.clone())));
-            }
+        let Some(mine) = self.end.spot else { return };
+        let of_spot = |spot: &Spot| self.of_env.of_spot.get(spot);
+        let alerts = |spot: &Spot| of_spot(spot).is_some_and(|of_spot| !of_spot.members.is_empty());
+        let mut near: Vec<(usize, Spot)> = Vec::new();
+        near.extend(self.end.around.dependencies().iter().filter(|(spot, _)| alerts(spot)).map(|(spot, hops)| (*hops, *spot)));
+        for dependent in of_spot(&mine).into_iter().flat_map(|of_spot| of_spot.under.values()).flatten() {
+            let hops = of_spot(dependent).and_then(|of_spot| of_spot.around.as_ref()?.hops_to(mine));
+            near.extend(hops.map(|hops| (hops, *dependent)));
         }
-        for dependent in under.get(entity).into_iter().flat_map(BTreeMap::values).flatten() {
-            let hops = around.get(dependent).and_then(|around| around.dependencies.get(entity));
-            near.extend(hops.map(|hops| (*hops, Place::Entity(Arc::clone(dependent)))));
-        }
-        near.iter().for_each(|(hops, place)| self.at(place, bound_of_hops(*hops), best));
+        near.sort_unstable();
+        near.dedup();
+        near.iter().for_each(|(hops, spot)| self.at(*spot, bound_of_hops(*hops), best));
+    }
+
+    /// Who failed with it before.
+    fn company(&self, best: &mut Ties) {
+        let Search { params, company, .. } = self.search;
+        let Some(entity) = self.new.entity.as_ref().filter(|_| params.together > 0) else { return };
+        let partners = company.partners(&self.new.env, entity, params.together);
+        partners.filter_map(|partner| self.of_env.spot(partner)).for_each(|spot| self.at(spot, BOUND_OF_COMPANY, best));
     }
 
     /// What shares a dependency.
     fn siblings(&self, best: &mut Ties) {
-        for (dependency, hops) in &self.around.dependencies {
-            let Some(under) = self.of_env.under.get(dependency) else { continue };
-            let bound = bound_of_siblings(*hops, (self.share)(dependency));
+        for (dependency, hops) in self.end.around.dependencies() {
+            let Some(of_spot) = self.of_env.of_spot.get(dependency).filter(|of_spot| !of_spot.under.is_empty()) else { continue };
+            let bound = bound_of_siblings(*hops, (self.share)(*dependency));
             if bound < self.search.params.threshold {
                 continue;
             }
-            for (id, entities) in under {
-                if best.get(id).is_some_and(|known| known.link.score > bound) || !(self.search.takes)(id) {
+            for (id, entities) in &of_spot.under {
+                if best.get(id).is_some_and(|known| known.score > bound) || !(self.search.takes)(id) {
                     continue;
                 }
                 for entity in entities.iter().take(SIBLINGS_MAX) {
-                    let of_place = self.of_env.members.get(&Place::Entity(Arc::clone(entity)));
-                    if let Some(alerts) = of_place.and_then(|of_place| of_place.get(id)) {
+                    let alerts = self.of_env.of_spot.get(entity).and_then(|of_spot| of_spot.members.get(id));
+                    if let Some(alerts) = alerts {
                         self.ask(id, telling(alerts, self.new).into_iter().flatten(), best);
                     }
                 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::incident::{Decision, Status};
+use crate::incident::{Decision, IncidentId, Status};
 use crate::words::duration::format_ms;
 use crate::words::severity::Severity;
 use crate::words::time::{TimestampMs, format_clock};
@@ -14,6 +14,8 @@ use crate::words::time::{TimestampMs, format_clock};
 pub struct NotifyParams {
     /// How long the first page waits for related alerts, so that it can name the cause.
     pub wait_ms: i64,
+    /// How much longer the first page waits while something that the failing depend on may be failing too.
+    pub hold_ms: i64,
     /// How long after a page a changed cause waits: rankings settle.
     pub settle_ms: i64,
     /// How long after a page newly failing entities wait.
@@ -22,12 +24,22 @@ pub struct NotifyParams {
     pub repeat_ms: i64,
     /// Reopened this often within an hour, an incident flaps.
     pub flaps: usize,
+    /// What comes back later than this after it was over is a new failure and no flap.
+    pub flap_within_ms: i64,
 }
 
 impl Default for NotifyParams {
     fn default() -> Self {
         let minute_ms = 60_000;
-        Self { wait_ms: minute_ms / 2, settle_ms: minute_ms, interval_ms: 5 * minute_ms, repeat_ms: 240 * minute_ms, flaps: 3 }
+        Self {
+            wait_ms: minute_ms / 2,
+            hold_ms: minute_ms / 2,
+            settle_ms: minute_ms,
+            interval_ms: 5 * minute_ms,
+            repeat_ms: 240 * minute_ms,
+            flaps: 3,
+            flap_within_ms: 5 * minute_ms,
+        }
     }
 }
 
@@ -35,12 +47,14 @@ impl Default for NotifyParams {
 const FLAP_OVER_MS: i64 = 3_600_000;
 
 /// What people know of an incident.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NotifyState {
     wait_until: TimestampMs,
+    /// The first page was held back already.
+    held: bool,
     told: Option<Told>,
     reopened_at: Vec<TimestampMs>,
-    /// Flapping: silent until it gets worse.
+    /// Flapping: that it is over or back is no news, until it gets worse or something else fails.
     muted: bool,
     /// The incident went on to a state that has not been told yet.
     reopened_untold: bool,
@@ -52,6 +66,7 @@ struct Told {
     severity: Severity,
     cause: Option<Arc<str>>,
     entities: usize,
+    alerts: usize,
     status: Status,
 }
 
@@ -68,25 +83,36 @@ pub struct Facts<'a> {
     pub cause: Option<&'a Arc<str>>,
     /// How many entities fail now.
     pub entities: usize,
+    /// How many alerts it has, firing or ended.
+    pub alerts: usize,
+    /// What may be failing and would explain it: a dependency, and who depends on it.
+    pub held_by: Option<(&'a str, &'a str)>,
     /// The incident that carries on, where this one was merged.
-    pub merged_into: Option<&'a str>,
+    pub merged_into: Option<IncidentId>,
 }
 
 impl NotifyState {
     /// Nobody knows of the incident that opens at `at`.
     pub fn new(params: &NotifyParams, at: TimestampMs) -> Self {
-        Self { wait_until: at + params.wait_ms, told: None, reopened_at: Vec::new(), muted: false, reopened_untold: false }
+        Self { wait_until: at + params.wait_ms, ..Self::default() }
     }
 
-    /// The incident was resolved and fires again.
-    pub fn reopened(&mut self, params: &NotifyParams, at: TimestampMs) {
+    /// The incident was resolved at `resolved_at` and fires again.
+    pub fn reopened(&mut self, params: &NotifyParams, resolved_at: TimestampMs, at: TimestampMs) {
         self.reopened_at.retain(|then| at - then < FLAP_OVER_MS);
-        self.reopened_at.push(at);
+        if at - resolved_at <= params.flap_within_ms {
+            self.reopened_at.push(at);
+        }
         self.muted = self.reopened_at.len() >= params.flaps;
         self.reopened_untold = true;
         if self.told.is_none() {
-            self.wait_until = at + params.wait_ms;
+            (self.wait_until, self.held) = (at + params.wait_ms, false);
         }
+    }
+
+    /// Whether the first page is due, and so whether it matters what else may be failing.
+    pub fn is_first_due(&self, at: TimestampMs) -> bool {
+        self.told.is_none() && at >= self.wait_until
     }
 
     /// What another incident's readers know is known here too: after a merge.
@@ -102,8 +128,10 @@ impl NotifyState {
         if facts.status != Status::Open {
             return None;
         }
-        let Some(told) = &self.told else { return Some(self.wait_until) };
-        if self.muted {
+        let Some(told) = &self.told else {
+            return Some(if self.held { self.wait_until + params.hold_ms } else { self.wait_until });
+        };
+        if self.muted && !told.is_news(facts) {
             return None;
         }
         let cause = (facts.cause.is_some() && told.cause.as_ref() != facts.cause).then_some(told.at + params.settle_ms);
@@ -114,6 +142,7 @@ impl NotifyState {
     /// Decides, and remembers what was told.
     pub fn decide(&mut self, params: &NotifyParams, facts: &Facts<'_>) -> Decision {
         let decision = self.judge(params, facts);
+        self.held |= !decision.send && self.is_first_due(facts.at);
         if decision.send {
             self.reopened_untold = false;
             self.told = Some(Told {
@@ -122,6 +151,7 @@ impl NotifyState {
                 cause: facts.cause.cloned(),
                 // An entity that recovers and fails again is no news.
                 entities: self.told.as_ref().map_or(0, |told| told.entities).max(facts.entities),
+                alerts: facts.alerts,
                 status: facts.status,
             });
         }
@@ -133,16 +163,23 @@ impl NotifyState {
             return silent(format!("part of {other}, which carries on"));
         }
         let Some(told) = &self.told else {
-            return match facts.status {
-                Status::Open if facts.at >= self.wait_until => send("first page".into()),
-                Status::Open => silent(format!("waiting until {} for related alerts", format_clock(self.wait_until))),
+            let hold_until = self.wait_until + params.hold_ms;
+            return match (facts.status, facts.held_by) {
+                (Status::Open, Some((dependency, dependent))) if facts.at >= self.wait_until && facts.at < hold_until => {
+                    silent(format!(
+                        "held back until {}: {dependency}, on which {dependent} depends, may be failing",
+                        format_clock(hold_until)
+                    ))
+                }
+                (Status::Open, _) if facts.at >= self.wait_until => send("first page".into()),
+                (Status::Open, _) => silent(format!("waiting until {} for related alerts", format_clock(self.wait_until))),
                 _ => silent("over before anybody was told".into()),
             };
         };
         if facts.severity > told.severity {
             return send(format!("severity rose from {} to {}", told.severity, facts.severity));
         }
-        if self.muted {
+        if self.muted && !told.is_news(facts) {
             return silent(format!("flapping: reopened {} times within an hour", self.reopened_at.len()));
         }
         if facts.status == Status::Resolved && facts.severity == Severity::Info {
@@ -178,6 +215,13 @@ impl NotifyState {
             return send(format!("still open {} after the last message", format_ms(facts.at - told.at)));
         }
         silent("nothing new for a person".into())
+    }
+}
+
+impl Told {
+    /// Whether something fails that did not when it was told.
+    fn is_news(&self, facts: &Facts<'_>) -> bool {
+        facts.status == Status::Open && (facts.alerts > self.alerts || facts.entities > self.entities)
     }
 }
 

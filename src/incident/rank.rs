@@ -9,12 +9,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ahash::HashMap;
+use ahash::{HashMap, HashSet};
 
 use crate::alert::Alert;
 use crate::incident::Candidate;
 use crate::incident::edges::Edges;
-use crate::incident::relate::{Surroundings, round};
+use crate::incident::nearby::OfEnv;
+use crate::incident::relate::round;
+use crate::incident::spots::Spot;
+use crate::topology::Topology;
 use crate::words::duration::format_ms;
 use crate::words::severity::Severity;
 use crate::words::time::TimestampMs;
@@ -41,6 +44,7 @@ const CANDIDATES_MAX: usize = 5;
 /// One alerting entity, summed up.
 struct Evidence<'a> {
     entity: &'a Arc<str>,
+    spot: Option<Spot>,
     started_at: TimestampMs,
     /// Of the alert that began then: see [`Alert`].
     period_ms: i64,
@@ -51,11 +55,35 @@ struct Evidence<'a> {
     answers_for: BTreeSet<&'a str>,
 }
 
+impl Evidence<'_> {
+    fn dependencies<'e>(&self, of_env: &'e OfEnv) -> &'e [(Spot, usize)] {
+        self.spot.map_or(&[], |spot| of_env.dependencies(spot))
+    }
+}
+
 /// The alerting entities together.
 struct Failing<'a> {
+    /// By name.
     all: &'a [Evidence<'a>],
-    explained: Explained<'a>,
-    by_entity: HashMap<&'a str, &'a Evidence<'a>>,
+    explained: Explained,
+    /// Never walked through: the order of a hash map is nobody's.
+    by_spot: HashMap<Spot, &'a Evidence<'a>>,
+}
+
+/// A candidate before it is put into words: of hundreds, five are.
+struct Ranked<'a> {
+    entity: &'a Arc<str>,
+    score: f64,
+    of: Of<'a>,
+}
+
+enum Of<'a> {
+    /// It alerts.
+    Alerting(&'a Evidence<'a>),
+    /// This many of the failing entities depend on it.
+    Suspected(usize),
+    /// These callers complain of it, and answer for that themselves.
+    Cleared(&'a BTreeSet<&'a Arc<str>>),
 }
 
 /// What speaks for one candidate, each from 0 to 1.
@@ -103,17 +131,18 @@ impl Measure {
     }
 }
 
-/// Ranks the possible causes of an incident with these alerts. `around` gives the surroundings of an alerting entity.
-pub fn rank<'a>(alerts: impl Iterator<Item = &'a Alert>, around: &BTreeMap<Arc<str>, Surroundings>) -> Vec<Candidate> {
+/// Ranks the possible causes of an incident with these alerts, on this graph. `of_env` knows what its entities depend on.
+pub fn rank<'a>(alerts: impl Iterator<Item = &'a Alert>, of_env: &OfEnv, topology: &Topology) -> Vec<Candidate> {
     let alerts: Vec<&Alert> = alerts.collect();
     let edges = Edges::new(&alerts);
-    let mut by_entity: BTreeMap<&Arc<str>, Evidence> = BTreeMap::new();
+    let mut by_entity: HashMap<&Arc<str>, Evidence> = HashMap::default();
     let mut cleared: BTreeMap<&Arc<str>, BTreeSet<&Arc<str>>> = BTreeMap::new();
     for alert in &alerts {
         let Some(entity) = &alert.entity else { continue };
         let blamed = edges.blames(alert).unwrap_or(entity);
-        let known = by_entity.entry(blamed).or_insert(Evidence {
+        let known = by_entity.entry(blamed).or_insert_with(|| Evidence {
             entity: blamed,
+            spot: of_env.spot(blamed),
             started_at: alert.started_at,
             period_ms: alert.period_ms,
             window_ms: alert.window_ms,
@@ -130,7 +159,8 @@ pub fn rank<'a>(alerts: impl Iterator<Item = &'a Alert>, around: &BTreeMap<Arc<s
             cleared.entry(entity).or_default().insert(blamed);
         }
     }
-    let all: Vec<Evidence> = by_entity.into_values().collect();
+    let mut all: Vec<Evidence> = by_entity.into_values().collect();
+    all.sort_unstable_by_key(|evidence| evidence.entity);
     let Some(first) = all.iter().min_by_key(|evidence| (evidence.started_at, evidence.window_ms)) else { return Vec::new() };
     let measure = Measure {
         first_at: first.started_at,
@@ -140,118 +170,130 @@ pub fn rank<'a>(alerts: impl Iterator<Item = &'a Alert>, around: &BTreeMap<Arc<s
     };
     let failing = Failing {
         all: &all,
-        explained: Explained::new(&all, around),
-        by_entity: all.iter().map(|evidence| (evidence.entity.as_ref(), evidence)).collect(),
+        explained: Explained::new(&all, of_env),
+        by_spot: all.iter().filter_map(|evidence| Some((evidence.spot?, evidence))).collect(),
     };
-    let names: BTreeSet<&str> = alerts.iter().filter_map(|alert| alert.entity.as_deref()).collect();
-    let mut candidates: Vec<Candidate> =
-        all.iter().map(|evidence| watched(evidence, &failing, &edges, around, &measure)).collect();
-    let scores: BTreeMap<&str, f64> = candidates.iter().map(|known| (known.entity.as_ref(), known.score)).collect();
-    let mut suspects: Vec<Candidate> = unwatched(&failing, &names, around, &measure);
-    for (entity, callers) in cleared.iter().filter(|(entity, _)| !scores.contains_key(entity.as_ref())) {
-        let score =
-            callers.iter().filter_map(|caller| scores.get(caller.as_ref())).fold(0.0, |most: f64, score| most.max(*score));
-        let caller = callers.iter().map(|caller| caller.as_ref()).collect::<Vec<_>>().join(", ");
-        let reasons = vec![format!("only {caller} complains of it, and answers for that itself")];
-        suspects.push(Candidate { entity: Arc::clone(entity), score: round(CLEARED * score), reasons });
-    }
-    candidates.extend(suspects);
-    candidates.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.entity.cmp(&b.entity)));
-    candidates.truncate(CANDIDATES_MAX);
-    candidates
-}
-
-/// An entity that alerts.
-fn watched(
-    mine: &Evidence,
-    failing: &Failing,
-    edges: &Edges,
-    around: &BTreeMap<Arc<str>, Surroundings>,
-    measure: &Measure,
-) -> Candidate {
-    let all = failing.all;
-    let (explains, explained) = failing.explained.of(mine.entity);
-    let deepest_other = dependencies_of(mine.entity, around).and_then(|known| {
-        let alerting = known.iter().filter_map(|(entity, hops)| Some((hops, failing.by_entity.get(entity.as_ref())?)));
-        alerting.min_by_key(|(hops, other)| (**hops, other.entity))
-    });
-    let deepest = deepest_other.as_ref().map_or(1.0, |(hops, _)| 1.0 - HOP_DECAY.powi(**hops as i32 - 1));
-    let late_ms = mine.started_at - measure.first_at;
-    let share = edges.share(mine.entity, &mine.answers_for);
-    let score = measure.sum(&Parts {
-        explains,
-        deepest,
-        first: (-(measure.late_ms(mine) as f64) / FIRST_OVER_MS).exp(),
-        loud: loudness(mine.severity),
-        departs: measure.departs(mine.score),
-        edges: share,
-    });
-    let mut reasons = Vec::new();
-    if all.len() > 1 {
-        reasons.push(match all.len() - 1 {
-            1 if explained == 1 => "the other failing entity depends on it".into(),
-            1 => "the other failing entity does not depend on it".into(),
-            2 if explained == 2 => "both other failing entities depend on it".into(),
-            others if explained == others => format!("all {others} other failing entities depend on it"),
-            others => format!("{explained} of the {others} other failing entities depend on it"),
-        });
-        reasons.push(match deepest_other {
-            None => "nothing that it depends on alerts".into(),
-            Some((_, other)) => format!("it depends on {}, which alerts too", other.entity),
-        });
-        reasons.push(match late_ms {
-            0 => "it was the first to fail".into(),
-            _ if measure.late_ms(mine) == 0 => {
-                format!("it failed {} after the first, less than can be told apart", format_ms(late_ms))
-            }
-            _ => format!("it failed {} after the first", format_ms(late_ms)),
-        });
-    } else {
-        reasons.push("it alone alerts".into());
-    }
-    if !mine.answers_for.is_empty() {
-        let callees = mine.answers_for.iter().copied().collect::<Vec<_>>().join(", ");
-        reasons.push(format!("its calls of {callees} suffer, of which nobody else complains"));
-    }
-    let callers = edges.callers(mine.entity);
-    if !callers.is_empty() {
-        reasons.push(format!("{} complain{} of it", callers.join(", "), if callers.len() == 1 { "s" } else { "" }));
-    }
-    if mine.score > 0.0 {
-        let most = if mine.score >= measure.score_max { ", the most of all" } else { "" };
-        reasons.push(format!("it is {:.0} deviations from its usual{most}", mine.score));
-    }
-    reasons.push(format!("its worst alert is {}", mine.severity));
-    Candidate { entity: Arc::clone(mine.entity), score: round(score), reasons }
-}
-
-/// Dependencies that no rule watches, or that are silent, on which at least two failing entities depend.
-fn unwatched(
-    failing: &Failing,
-    names: &BTreeSet<&str>,
-    around: &BTreeMap<Arc<str>, Surroundings>,
-    measure: &Measure,
-) -> Vec<Candidate> {
-    let mut suspects: BTreeMap<Arc<str>, usize> = BTreeMap::new();
-    let all = failing.all;
-    for dependency in all.iter().filter_map(|evidence| dependencies_of(evidence.entity, around)).flat_map(BTreeMap::keys) {
-        if !names.contains(dependency.as_ref()) {
-            *suspects.entry(Arc::clone(dependency)).or_default() += 1;
+    let mut ranked: Vec<Ranked> = all.iter().map(|evidence| failing.watched(evidence, &edges, of_env, &measure)).collect();
+    if !cleared.is_empty() {
+        let scores: HashMap<&str, f64> = ranked.iter().map(|known| (known.entity.as_ref(), known.score)).collect();
+        for (entity, callers) in cleared.iter().filter(|(entity, _)| !scores.contains_key(entity.as_ref())) {
+            let of_callers = callers.iter().filter_map(|caller| scores.get(caller.as_ref()));
+            let score = CLEARED * of_callers.fold(0.0, |most: f64, score| most.max(*score));
+            ranked.push(Ranked { entity, score: round(score), of: Of::Cleared(callers) });
         }
     }
-    let suspects = suspects.into_iter().filter(|(_, count)| *count >= 2);
-    suspects
-        .map(|(entity, count)| {
-            let (explains, _) = failing.explained.of(&entity);
-            let parts = Parts { explains, deepest: 1.0, first: 0.5, loud: 0.0, departs: 0.5, edges: 0.5 };
-            let score = UNWATCHED * measure.sum(&parts);
-            let reasons = vec![
-                format!("{count} of the {} failing entities depend on it", all.len()),
+    failing.unwatched(&alerts, of_env, topology, &measure, &mut ranked);
+    let best_first = |a: &Ranked, b: &Ranked| b.score.total_cmp(&a.score).then_with(|| a.entity.cmp(b.entity));
+    if ranked.len() > CANDIDATES_MAX {
+        ranked.select_nth_unstable_by(CANDIDATES_MAX, best_first);
+        ranked.truncate(CANDIDATES_MAX);
+    }
+    ranked.sort_unstable_by(best_first);
+    let in_words = |known: Ranked| Candidate {
+        entity: Arc::clone(known.entity),
+        score: known.score,
+        reasons: match known.of {
+            Of::Alerting(evidence) => failing.reasons(evidence, &edges, of_env, &measure),
+            Of::Suspected(dependents) => vec![
+                format!("{dependents} of the {} failing entities depend on it", all.len()),
                 "no alert of its own: suspected, not seen".into(),
-            ];
-            Candidate { entity, score: round(score), reasons }
-        })
-        .collect()
+            ],
+            Of::Cleared(callers) => {
+                let callers = callers.iter().map(|caller| caller.as_ref()).collect::<Vec<_>>().join(", ");
+                vec![format!("only {callers} complains of it, and answers for that itself")]
+            }
+        },
+    };
+    ranked.into_iter().map(in_words).collect()
+}
+
+impl<'a> Failing<'a> {
+    /// An entity that alerts.
+    fn watched(&self, mine: &'a Evidence<'a>, edges: &Edges, of_env: &OfEnv, measure: &Measure) -> Ranked<'a> {
+        let (explains, _) = self.explained.of(mine.spot, mine);
+        let deepest = self.nearest_cause(mine, of_env).map_or(1.0, |(hops, _)| 1.0 - HOP_DECAY.powi(hops as i32 - 1));
+        let score = measure.sum(&Parts {
+            explains,
+            deepest,
+            first: (-(measure.late_ms(mine) as f64) / FIRST_OVER_MS).exp(),
+            loud: loudness(mine.severity),
+            departs: measure.departs(mine.score),
+            edges: edges.share(mine.entity, &mine.answers_for),
+        });
+        Ranked { entity: mine.entity, score: round(score), of: Of::Alerting(mine) }
+    }
+
+    /// The nearest of its dependencies that alerts.
+    fn nearest_cause(&self, mine: &Evidence, of_env: &OfEnv) -> Option<(usize, &'a Evidence<'a>)> {
+        let dependencies = mine.dependencies(of_env).iter();
+        let alerting = dependencies.filter_map(|(spot, hops)| Some((*hops, *self.by_spot.get(spot)?)));
+        alerting.min_by_key(|(hops, other)| (*hops, other.entity))
+    }
+
+    fn reasons(&self, mine: &Evidence, edges: &Edges, of_env: &OfEnv, measure: &Measure) -> Vec<String> {
+        let (_, explained) = self.explained.of(mine.spot, mine);
+        let late_ms = mine.started_at - measure.first_at;
+        let mut reasons = Vec::new();
+        if self.all.len() > 1 {
+            reasons.push(match self.all.len() - 1 {
+                1 if explained == 1 => "the other failing entity depends on it".into(),
+                1 => "the other failing entity does not depend on it".into(),
+                2 if explained == 2 => "both other failing entities depend on it".into(),
+                others if explained == others => format!("all {others} other failing entities depend on it"),
+                others => format!("{explained} of the {others} other failing entities depend on it"),
+            });
+            reasons.push(match self.nearest_cause(mine, of_env) {
+                None => "nothing that it depends on alerts".into(),
+                Some((_, other)) => format!("it depends on {}, which alerts too", other.entity),
+            });
+            reasons.push(match late_ms {
+                0 => "it was the first to fail".into(),
+                _ if measure.late_ms(mine) == 0 => {
+                    format!("it failed {} after the first, less than can be told apart", format_ms(late_ms))
+                }
+                _ => format!("it failed {} after the first", format_ms(late_ms)),
+            });
+        } else {
+            reasons.push("it alone alerts".into());
+        }
+        if !mine.answers_for.is_empty() {
+            let callees = mine.answers_for.iter().copied().collect::<Vec<_>>().join(", ");
+            reasons.push(format!("its calls of {callees} suffer, of which nobody else complains"));
+        }
+        let callers = edges.callers(mine.entity);
+        if !callers.is_empty() {
+            reasons.push(format!("{} complain{} of it", callers.join(", "), if callers.len() == 1 { "s" } else { "" }));
+        }
+        if mine.score > 0.0 {
+            let most = if mine.score >= measure.score_max { ", the most of all" } else { "" };
+            reasons.push(format!("it is {:.0} deviations from its usual{most}", mine.score));
+        }
+        reasons.push(format!("its worst alert is {}", mine.severity));
+        reasons
+    }
+
+    /// Dependencies that no rule watches, or that are silent, on which at least two failing entities depend.
+    fn unwatched<'t>(
+        &self,
+        alerts: &[&Alert],
+        of_env: &OfEnv,
+        topology: &'t Topology,
+        measure: &Measure,
+        ranked: &mut Vec<Ranked<'t>>,
+    ) {
+        // Of a callee that is cleared there is an alert: it is no silent one.
+        let named: HashSet<Spot> = alerts.iter().filter_map(|alert| of_env.spot(alert.entity.as_deref()?)).collect();
+        let mut suspects: Vec<(Spot, usize)> =
+            self.explained.by_count().filter(|(spot, count)| *count >= 2 && !named.contains(spot)).collect();
+        suspects.sort_unstable();
+        for (spot, dependents) in suspects {
+            let Some(entity) = topology.name(spot.number()) else { continue };
+            let parts =
+                Parts { explains: self.explained.share(spot), deepest: 1.0, first: 0.5, loud: 0.0, departs: 0.5, edges: 0.5 };
+            let score = round(UNWATCHED * measure.sum(&parts));
+            ranked.push(Ranked { entity, score, of: Of::Suspected(dependents) });
+        }
+    }
 }
 
 /// How much later it began than what showed at `then` in a window of `window_ms`, as far as one can tell. What began since the last
@@ -264,22 +306,21 @@ fn later_ms(then: TimestampMs, window_ms: i64, mine: &Evidence) -> i64 {
 
 /// How much of an incident each entity would explain, weighted by loudness, and how many other entities that is: found in one walk
 /// over what the failing entities depend on, since in a storm there are thousands of pairs.
-struct Explained<'a> {
+struct Explained {
     whole: f64,
-    /// Never walked through: the order of a hash map is nobody's.
-    by_cause: HashMap<&'a str, (f64, usize)>,
+    /// Of nodes of the graph.
+    by_cause: HashMap<Spot, (f64, usize)>,
 }
 
-impl<'a> Explained<'a> {
-    fn new(all: &[Evidence<'a>], around: &'a BTreeMap<Arc<str>, Surroundings>) -> Self {
+impl Explained {
+    fn new(all: &[Evidence<'_>], of_env: &OfEnv) -> Self {
         let mut explained = Self { whole: 0.0, by_cause: HashMap::default() };
         for evidence in all {
             let weight = loudness(evidence.severity);
             explained.whole += weight;
-            explained.by_cause.entry(evidence.entity).or_default().0 += weight;
-            for (cause, hops) in dependencies_of(evidence.entity, around).into_iter().flatten() {
-                if cause != evidence.entity {
-                    let (sum, count) = explained.by_cause.entry(cause).or_default();
+            for (cause, hops) in evidence.dependencies(of_env) {
+                if Some(*cause) != evidence.spot {
+                    let (sum, count) = explained.by_cause.entry(*cause).or_default();
                     *sum += weight * HOP_DECAY.powi(*hops as i32 - 1);
                     *count += 1;
                 }
@@ -288,14 +329,21 @@ impl<'a> Explained<'a> {
         explained
     }
 
-    fn of(&self, cause: &str) -> (f64, usize) {
-        let (sum, count) = self.by_cause.get(cause).copied().unwrap_or_default();
-        (sum / self.whole, count)
+    /// What an alerting entity explains, itself included.
+    fn of(&self, spot: Option<Spot>, mine: &Evidence) -> (f64, usize) {
+        let (sum, count) = spot.and_then(|spot| self.by_cause.get(&spot)).copied().unwrap_or_default();
+        ((sum + loudness(mine.severity)) / self.whole, count)
     }
-}
 
-fn dependencies_of<'a>(entity: &Arc<str>, around: &'a BTreeMap<Arc<str>, Surroundings>) -> Option<&'a BTreeMap<Arc<str>, usize>> {
-    around.get(entity).map(|surroundings| &surroundings.dependencies)
+    /// What a silent node explains.
+    fn share(&self, spot: Spot) -> f64 {
+        self.by_cause.get(&spot).map_or(0.0, |(sum, _)| sum / self.whole)
+    }
+
+    /// How many failing entities depend on each node, in no order.
+    fn by_count(&self) -> impl Iterator<Item = (Spot, usize)> {
+        self.by_cause.iter().map(|(spot, (_, count))| (*spot, *count))
+    }
 }
 
 fn loudness(severity: Severity) -> f64 {

@@ -105,7 +105,7 @@ fn restore(engine: &mut Engine, content: &[u8], outgoing: &dyn Fn(&[Revision]) -
     Ok(Resumed { place: saved.place, outbox: outbox.chain(outgoing(&of_gone)).collect() })
 }
 
-/// Says when the next checkpoint is due.
+/// Says when the next checkpoint is due. What time it is, it is told.
 pub struct Pace {
     every: Duration,
     next: Instant,
@@ -113,20 +113,17 @@ pub struct Pace {
 
 impl Pace {
     /// One after `every`, unless taking it takes too much of the time.
-    #[expect(clippy::disallowed_methods, reason = "paces checkpoints; no result depends on it")]
-    pub fn new(every: Duration) -> Self {
-        Self { every, next: Instant::now() + every }
+    pub fn new(every: Duration, now: Instant) -> Self {
+        Self { every, next: now + every }
     }
 
     /// Whether one is due.
-    #[expect(clippy::disallowed_methods, reason = "paces checkpoints; no result depends on it")]
-    pub fn is_due(&self) -> bool {
-        Instant::now() >= self.next
+    pub fn is_due(&self, now: Instant) -> bool {
+        now >= self.next
     }
 
-    /// One was taken, which took so long.
-    #[expect(clippy::disallowed_methods, reason = "paces checkpoints; no result depends on it")]
-    pub fn taken(&mut self, took: Duration) {
-        self.next = Instant::now() + self.every.max(took * SHARE);
+    /// One was taken until `now`, which took so long.
+    pub fn taken(&mut self, now: Instant, took: Duration) {
+        self.next = now + self.every.max(took * SHARE);
     }
 }

@@ -5,6 +5,7 @@ pub mod topology;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use serde::de::{SeqAccess, Visitor};
@@ -82,6 +83,8 @@ pub struct CorrelationConfig {
     pub lifetime: Millis,
     pub hops: usize,
     pub threshold: f64,
+    pub together: u32,
+    pub keys: Vec<Arc<str>>,
     pub resolve_wait: Millis,
     pub reopen: Millis,
 }
@@ -92,10 +95,12 @@ pub struct CorrelationConfig {
 #[expect(missing_docs, reason = "the fields are those of NotifyParams")]
 pub struct NotifyConfig {
     pub wait: Millis,
+    pub hold: Millis,
     pub settle: Millis,
     pub interval: Millis,
     pub repeat: Millis,
     pub flaps: usize,
+    pub flap_within: Millis,
 }
 
 /// What is kept over a restart.
@@ -259,6 +264,8 @@ impl Default for CorrelationConfig {
             lifetime: Millis(it.lifetime_ms),
             hops: it.hops,
             threshold: it.threshold,
+            together: it.together,
+            keys: it.keys,
             resolve_wait: Millis(it.resolve_wait_ms),
             reopen: Millis(it.reopen_ms),
         }
@@ -270,10 +277,12 @@ impl Default for NotifyConfig {
         let it = NotifyParams::default();
         Self {
             wait: Millis(it.wait_ms),
+            hold: Millis(it.hold_ms),
             settle: Millis(it.settle_ms),
             interval: Millis(it.interval_ms),
             repeat: Millis(it.repeat_ms),
             flaps: it.flaps,
+            flap_within: Millis(it.flap_within_ms),
         }
     }
 }
@@ -348,15 +357,19 @@ impl Config {
                 lifetime_ms: correlation.lifetime.0,
                 hops: correlation.hops,
                 threshold: correlation.threshold,
+                together: correlation.together,
+                keys: correlation.keys.clone(),
                 resolve_wait_ms: correlation.resolve_wait.0,
                 reopen_ms: correlation.reopen.0,
             },
             notify: NotifyParams {
                 wait_ms: notify.wait.0,
+                hold_ms: notify.hold.0,
                 settle_ms: notify.settle.0,
                 interval_ms: notify.interval.0,
                 repeat_ms: notify.repeat.0,
                 flaps: notify.flaps,
+                flap_within_ms: notify.flap_within.0,
             },
             learn: self.topology.learn.clone(),
             limits: WindowLimits { groups: self.limits.groups, retained_rows: self.limits.retained_rows },

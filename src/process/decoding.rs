@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use async_nats::jetstream::message::Acker;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tokio::sync::mpsc;
 
 use crate::edges::decode::{Decoder, MessageInfo, Reason, Rejected};
-use crate::edges::nats::consume::{ConsumeCounts, Fetched, Incoming};
+use crate::edges::nats::consume::{Ack, Fetched, Incoming};
+use crate::edges::nats::gap::Gap;
 use crate::edges::nats::partials::{self, Found};
 use crate::edges::nats::publish::OutRejected;
 use crate::engine::partial::Part;
@@ -26,10 +26,8 @@ const WARNINGS_AN_HOUR: NonZeroU32 = NonZeroU32::new(6).unwrap();
 
 /// What comes to this thread.
 pub enum ToDecoder {
-    /// What was read, with the counts of reading.
-    Read(Fetched, ConsumeCounts),
-    /// Up to this message of the stream, everything has been read.
-    Seen(u64),
+    /// What was read.
+    Read(Fetched),
     /// What a worker made of what it read.
     Part(Found),
     /// Other rules from here on.
@@ -38,22 +36,24 @@ pub enum ToDecoder {
     Topology(Source, Parts),
 }
 
-/// What goes on to the engine, and how far reading has come.
-pub struct ToEngine {
+/// What goes on to the engine, and how far reading has come. `A` acknowledges messages.
+pub struct ToEngine<A = Ack> {
     /// What to do.
-    pub work: Work,
+    pub work: Work<A>,
     /// As of its end.
     pub progress: Progress,
 }
 
 /// What the engine is to do.
-pub enum Work {
+pub enum Work<A = Ack> {
     /// Take events in.
-    Events(Box<Decoded>),
+    Events(Box<Decoded<A>>),
     /// Take in what a worker counted.
     Part(Box<TakenPart>),
     /// Let time go on: nothing has come for this long.
     Idle(Duration),
+    /// Say that messages will never come.
+    Gap(Gap),
     /// Go on with other rules.
     Rules(Box<NextRules>),
     /// Go on with what a source now tells of the topology.
@@ -71,7 +71,7 @@ pub struct TakenPart {
 }
 
 /// Messages, decoded.
-pub struct Decoded {
+pub struct Decoded<A = Ack> {
     /// Their events.
     pub batch: EventBatch,
     /// The place in the stream of each of the batch's messages.
@@ -79,17 +79,13 @@ pub struct Decoded {
     /// Their bad lines.
     pub rejected: Vec<OutRejected>,
     /// Acknowledges them and all before them; where the last one is only begun, those before it.
-    pub acker: Option<Box<Acker>>,
+    pub acker: Option<A>,
 }
 
 /// How far reading and decoding have come.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
-    /// Counts of reading.
-    pub consume: ConsumeCounts,
-    /// Messages that wait in the stream.
-    pub pending: u64,
-    /// The last message decoded.
+    /// The last message decoded, or a later one where there is nothing for squelch between them.
     pub sequence: u64,
     /// Events rejected, by reason.
     pub rejected: BTreeMap<&'static str, u64>,
@@ -107,7 +103,7 @@ pub struct Decoding {
     mine: Box<dyn Fn(&Incoming) -> bool + Send>,
     sequences: Vec<u64>,
     rejected: Vec<OutRejected>,
-    acker: Option<Box<Acker>>,
+    acker: Option<Ack>,
     progress: Progress,
     /// At most a few warnings an hour for each reason.
     warnings: DefaultKeyedRateLimiter<&'static str>,
@@ -137,8 +133,7 @@ impl Decoding {
         let all = async {
             while let Some(next) = self.next(&mut from_source, to_engine).await? {
                 match next {
-                    ToDecoder::Read(fetched, counts) => self.read(fetched, counts, to_engine).await?,
-                    ToDecoder::Seen(sequence) => self.progress.sequence = self.progress.sequence.max(sequence),
+                    ToDecoder::Read(fetched) => self.read(fetched, to_engine).await?,
                     ToDecoder::Part(found) => self.part(found, to_engine).await?,
                     ToDecoder::Rules(new) => {
                         self.hand_on(to_engine).await?;
@@ -174,26 +169,29 @@ impl Decoding {
         Ok(from_source.recv().await)
     }
 
-    async fn read(&mut self, fetched: Fetched, counts: ConsumeCounts, to_engine: &mpsc::Sender<ToEngine>) -> Result<(), Gone> {
-        self.progress.consume = counts;
+    async fn read(&mut self, fetched: Fetched, to_engine: &mpsc::Sender<ToEngine>) -> Result<(), Gone> {
         match fetched {
-            Fetched::Messages { messages, pending, acker } => {
-                self.progress.pending = pending;
+            Fetched::Messages { messages, ack } => {
                 let mut rest = messages.as_slice();
                 while !rest.is_empty() {
                     rest = self.decode(rest);
                     if rest.is_empty() {
-                        self.acker = Some(acker);
+                        self.acker = Some(ack);
                         break;
                     }
                     self.hand_on(to_engine).await?;
                 }
                 if self.decoder.is_full() { self.hand_on(to_engine).await } else { Ok(()) }
             }
-            Fetched::Idle { silence } => {
-                self.progress.pending = 0;
+            Fetched::Idle { silence, seen } => {
                 self.hand_on(to_engine).await?;
+                self.progress.sequence = self.progress.sequence.max(seen);
                 self.send(Work::Idle(silence), to_engine).await
+            }
+            Fetched::Gap(gap) => {
+                self.hand_on(to_engine).await?;
+                self.progress.sequence = gap.after;
+                self.send(Work::Gap(gap), to_engine).await
             }
         }
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::edges::nats::consume::Ack;
 use crate::edges::nats::publish::{OutRevision, Outgoing};
 use crate::edges::wire;
 use crate::engine::{Engine, Input};
@@ -13,11 +14,15 @@ use crate::incident::{Revision, Status};
 use crate::process::checkpointing::{self, Pace, Place};
 use crate::process::cpu::{CpuWatch, stopwatch_ns};
 use crate::process::decoding::{Decoded, TakenPart, ToEngine, Work};
+use crate::process::gaps;
 use crate::process::metrics::{Snapshot, Telemetry};
 use crate::process::replay::stopwatch;
 
 /// How often the snapshot for the endpoint is renewed at most.
 const SNAPSHOT_EVERY: Duration = Duration::from_millis(500);
+
+/// What time it is.
+pub type Clock = fn() -> Instant;
 
 /// The thread's state.
 pub struct Evaluating {
@@ -28,27 +33,34 @@ pub struct Evaluating {
     snapshot: Snapshot,
     /// The graph that was last spoken of.
     topology_version: u64,
+    /// Paces checkpoints and figures; no result depends on it.
+    clock: Clock,
     renewed: Instant,
     /// Where rules have a share of the processor.
     cpu: Option<CpuWatch>,
     checkpoints: Option<(Pace, Place)>,
+    /// Whoever has a checkpoint to keep holds it too.
+    under_way: Arc<()>,
 }
 
-/// What is for the publisher to do.
-pub struct ToSink {
+/// What is for the publisher to do. `A` acknowledges messages.
+pub struct ToSink<A = Ack> {
     /// A checkpoint to be kept before anything is stored, its results in it.
     pub before: Option<Vec<u8>>,
     /// What is to be stored.
-    pub outgoing: Outgoing,
+    pub outgoing: Outgoing<A>,
     /// A checkpoint to be kept after that.
     pub after: Option<Vec<u8>>,
+    /// Held until that is done.
+    pub under_way: Option<Arc<()>>,
 }
 
 impl Evaluating {
     /// A thread's state around an engine. After `idle_ms` of silence time goes on by itself; `cpu_share` is what a rule may take
     /// of one core.
-    #[expect(clippy::disallowed_methods, reason = "says when the snapshot for operators was renewed; no result depends on it")]
+    #[expect(clippy::disallowed_methods, reason = "paces checkpoints and figures; no result depends on it")]
     pub fn new(engine: Engine, idle_ms: i64, output_subject: String, cpu_share: Option<f64>, telemetry: Arc<Telemetry>) -> Self {
+        let clock: Clock = Instant::now;
         Self {
             engine,
             idle_ms,
@@ -56,76 +68,105 @@ impl Evaluating {
             telemetry,
             snapshot: Snapshot::default(),
             topology_version: 1,
-            renewed: Instant::now(),
+            clock,
+            renewed: clock(),
             cpu: cpu_share.map(CpuWatch::new),
             checkpoints: None,
+            under_way: Arc::default(),
         }
+    }
+
+    /// Goes by another clock than the machine's: the simulation's.
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, renewed: clock(), ..self }
     }
 
     /// Takes a checkpoint every so often; the engine stands at `place`.
     pub fn with_checkpoints(self, every: Duration, place: Place) -> Self {
-        Self { checkpoints: Some((Pace::new(every), place)), ..self }
+        Self { checkpoints: Some((Pace::new(every, (self.clock)()), place)), ..self }
     }
 
     /// Evaluates until nothing more comes.
     pub fn run(mut self, mut from_decoder: mpsc::Receiver<ToEngine>, to_sink: &mpsc::Sender<ToSink>) {
-        while let Some(ToEngine { work, progress }) = from_decoder.blocking_recv() {
-            if let Some((_, place)) = &mut self.checkpoints {
-                place.sequence = place.sequence.max(progress.sequence);
-            }
-            self.snapshot.of_progress(progress);
-            let by_events = match &work {
-                Work::Events(_) => true,
-                Work::Part(taken) => taken.part.silence_ms.is_none(),
-                _ => false,
-            };
-            let other_files = matches!(work, Work::Rules(_) | Work::Topology(..));
-            let outgoing = match work {
-                Work::Events(decoded) => self.take_in(*decoded),
-                Work::Part(taken) => self.take_part(&taken),
-                Work::Idle(silence) => self.idle(silence),
-                Work::Rules(rules) => {
-                    let revisions = self.engine.set_rules(*rules);
-                    Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
-                }
-                Work::Topology(source, parts) => {
-                    let revisions = self.engine.step(Input::Topology { source, parts });
-                    Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
-                }
-            };
-            self.tell_topology();
-            self.watch_cpu();
-            self.renew();
-            // What no event decided cannot be replayed.
-            let before = if !by_events && !outgoing.revisions.is_empty() { self.checkpoint(&outgoing.revisions) } else { None };
-            let due = other_files || self.checkpoints.as_ref().is_some_and(|(pace, _)| pace.is_due());
-            let due = due && before.is_none();
-            let after = if due { self.checkpoint(&[]) } else { None };
-            let nothing = outgoing.acker.is_none() && outgoing.revisions.is_empty() && outgoing.rejected.is_empty();
-            let nothing = nothing && after.is_none();
-            if !nothing && to_sink.blocking_send(ToSink { before, outgoing, after }).is_err() {
+        while let Some(next) = from_decoder.blocking_recv() {
+            if let Some(out) = self.take(next)
+                && to_sink.blocking_send(out).is_err()
+            {
                 tracing::error!("the publisher is gone");
                 return;
             }
         }
-        // A stop leaves nothing to be read again.
-        let last = ToSink { before: None, outgoing: Outgoing::default(), after: self.checkpoint(&[]) };
-        if to_sink.blocking_send(last).is_err() {
+        if to_sink.blocking_send(self.last()).is_err() {
             tracing::error!("the publisher is gone: the last checkpoint is lost, and the one before serves");
         }
     }
 
+    /// Does one piece of work. Yields what is to be stored, where anything is.
+    pub fn take<A>(&mut self, next: ToEngine<A>) -> Option<ToSink<A>> {
+        let ToEngine { work, progress } = next;
+        if let Some((_, place)) = &mut self.checkpoints {
+            place.sequence = place.sequence.max(progress.sequence);
+            if let Work::Gap(gap) = &work {
+                *place = Place { born_ns: gap.born_ns, sequence: gap.after };
+            }
+        }
+        self.snapshot.of_progress(progress);
+        let by_events = match &work {
+            Work::Events(_) => true,
+            Work::Part(taken) => taken.part.silence_ms.is_none(),
+            _ => false,
+        };
+        let undecided = matches!(work, Work::Rules(_) | Work::Topology(..) | Work::Gap(_));
+        let outgoing = match work {
+            Work::Events(decoded) => self.take_in(*decoded),
+            Work::Part(taken) => self.take_part(&taken),
+            Work::Idle(silence) => self.idle(silence),
+            Work::Gap(gap) => {
+                let revisions = self.engine.step(Input::Own(gaps::alert(&gap)));
+                Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
+            }
+            Work::Rules(rules) => {
+                let revisions = self.engine.set_rules(*rules);
+                Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
+            }
+            Work::Topology(source, parts) => {
+                let revisions = self.engine.step(Input::Topology { source, parts });
+                Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
+            }
+        };
+        self.tell_topology();
+        self.watch_cpu();
+        self.renew();
+        // What no event decided cannot be replayed.
+        let before = if !by_events && !outgoing.revisions.is_empty() { self.checkpoint(&outgoing.revisions) } else { None };
+        // A disk that is slower than the pace must not fill the memory with checkpoints that wait for it.
+        let paced = || self.checkpoints.as_ref().is_some_and(|(pace, _)| pace.is_due((self.clock)()));
+        let due = undecided || (Arc::strong_count(&self.under_way) == 1 && paced());
+        let due = due && before.is_none();
+        let after = if due { self.checkpoint(&[]) } else { None };
+        let under_way = after.is_some().then(|| Arc::clone(&self.under_way));
+        let nothing = outgoing.acker.is_none() && outgoing.revisions.is_empty() && outgoing.rejected.is_empty();
+        let nothing = nothing && after.is_none();
+        (!nothing).then_some(ToSink { before, outgoing, after, under_way })
+    }
+
+    /// A stop leaves nothing to be read again.
+    pub fn last<A>(&mut self) -> ToSink<A> {
+        ToSink { before: None, outgoing: Outgoing::default(), after: self.checkpoint(&[]), under_way: None }
+    }
+
     fn checkpoint(&mut self, outbox: &[OutRevision]) -> Option<Vec<u8>> {
         let (pace, place) = self.checkpoints.as_mut()?;
-        let took = stopwatch();
+        let began = (self.clock)();
         let saved = checkpointing::save(&mut self.engine, *place, outbox);
-        let took = took();
-        pace.taken(took);
+        let now = (self.clock)();
+        let took = now.duration_since(began);
+        pace.taken(now, took);
         *self.snapshot.stages.entry("checkpoint").or_default() += took;
         saved.inspect_err(|error| tracing::error!(error = format!("{error:#}"), "no checkpoint could be taken")).ok()
     }
 
-    fn take_in(&mut self, decoded: Decoded) -> Outgoing {
+    fn take_in<A>(&mut self, decoded: Decoded<A>) -> Outgoing<A> {
         let Decoded { batch, rejected, acker, .. } = decoded;
         let _evaluating = tracing::debug_span!("evaluate", events = batch.events()).entered();
         let took = stopwatch();
@@ -134,7 +175,7 @@ impl Evaluating {
         Outgoing { revisions: outgoing(&self.output_subject, &revisions), rejected, acker }
     }
 
-    fn take_part(&mut self, taken: &TakenPart) -> Outgoing {
+    fn take_part<A>(&mut self, taken: &TakenPart) -> Outgoing<A> {
         let TakenPart { partition, place, part } = taken;
         let _evaluating = tracing::debug_span!("evaluate", partition, events = part.events()).entered();
         let took = stopwatch();
@@ -143,7 +184,7 @@ impl Evaluating {
         Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
     }
 
-    fn idle(&mut self, silence: Duration) -> Outgoing {
+    fn idle<A>(&mut self, silence: Duration) -> Outgoing<A> {
         let silence_ms = silence.as_millis() as i64;
         if silence_ms < self.idle_ms {
             return Outgoing::default();
@@ -173,10 +214,11 @@ impl Evaluating {
     }
 
     fn renew(&mut self) {
-        if self.renewed.elapsed() >= SNAPSHOT_EVERY {
+        let now = (self.clock)();
+        if now.duration_since(self.renewed) >= SNAPSHOT_EVERY {
             self.snapshot.of_engine(&self.engine);
             self.telemetry.publish(self.snapshot.clone());
-            self.renewed += self.renewed.elapsed();
+            self.renewed = now;
         }
     }
 }

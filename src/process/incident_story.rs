@@ -40,6 +40,7 @@ impl Story<'_> {
         let last = self.last;
         let began = instant(&last["started_at"]);
         let mut text = format!("{}: {}\n", word(&last["id"]), word(&last["title"]));
+        // A string takes whatever is written.
         let state = match last["status"].as_str() {
             Some("resolved") => {
                 let ended = instant(&last["resolved_at"]);
@@ -54,10 +55,12 @@ impl Story<'_> {
                 format!("{}, {} firing", word(&last["status"]), count(firing, "alert"))
             }
         };
+        if let Some(whole) = last["split_from"].as_str() {
+            writeln!(text, "split from {whole}: squelch explain {whole}").ok();
+        }
         let told = self.revisions.iter().filter(|revision| revision["notify"]["send"] == true).count();
         let written = count(self.revisions.len(), "revision");
         let since = format_rfc3339(began);
-        // A string takes whatever is written.
         writeln!(text, "{} {} since {since}, {state}", word(&last["severity"]), word(&last["env"])).ok();
         writeln!(text, "told {} in {written}", count(told, "time")).ok();
         let first = self.revisions.first().and_then(|revision| revision["revision"].as_u64()).unwrap_or(1);

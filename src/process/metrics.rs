@@ -13,12 +13,19 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::edges::http::Status;
-use crate::edges::nats::consume::ConsumeCounts;
+use crate::edges::nats::consume::Reading;
+use crate::edges::nats::gap::Gap;
+use crate::edges::nats::publish::Storing;
+use crate::edges::nats::trouble::Trouble;
 use crate::engine::{Engine, EngineStats};
+use crate::process::cpu::stopwatch_ns;
 use crate::process::decoding::Progress;
 use crate::process::reload::ReloadStatus;
 use crate::process::topology::TopologyStatus;
 use crate::topology::live::TopologyCensus;
+
+/// What does not work is told by `/readyz` when it lasts so long: a retry or two is nobody's business.
+const TROUBLE_MIN: Duration = Duration::from_secs(10);
 
 /// The state of the process as of the last batch.
 #[derive(Clone, Debug, Default)]
@@ -32,10 +39,6 @@ pub struct Snapshot {
     watermark_ms: Option<i64>,
     sources: usize,
     slowest: Option<(String, i64)>,
-    /// Of the consumer.
-    pub consume: ConsumeCounts,
-    /// Messages that wait in the stream.
-    pub pending: u64,
     /// The last message taken in.
     pub sequence: u64,
     /// By reason.
@@ -60,8 +63,7 @@ struct RuleSnapshot {
 impl Snapshot {
     /// Takes over how far reading and decoding have come.
     pub fn of_progress(&mut self, progress: Progress) {
-        self.consume = progress.consume;
-        (self.pending, self.sequence, self.rejected) = (progress.pending, progress.sequence, progress.rejected);
+        (self.sequence, self.rejected) = (progress.sequence, progress.rejected);
         self.stages.insert("decode", progress.decoding);
     }
 
@@ -101,8 +103,10 @@ impl Snapshot {
 #[derive(Debug, Default)]
 pub struct Telemetry {
     snapshot: Mutex<Snapshot>,
-    /// Publishes tried again.
-    pub retries: Arc<AtomicU64>,
+    /// Of reading.
+    pub reading: Arc<Reading>,
+    /// Of storing results.
+    pub storing: Arc<Storing>,
     /// Time spent in publishing, microseconds.
     pub publishing_us: AtomicU64,
     /// Whether the connection to NATS stands.
@@ -115,6 +119,10 @@ pub struct Telemetry {
     pub checkpoint_failures: AtomicU64,
     /// Bytes of the last one.
     pub checkpoint_bytes: AtomicU64,
+    /// When the last one was kept, by [`stopwatch_ns`]; 0 before the first.
+    pub checkpoint_at_ns: AtomicU64,
+    /// Why a checkpoint takes so long.
+    pub keeping: Trouble,
     /// Of rules and their files.
     pub reloads: Arc<ReloadStatus>,
     /// Of the topology's file and bucket.
@@ -154,7 +162,13 @@ impl Status for Endpoint {
         if !self.0.connected.load(Ordering::Relaxed) {
             return Err("no connection to NATS".into());
         }
-        Ok(())
+        let lasting = |what: &str, trouble: &Trouble| match trouble.lasting(TROUBLE_MIN) {
+            Some((lasting, why)) => Err(format!("{what} since {} s: {why}", lasting.as_secs())),
+            None => Ok(()),
+        };
+        lasting("cannot store results", &self.0.storing.trouble)?;
+        lasting("cannot keep a checkpoint, and results wait", &self.0.keeping)?;
+        lasting("cannot read", &self.0.reading.trouble)
     }
 }
 
@@ -235,20 +249,31 @@ impl Collector for Endpoint {
             .map(|code| (vec![("reason", *code)], now.rejected.get(code).copied().unwrap_or(0)));
         write.counters("squelch_rejected", "Events rejected, by reason", rejected)?;
         write.counter("squelch_late_alerts", "Alerts of other systems that came late", now.engine.late_alerts)?;
-        write.gauge("squelch_input_pending", "Messages that wait in the stream", now.pending as i64)?;
+        let (reading, kept) = (&self.0.reading, |counter: &AtomicU64| counter.load(Ordering::Relaxed));
+        write.gauge("squelch_input_pending", "Messages that wait in the stream", kept(&reading.pending) as i64)?;
+        let under_way = kept(&reading.read).saturating_sub(kept(&reading.stored)) as i64;
+        let help = "How many places in the stream the last message read is ahead of the last whose results are stored";
+        write.gauge("squelch_input_under_way", help, under_way)?;
         write.gauge("squelch_input_sequence", "The last message taken in", now.sequence as i64)?;
-        write.counter("squelch_input_redelivered", "Messages that the server sent again", now.consume.redelivered)?;
+        write.counter("squelch_input_redelivered", "Messages that the server sent again", kept(&reading.redelivered))?;
         write.counter(
             "squelch_input_gap_messages",
             "Messages that the stream dropped before they were read",
-            now.consume.gaps,
+            kept(&reading.gap_messages),
         )?;
-        write.counter("squelch_input_failures", "Pulls that failed or stalled", now.consume.failures)?;
-        write.counter("squelch_output_retries", "Publishes tried again", self.0.retries.load(Ordering::Relaxed))?;
-        let kept = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let gaps = Gap::CODES.iter().zip(&reading.gaps).map(|(cause, number)| (vec![("cause", *cause)], kept(number)));
+        write.counters("squelch_input_gaps", "Holes in what is read, by cause", gaps)?;
+        write.counter("squelch_input_renewals", "Times that the consumer was made again", kept(&reading.renewals))?;
+        write.counter("squelch_input_failures", "Pulls that failed or stalled", kept(&reading.failures))?;
+        write.counter("squelch_output_retries", "Publishes tried again", kept(&self.0.storing.retries))?;
         write.counter("squelch_checkpoints", "Checkpoints kept", kept(&self.0.checkpoints))?;
         write.counter("squelch_checkpoint_failures", "Checkpoints that could not be kept", kept(&self.0.checkpoint_failures))?;
         write.gauge("squelch_checkpoint_bytes", "Size of the last checkpoint", kept(&self.0.checkpoint_bytes) as i64)?;
+        let kept_at = kept(&self.0.checkpoint_at_ns);
+        if kept_at > 0 {
+            let age_s = stopwatch_ns().saturating_sub(kept_at) / 1_000_000_000;
+            write.gauge("squelch_checkpoint_age_seconds", "How long ago the last checkpoint was kept", age_s as i64)?;
+        }
         write.gauge("squelch_watermark_ms", "How far event time has come, Unix milliseconds", now.watermark_ms.unwrap_or(0))?;
         write.gauge("squelch_sources", "Sources of events that are not idle", now.sources as i64)?;
         let slowest = now.slowest.iter().map(|(subject, lag_ms)| (vec![("subject", subject.as_str())], *lag_ms));

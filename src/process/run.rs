@@ -15,18 +15,21 @@ use crate::edges::decode::Decoder;
 use crate::edges::files::checkpoint::Checkpoints;
 use crate::edges::http;
 use crate::edges::nats::consume::Source as EventSource;
+use crate::edges::nats::consume::look::Begin;
 use crate::edges::nats::publish::{Outgoing, Sink};
 use crate::edges::nats::topology::TopologyWatch;
 use crate::edges::nats::{connect, partials, streams};
 use crate::engine::Engine;
 use crate::incident::Revision;
 use crate::process::check::load_or_explain;
-use crate::process::checkpointing::{self, Place};
+use crate::process::checkpointing::{self, Place, Resumed};
 use crate::process::config::Config;
+use crate::process::cpu::stopwatch_ns;
 use crate::process::decoding::{Decoding, ToDecoder};
 use crate::process::evaluating::{Evaluating, ToSink, outgoing};
 use crate::process::looking;
 use crate::process::metrics::{Endpoint, Telemetry};
+use crate::process::reading::read;
 use crate::process::reload::{self, Reloader};
 use crate::process::replay::stopwatch;
 use crate::process::role;
@@ -59,7 +62,7 @@ async fn run(config: Config, partitions: Option<usize>) -> Result<()> {
     let kept = config.checkpoint.dir.as_deref().map(|dir| Checkpoints::open(dir, &config.input.consumer)).transpose();
     let kept =
         kept.context("cannot keep checkpoints: set checkpoint.dir in squelch.yaml to a folder that can be written, or to off")?;
-    let (mut loaded, mut resumed) = match &kept {
+    let (loaded, resumed) = match &kept {
         Some(kept) => {
             let said = |revisions: &[Revision]| outgoing(&config.output.subject, revisions);
             checkpointing::resume(kept, &fresh, |loaded| &mut loaded.engine, &said)?
@@ -75,23 +78,22 @@ async fn run(config: Config, partitions: Option<usize>) -> Result<()> {
     };
     streams::rejected(&context, &config.rejected).await?;
     let bucket = streams::output(&context, &config.output).await?;
-    let born_ns = stream.cached_info().created.unix_timestamp_nanos() as i64;
-    if resumed.as_ref().is_some_and(|resumed| resumed.place.born_ns != born_ns) {
-        tracing::error!(
-            stream = stream.cached_info().config.name,
-            "the stream was made anew since the checkpoint: windows, alerts and incidents begin empty"
-        );
-        (loaded, resumed) = (fresh()?, None);
-    }
-    let after = resumed.as_ref().map(|resumed| resumed.place.sequence);
-    let (reader, sequence) = match partitions {
+    let stood = resumed.as_ref().map(|Resumed { place, .. }| Begin { born_ns: place.born_ns, sequence: place.sequence });
+    let name = stream.cached_info().config.name.clone();
+    let (reader, begin) = match partitions {
         None => {
-            let (consumer, sequence) = streams::consumer(&stream, &config.input, after).await?;
-            (Reader::Events(Box::new(EventSource::new(consumer, config.input.clone(), sequence))), sequence)
+            let reading = Arc::clone(&telemetry.reading);
+            let (source, begin) = EventSource::open(context.clone(), stream, config.input.clone(), stood, reading).await?;
+            (Reader::Events(Box::new(source)), begin)
         }
-        Some(_) => (Reader::Parts(PartReader::new(&stream, &config, loaded.engine.lanes())), after.unwrap_or(0)),
+        Some(_) => {
+            let born_ns = stream.cached_info().created.unix_timestamp_nanos() as i64;
+            correlate::same_stream(&name, stood.map(|stood| stood.born_ns), born_ns)?;
+            let sequence = stood.map_or(0, |stood| stood.sequence);
+            (Reader::Parts(PartReader::new(&stream, &config, loaded.engine.lanes())), Begin { born_ns, sequence })
+        }
     };
-    let place = Place { born_ns, sequence };
+    let place = Place { born_ns: begin.born_ns, sequence: begin.sequence };
     let Loaded { mut engine, label_keys, reloader, topology_file } = loaded;
     // Without a first one, what is acknowledged before the next would be lost to a process that dies.
     let begins = match (&kept, &resumed) {
@@ -114,7 +116,7 @@ async fn run(config: Config, partitions: Option<usize>) -> Result<()> {
         Some(name) => Some(TopologyWatch::open(streams::topology(&context, name).await?).await?),
         None => None,
     };
-    let sink = Sink::new(context, bucket, config.rejected.subject.clone(), Arc::clone(&telemetry.retries));
+    let sink = Sink::new(context, bucket, config.rejected.subject.clone(), Arc::clone(&telemetry.storing));
     if let Some(listen) = config.http.listen {
         let bound = http::serve(listen, Arc::new(Endpoint(Arc::clone(&telemetry))))
             .await
@@ -141,14 +143,15 @@ async fn run(config: Config, partitions: Option<usize>) -> Result<()> {
         tasks.push(tokio::spawn(watching));
     }
     tracing::info!(
-        stream = stream.cached_info().config.name,
+        stream = name,
         rules = reloader.rules(),
         after = place.sequence,
-        resumed = after.is_some(),
+        resumed = resumed.is_some(),
         "reading events"
     );
     let outbox = resumed.map(|resumed| resumed.outbox).unwrap_or_default();
-    let first = ToSink { before: begins, outgoing: Outgoing { revisions: outbox, ..Outgoing::default() }, after: None };
+    let first =
+        ToSink { before: begins, outgoing: Outgoing { revisions: outbox, ..Outgoing::default() }, after: None, under_way: None };
     to_sink.send(first).await.context("the publisher is gone")?;
     if partitions.is_none() {
         let (for_rules, until) = (to_decoder.clone(), stopped.clone());
@@ -257,28 +260,9 @@ fn load(config: &Config, telemetry: &Arc<Telemetry>, partitions: Option<usize>) 
     Ok(Loaded { engine, label_keys: book.label_keys, reloader, topology_file })
 }
 
-pub(super) async fn read(
-    mut source: EventSource,
-    client: async_nats::Client,
-    telemetry: Arc<Telemetry>,
-    to_decoder: mpsc::Sender<ToDecoder>,
-    mut stopped: watch::Receiver<bool>,
-) {
-    loop {
-        telemetry.connected.store(client.connection_state() == async_nats::connection::State::Connected, Ordering::Relaxed);
-        let fetched = tokio::select! {
-            _ = stopped.wait_for(|stopped| *stopped) => return,
-            fetched = source.next() => fetched,
-        };
-        if to_decoder.send(ToDecoder::Read(fetched, source.counts())).await.is_err() {
-            return;
-        }
-    }
-}
-
 async fn write(sink: Sink, kept: Option<Checkpoints>, telemetry: Arc<Telemetry>, mut from_engine: mpsc::Receiver<ToSink>) {
     let kept = kept.map(Arc::new);
-    while let Some(ToSink { before, outgoing, after }) = from_engine.recv().await {
+    while let Some(ToSink { before, outgoing, after, under_way }) = from_engine.recv().await {
         keep(&kept, before, &telemetry).await;
         let publishing =
             tracing::debug_span!("publish", revisions = outgoing.revisions.len(), rejected = outgoing.rejected.len());
@@ -286,6 +270,7 @@ async fn write(sink: Sink, kept: Option<Checkpoints>, telemetry: Arc<Telemetry>,
         sink.store(outgoing).instrument(publishing).await;
         telemetry.publishing_us.fetch_add(took().as_micros() as u64, Ordering::Relaxed);
         keep(&kept, after, &telemetry).await;
+        drop(under_way);
     }
 }
 
@@ -293,14 +278,17 @@ async fn write(sink: Sink, kept: Option<Checkpoints>, telemetry: Arc<Telemetry>,
 async fn keep(kept: &Option<Arc<Checkpoints>>, content: Option<Vec<u8>>, telemetry: &Telemetry) {
     let (Some(kept), Some(content)) = (kept, content) else { return };
     let (kept, bytes) = (Arc::clone(kept), content.len() as u64);
+    telemetry.keeping.failed("the disk takes its time".into());
     let failed = match tokio::task::spawn_blocking(move || kept.write(&content)).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error.to_string()),
         Err(error) => Some(error.to_string()),
     };
+    telemetry.keeping.over();
     match failed {
         None => {
             telemetry.checkpoints.fetch_add(1, Ordering::Relaxed);
+            telemetry.checkpoint_at_ns.store(stopwatch_ns().max(1), Ordering::Relaxed);
             telemetry.checkpoint_bytes.store(bytes, Ordering::Relaxed);
         }
         Some(error) => {

@@ -13,6 +13,7 @@ pub mod told;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use ahash::HashSet;
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
@@ -185,9 +186,9 @@ impl Topology {
         self.reach(name, env, hops, Way::Dependents).hops
     }
 
-    /// How many nodes depend on `name` directly.
-    pub fn direct_dependents(&self, name: &str, env: &str) -> usize {
-        let Some(direct) = self.find(name).and_then(|at| self.direct.get(at.index())) else { return 0 };
+    /// How many nodes depend directly on the one with this number.
+    pub fn direct_dependents(&self, number: u32, env: &str) -> usize {
+        let Some(direct) = self.direct.get(number as usize) else { return 0 };
         direct.everywhere + direct.of_env.get(env).copied().unwrap_or(0)
     }
 
@@ -207,20 +208,37 @@ impl Topology {
         Some(path.into_iter().rev().map(|at| Arc::clone(&self.graph[at].name)).collect())
     }
 
+    /// The number of the node of this name: nodes are numbered in the order of their names.
+    pub fn number(&self, name: &str) -> Option<u32> {
+        self.find(name).map(|at| at.index() as u32)
+    }
+
+    /// The name of the node with this number.
+    pub fn name(&self, number: u32) -> Option<&Arc<str>> {
+        self.graph.node_weight(NodeIndex::new(number as usize)).map(|node| &node.name)
+    }
+
     /// What can be reached from `name` within `hops`. It ends at [`REACH_NODES_MAX`] nodes and [`REACH_EDGES_MAX`] edges: a hub
     /// with a hundred thousand dependents costs no more than one with ten thousand.
     pub fn reach(&self, name: &str, env: &str, hops: usize, way: Way) -> Reach {
-        let Some(start) = self.find(name) else { return Reach::default() };
+        let Some(start) = self.number(name) else { return Reach::default() };
+        let (found, cut) = self.reach_numbers(start, env, hops, way);
+        let named = found.into_iter().filter_map(|(number, hops)| Some((Arc::clone(self.name(number)?), hops)));
+        Reach { hops: named.collect(), cut }
+    }
+
+    /// The same by numbers, nearest first, and whether a limit was met.
+    pub fn reach_numbers(&self, start: u32, env: &str, hops: usize, way: Way) -> (Vec<(u32, usize)>, bool) {
         let direction = match way {
             Way::Dependencies => Direction::Outgoing,
             Way::Dependents => Direction::Incoming,
         };
-        let mut found: BTreeMap<Arc<str>, usize> = BTreeMap::new();
-        let cut = self.walk(start, env, hops, direction, &mut |_, next, depth| {
-            found.insert(Arc::clone(&self.graph[next].name), depth);
+        let mut found = Vec::new();
+        let cut = self.walk(NodeIndex::new(start as usize), env, hops, direction, &mut |_, next, depth| {
+            found.push((next.index() as u32, depth));
             true
         });
-        Reach { hops: found, cut }
+        (found, cut)
     }
 
     /// Visits nodes by their distance, each once, until `visit` (from where, which, at which distance) says no. Returns whether a
@@ -233,7 +251,8 @@ impl Topology {
         direction: Direction,
         visit: &mut dyn FnMut(NodeIndex, NodeIndex, usize) -> bool,
     ) -> bool {
-        let mut seen = BTreeSet::from([start]);
+        // Never walked through: the order of a hash set is nobody's.
+        let mut seen = HashSet::from_iter([start]);
         let mut queue = VecDeque::from([(start, 0)]);
         let mut edges = 0;
         while let Some((at, depth)) = queue.pop_front() {

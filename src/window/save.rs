@@ -21,10 +21,11 @@ use crate::window::pane::{SealedPane, Times};
 use crate::window::table::Layout;
 use crate::window::table::restart::{SavedAggregate, SavedPane};
 use crate::window::tables::{Began, SharedTable, TableState, Tables};
+use crate::words::blob::Blob;
 use crate::words::time::TimestampMs;
 
 /// The form of the bytes. A form that is not this one is refused.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 const MAGIC: [u8; 8] = *b"squelchW";
 
 /// Why saved bytes cannot be used.
@@ -65,7 +66,7 @@ pub(super) struct Saved {
 #[derive(Serialize, Deserialize)]
 struct SavedSpace {
     key: String,
-    bytes: Vec<u8>,
+    bytes: Blob,
     ends: Vec<usize>,
 }
 
@@ -84,7 +85,7 @@ struct SavedTable {
     /// Why no rows are kept any more.
     broken: Option<String>,
     /// An IPC stream with one batch a pane.
-    content: Vec<u8>,
+    content: Blob,
 }
 
 impl Saved {
@@ -92,7 +93,7 @@ impl Saved {
     pub(super) fn new(tables: &mut Tables, rules: Vec<SavedRule>, started: bool) -> Result<Self, ArrowError> {
         let spaces = tables.spaces.iter().map(|space| {
             let (bytes, ends) = space.keys.save();
-            SavedSpace { key: space.key.clone(), bytes: bytes.to_vec(), ends: ends.to_vec() }
+            SavedSpace { key: space.key.clone(), bytes: Blob(bytes.to_vec()), ends: ends.to_vec() }
         });
         let spaces = spaces.collect();
         let mut saved = Vec::new();
@@ -126,7 +127,7 @@ impl Saved {
                 aggregates,
                 panes,
                 broken,
-                content: stream_of(&rows)?,
+                content: Blob(stream_of(&rows)?),
             });
         }
         Ok(Self { started, rules, spaces, tables: saved })
@@ -156,18 +157,18 @@ impl Saved {
         }
         for space in &self.spaces {
             if let Some(mine) = tables.spaces.iter_mut().find(|mine| mine.key == space.key) {
-                let whole = space.ends.is_sorted() && space.ends.last().copied().unwrap_or(0) == space.bytes.len();
+                let whole = space.ends.is_sorted() && space.ends.last().copied().unwrap_or(0) == space.bytes.0.len();
                 if !whole {
                     return Err(RestoreError::Damaged("the keys do not end where their bytes do".into()));
                 }
-                mine.keys.restore(&space.bytes, &space.ends);
+                mine.keys.restore(&space.bytes.0, &space.ends);
             }
         }
         for saved in &self.tables {
             let Tables { tables, spaces, .. } = tables;
             let same = |mine: &&mut SharedTable| mine.key == saved.key && *mine.state.layout() == saved.layout;
             let Some(mine) = tables.iter_mut().find(same) else { continue };
-            let batches = batches_of(&saved.content)?;
+            let batches = batches_of(&saved.content.0)?;
             if batches.len() != saved.panes.len() {
                 return Err(RestoreError::Damaged(format!("{} panes where {} should be", batches.len(), saved.panes.len())));
             }

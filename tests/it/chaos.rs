@@ -1,83 +1,264 @@
-//! squelch is killed again and again while a publisher goes on: subscribers get what they would have got from one that lived.
+//! squelch and the server beside it are killed again and again, consumers are deleted and messages stolen, while a publisher goes
+//! on: subscribers get what they would have got if nothing had happened.
+//!
+//! `CHAOS_KILLS=50 cargo test --test it chaos` is more patient; `CHAOS_SEED` repeats a run's moments, as far as a machine can.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use async_nats::HeaderMap;
 use async_nats::jetstream::Context;
+use async_nats::jetstream::consumer::pull::Config as PullConfig;
+use futures::StreamExt;
 use squelch::process::demo_files;
 
-use crate::live::{context, read_stream, replayed, runtime, spawn};
 use crate::support::Dice;
-use crate::support::nats::{NatsServer, free_port};
+use crate::support::nats::NatsServer;
+use crate::support::process::{Mortal, context, metric, read_stream, replayed, runtime};
 
 const LINES_A_MESSAGE: usize = 50;
+const OFTEN: &str = "time: { idle: 1h }\ncheckpoint: { dir: state, every: 200ms }\n";
 
-/// `CHAOS_KILLS=50 cargo test --test it chaos` is more patient; `CHAOS_SEED` repeats a run's moments, as far as a machine can.
 fn from_env(name: &str, usual: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
-async fn publish(context: Context, every: Duration) {
+fn messages() -> Vec<Vec<u8>> {
     let events = demo_files().0;
     let lines: Vec<&[u8]> = events.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
-    for lines in lines.chunks(LINES_A_MESSAGE) {
-        context.publish("events.mixed.demo", lines.join(&b'\n').into()).await.unwrap().await.unwrap();
+    lines.chunks(LINES_A_MESSAGE).map(|lines| lines.join(&b'\n')).collect()
+}
+
+/// Publishes the demo as a careful collector does: each message has an id, and is tried again until the server has it.
+async fn publish(mut context: Context, every: Duration) {
+    context.set_timeout(Duration::from_millis(500));
+    for (number, message) in messages().into_iter().enumerate() {
+        loop {
+            let mut headers = HeaderMap::new();
+            headers.insert("Nats-Msg-Id", number.to_string().as_str());
+            let sent = context.publish_with_headers("events.mixed.demo", headers, message.clone().into()).await;
+            if let Ok(ack) = sent
+                && ack.await.is_ok()
+            {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         tokio::time::sleep(every).await;
     }
 }
 
-async fn until_it_reads(dir: &tempfile::TempDir) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let log = || std::fs::read_to_string(dir.path().join("log")).unwrap_or_default();
-    while !log().contains("reading events") {
-        assert!(Instant::now() < deadline, "it never reads: {}", log());
-        tokio::time::sleep(Duration::from_millis(20)).await;
+/// A server, a squelch and a publisher of the demo.
+struct Chaos {
+    server: NatsServer,
+    squelch: Mortal,
+    dice: Dice,
+    seed: u64,
+    rounds: u64,
+    /// Times that squelch went on from a checkpoint.
+    resumed: u64,
+}
+
+impl Chaos {
+    fn new(rounds: u64) -> Self {
+        let server = NatsServer::start();
+        let (squelch, seed) = (Mortal::new(&server, OFTEN), from_env("CHAOS_SEED", u64::from(std::process::id())));
+        Self { server, squelch, dice: Dice(seed), seed, rounds: from_env("CHAOS_KILLS", rounds), resumed: 0 }
+    }
+
+    /// Disturbs while the demo is published, then compares every byte with a replay.
+    fn run(&mut self, every: Duration, mut disturb: impl AsyncFnMut(&mut Self, &Context, u64)) {
+        let want = replayed();
+        runtime().block_on(async {
+            let context = context(&self.server).await;
+            self.squelch.start();
+            let pause = every * self.rounds as u32 / messages().len() as u32;
+            let publishing = tokio::spawn(publish(context.clone(), pause));
+            for round in 0..self.rounds {
+                disturb(self, &context, round).await;
+            }
+            publishing.await.unwrap();
+            let got = read_stream(&context, "INCIDENTS", want.len()).await;
+            let (seed, log) = (self.seed, self.squelch.log());
+            // A replay ends with its last event; live, the watermark still waits for what may come late.
+            assert!(got.len() + 3 >= want.len(), "{} of {} revisions came, seed {seed}: {log}", got.len(), want.len());
+            assert!(got.len() <= want.len(), "{} revisions came where {} should, seed {seed}", got.len(), want.len());
+            for (at, (message, line)) in got.iter().zip(&want).enumerate() {
+                assert_eq!(std::str::from_utf8(&message.payload).unwrap(), line, "revision {at}, seed {seed}");
+            }
+        });
+    }
+
+    async fn pause(&mut self, up_to_ms: u64) {
+        tokio::time::sleep(Duration::from_millis(self.dice.below(up_to_ms))).await;
+    }
+
+    fn kill_squelch(&mut self) {
+        self.squelch.kill();
+        self.resumed += u64::from(self.squelch.log().contains("resumed=true"));
     }
 }
 
 #[test]
 fn kills_at_any_moment_change_nothing() {
-    let kills = from_env("CHAOS_KILLS", 12);
-    let seed = from_env("CHAOS_SEED", u64::from(std::process::id()));
-    let dice = &mut Dice(seed);
-    let server = NatsServer::start();
-    let dir = tempfile::tempdir().unwrap();
-    let more = "time: { idle: 1h }\ncheckpoint: { dir: state, every: 200ms }\n";
-    let (http, want) = (free_port(), replayed());
-    let runtime = runtime();
-    let mut resumed = 0;
-    runtime.block_on(async {
-        let context = context(&server).await;
-        let mut running = spawn(&dir, &server.url(), http, more);
-        // The stream is squelch's to make.
-        while context.get_stream("EVENTS").await.is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+    let mut chaos = Chaos::new(12);
+    chaos.run(Duration::from_secs(2), async |chaos, _, round| {
+        // Every other time it may die while it starts.
+        if round % 2 == 0 {
+            until_it_reads(&chaos.squelch).await;
         }
-        let messages = demo_files().0.split(|byte| *byte == b'\n').count() / LINES_A_MESSAGE;
-        let every = Duration::from_secs(2 * kills) / messages as u32;
-        let publishing = tokio::spawn(publish(context.clone(), every));
-        for kill in 0..kills {
-            // Every other time it may die while it starts.
-            if kill % 2 == 0 {
-                until_it_reads(&dir).await;
+        chaos.pause(1_500).await;
+        chaos.kill_squelch();
+        chaos.squelch.spawn();
+    });
+    let (resumed, kills) = (chaos.resumed, chaos.rounds);
+    assert!(resumed * 3 > kills, "only {resumed} of {kills} went on from a checkpoint, seed {}", chaos.seed);
+}
+
+async fn until_it_reads(squelch: &Mortal) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !squelch.log().contains("reading events") {
+        assert!(Instant::now() < deadline, "it never reads: {}", squelch.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The server dies and comes back, with what it had sent and not delivered; squelch lives on and is never told that something is
+/// missing.
+#[test]
+fn a_server_that_dies_at_any_moment_changes_nothing() {
+    let mut chaos = Chaos::new(8);
+    chaos.run(Duration::from_secs(3), async |chaos, _, _| {
+        chaos.pause(3_000).await;
+        chaos.server.restart();
+    });
+    chaos.squelch.wait_for("readyz", "200 OK");
+    let gaps = metric(chaos.squelch.http, "squelch_input_gaps_total{cause=\"dropped\"}");
+    assert_eq!(gaps, 0.0, "nothing was missing: {}", chaos.squelch.log());
+}
+
+/// Both die, one after the other and at once.
+#[test]
+fn server_and_squelch_may_die_together() {
+    let mut chaos = Chaos::new(8);
+    chaos.run(Duration::from_secs(4), async |chaos, _, round| {
+        chaos.pause(2_500).await;
+        match round % 3 {
+            0 => {
+                chaos.kill_squelch();
+                chaos.server.restart();
             }
-            tokio::time::sleep(Duration::from_millis(dice.below(1_500))).await;
-            running.kill().unwrap();
-            running.wait().unwrap();
-            let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
-            resumed += usize::from(log.contains("resumed=true"));
-            running = spawn(&dir, &server.url(), http, more);
+            1 => {
+                chaos.server.restart();
+                chaos.pause(1_500).await;
+                chaos.kill_squelch();
+            }
+            _ => {
+                chaos.kill_squelch();
+                chaos.squelch.spawn();
+                chaos.pause(500).await;
+                chaos.server.restart();
+                return;
+            }
         }
-        publishing.await.unwrap();
-        let got = read_stream(&context, "INCIDENTS", want.len()).await;
-        running.kill().unwrap();
-        running.wait().unwrap();
-        let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
-        // A replay ends with its last event; live, the watermark still waits for what may come late.
-        assert!(got.len() + 3 >= want.len(), "{} of {} revisions came, seed {seed}: {log}", got.len(), want.len());
-        assert!(got.len() <= want.len(), "{} revisions came where {} should, seed {seed}", got.len(), want.len());
-        for (at, (message, line)) in got.iter().zip(&want).enumerate() {
-            assert_eq!(std::str::from_utf8(&message.payload).unwrap(), line, "revision {at}, seed {seed}");
+        chaos.squelch.spawn();
+    });
+    assert!(chaos.resumed > 0, "it went on from checkpoints, seed {}", chaos.seed);
+}
+
+/// Somebody deletes the consumer under a running squelch, or reads with it: what they took is read again, in its place.
+#[test]
+fn a_consumer_that_is_deleted_or_robbed_is_made_again() {
+    let mut chaos = Chaos::new(8);
+    chaos.run(Duration::from_secs(2), async |chaos, context, round| {
+        chaos.pause(1_500).await;
+        let stream = context.get_stream("EVENTS").await.unwrap();
+        if round % 2 == 0 {
+            // It may just be on its way to be made again.
+            drop(stream.delete_consumer("squelch").await);
+        } else if let Ok(consumer) = stream.get_consumer::<PullConfig>("squelch").await {
+            let mut stolen = consumer.batch().max_messages(20).expires(Duration::from_millis(300)).messages().await.unwrap();
+            while stolen.next().await.is_some() {}
         }
     });
-    assert!(resumed * 3 > kills as usize, "only {resumed} of {kills} went on from a checkpoint, seed {seed}");
+    let (http, rounds) = (chaos.squelch.http, chaos.rounds);
+    let renewals = metric(http, "squelch_input_renewals_total");
+    assert!(renewals * 2.0 >= rounds as f64, "{renewals} of {rounds}: {}", chaos.squelch.log());
+    assert_eq!(metric(http, "squelch_input_gaps_total{cause=\"dropped\"}"), 0.0, "{}", chaos.squelch.log());
+}
+
+/// While the server is away nobody knows whether there are events: time does not go on, and what comes afterwards is not late.
+#[test]
+fn an_outage_is_no_silence() {
+    let mut server = NatsServer::start();
+    let more = "time: { lateness: 0s, idle: 2s }\nnotify: { wait: 0s }\ncheckpoint: { dir: state, every: 200ms }\n";
+    let mut squelch = Mortal::new(&server, more);
+    let start_ms = 1_773_446_400_000_i64;
+    runtime().block_on(async {
+        squelch.start();
+        let said = async |context: &Context, at_ms: i64| {
+            let ts = start_ms + at_ms;
+            let event = format!(r#"{{"ts":{ts},"name":"m","value":1,"service":"chat","env":"production"}}"#);
+            let mut headers = HeaderMap::new();
+            headers.insert("Nats-Msg-Id", ts.to_string().as_str());
+            loop {
+                let sent = context.publish_with_headers("events.metrics.a", headers.clone(), event.clone().into()).await;
+                if let Ok(ack) = sent
+                    && ack.await.is_ok()
+                {
+                    break;
+                }
+            }
+        };
+        let before = context(&server).await;
+        said(&before, 0).await;
+        squelch.wait_for("metrics", "squelch_events_total 1");
+        server.stop();
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        server.restart();
+        squelch.wait_for("readyz", "200 OK");
+        let after = context(&server).await;
+        said(&after, 500).await;
+        squelch.wait_for("metrics", "squelch_events_total 2");
+        let time = metric(squelch.http, "squelch_watermark_ms") as i64 - start_ms;
+        assert!(time < 4_000, "an outage of 8 s let time go on by {time} ms: {}", squelch.log());
+        // In a silence of the stream itself it does.
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        let time = metric(squelch.http, "squelch_watermark_ms") as i64 - start_ms;
+        assert!(time >= 5_000, "a silence of 8 s let time go on by {time} ms only");
+        squelch.stop();
+    });
+}
+
+/// The clock on the wall jumps by years, there and back. Skipped where libfaketime is not installed, loudly.
+#[test]
+fn the_clock_on_the_wall_decides_nothing() {
+    let libraries = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib", "/usr/lib64"];
+    let library = libraries.iter().map(|dir| format!("{dir}/faketime/libfaketime.so.1")).find(|path| Path::new(path).exists());
+    let Some(library) = library else {
+        eprintln!("SKIPPED: libfaketime is not installed (apt-get install libfaketime)");
+        return;
+    };
+    let mut chaos = Chaos::new(12);
+    let offset = chaos.squelch.dir.path().join("offset");
+    std::fs::write(&offset, "+0").unwrap();
+    let set = |name: &str, value: &str| (name.to_string(), value.to_string());
+    chaos.squelch.env = vec![
+        set("LD_PRELOAD", &library),
+        set("FAKETIME_TIMESTAMP_FILE", &offset.display().to_string()),
+        set("FAKETIME_CACHE_DURATION", "1"),
+        set("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ];
+    chaos.run(Duration::from_secs(1), async |chaos, _, _| {
+        let (years, sign) = (chaos.dice.below(20), ["+", "-"][chaos.dice.below(2) as usize]);
+        // Nobody may find it half written.
+        let next = offset.with_extension("next");
+        std::fs::write(&next, format!("{sign}{}d", years * 365)).unwrap();
+        std::fs::rename(&next, &offset).unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    });
+    let log = chaos.squelch.log();
+    let years: BTreeSet<&str> = log.lines().filter_map(|line| line.split_once('-')).map(|(year, _)| year).collect();
+    assert!(years.len() > 3, "the clock never jumped: {years:?}");
 }

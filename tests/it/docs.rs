@@ -1,4 +1,5 @@
 //! What docs/rules.md shows is so: every rule in it is checked, every output in it is what the program says, every kind is there.
+//! What docs/guarantees.md promises names tests that exist.
 
 use std::path::Path;
 use std::process::Command;
@@ -102,4 +103,50 @@ fn every_kind_is_in_the_table() {
         let name = named.split(')').next().unwrap();
         assert!(root().join("fixtures/kinds").join(name).is_dir(), "docs/rules.md names {name}, which is not there");
     }
+}
+
+/// The tests that a text names: `module::test` in backticks.
+fn named_tests(text: &str) -> Vec<&str> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    let word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    quoted.filter(|quoted| quoted.contains("::") && quoted.split("::").all(word)).collect()
+}
+
+/// Whether there is such a test, in this folder or in a file of the source.
+fn is_test(path: &str) -> bool {
+    let (module, name) = path.rsplit_once("::").unwrap();
+    let module = module.replace("::", "/");
+    let files = [format!("tests/it/{module}.rs"), format!("src/{module}.rs"), format!("src/{module}/mod.rs")];
+    let mut texts = files.iter().filter_map(|file| std::fs::read_to_string(root().join(file)).ok());
+    // Between the mark of a test and its name there may be another attribute, and no other function.
+    let declares = |text: String| {
+        text.split("#[test]").skip(1).any(|after| {
+            after.split_once("fn ").is_some_and(|(_, rest)| rest.strip_prefix(name).is_some_and(|rest| rest.starts_with('(')))
+        })
+    };
+    texts.any(declares)
+}
+
+#[test]
+fn every_promise_names_a_test_that_exists() {
+    let text = std::fs::read_to_string(root().join("docs/guarantees.md")).unwrap();
+    let named = named_tests(&text);
+    assert!(named.len() >= 30, "{} tests are named", named.len());
+    let missing: Vec<&&str> = named.iter().filter(|path| !is_test(path)).collect();
+    assert!(missing.is_empty(), "docs/guarantees.md names tests that do not exist: {missing:?}");
+    assert!(!is_test("docs::blocks") && !is_test("docs::no_such_test"));
+    // What can go wrong, figures and the table of contents promise nothing.
+    let (mut promises, mut bare) = (0, Vec::new());
+    for section in text.split("\n## ").skip(1).filter(|section| !section.starts_with("Figures")) {
+        let promised = section.split("What can still go wrong:").next().unwrap();
+        for promise in promised.split("\n- ").skip(1) {
+            let promise = promise.split("\n\n").next().unwrap();
+            promises += 1;
+            if named_tests(promise).is_empty() {
+                bare.push(promise);
+            }
+        }
+    }
+    assert!(promises >= 20, "{promises} promises");
+    assert!(bare.is_empty(), "these promises name no test: {bare:#?}");
 }

@@ -96,3 +96,17 @@ fn every_file_has_a_header_and_a_size() {
         assert!(lines <= 500, "{name} has {lines} lines: it is more than one idea");
     }
 }
+
+/// Event time comes with events, the broker's with messages. A clock on the wall, which somebody may set, is asked by nobody; one that
+/// only goes on, by the edges and the process alone.
+#[test]
+fn nobody_asks_what_time_it_is() {
+    for (name, module, _, text) in files() {
+        let code = || text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for clock in ["SystemTime", "Utc::now", "Local::now"] {
+            assert!(!code().any(|line| line.contains(clock)), "{name} asks {clock}");
+        }
+        let floors: BTreeMap<&str, u8> = FLOORS.into_iter().collect();
+        assert!(floors[module.as_str()] >= 4 || !code().any(|line| line.contains("Instant::now")), "{name} asks a clock");
+    }
+}

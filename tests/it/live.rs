@@ -1,145 +1,27 @@
 //! The whole process against a real nats-server: what goes in, what comes out, and what it says when it cannot start.
 
 use std::io::Write;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::ipc::writer::StreamWriter;
 use async_nats::HeaderMap;
-use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::{self, Context};
+use async_nats::jetstream;
 use futures::StreamExt;
 use squelch::process::demo_files;
 
 use crate::support::nats::{NatsServer, free_port};
+use crate::support::process::configuration;
 use crate::support::{binary, root};
 
-/// A running `squelch run`.
-pub struct Squelch {
-    child: Option<Child>,
-    pub dir: tempfile::TempDir,
-    pub http: u16,
-}
-
-impl Squelch {
-    /// Starts over the demo's rules and topology and waits until it is ready.
-    pub fn start(server: &NatsServer, more: &str) -> Self {
-        let (dir, http) = (tempfile::tempdir().unwrap(), free_port());
-        let squelch = Self { child: Some(spawn(&dir, &server.url(), http, more)), dir, http };
-        squelch.wait_for("readyz", "ready");
-        squelch
-    }
-
-    pub fn wait_for(&self, path: &str, wanted: &str) -> String {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        loop {
-            let got = get(self.http, path).unwrap_or_default();
-            if got.contains(wanted) {
-                return got;
-            }
-            assert!(Instant::now() < deadline, "/{path} never shows {wanted}: {got}\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
-    }
-
-    /// SIGTERM; returns what it exits with.
-    pub fn stop(mut self) -> Option<i32> {
-        let mut child = self.child.take().unwrap();
-        let killed = Command::new("kill").arg(child.id().to_string()).status().unwrap();
-        assert!(killed.success());
-        child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Squelch {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            drop(child.kill());
-            drop(child.wait());
-        }
-    }
-}
-
-fn configuration(dir: &tempfile::TempDir, url: &str, http: u16, more: &str) -> std::path::PathBuf {
-    std::fs::write(dir.path().join("topology.yaml"), demo_files().1).unwrap();
-    let nats = if more.contains("nats:") { String::new() } else { format!("nats: {{ servers: [\"{url}\"] }}\n") };
-    let rules = if more.contains("rules:") { String::new() } else { format!("rules: {}\n", root().join("rules").display()) };
-    let topology = if more.contains("topology:") { "" } else { "topology: topology.yaml\n" };
-    let text = format!("{nats}{rules}{topology}http: {{ listen: \"127.0.0.1:{http}\" }}\n{more}");
-    let file = dir.path().join("squelch.yaml");
-    std::fs::write(&file, text).unwrap();
-    file
-}
-
-pub fn spawn(dir: &tempfile::TempDir, url: &str, http: u16, more: &str) -> Child {
-    let config = configuration(dir, url, http, more);
-    let log = std::fs::File::create(dir.path().join("log")).unwrap();
-    Command::new(binary()).args(["run", "--config"]).arg(config).stdout(Stdio::null()).stderr(log).spawn().unwrap()
-}
+pub use crate::support::process::{Squelch, context, get, read_stream, replayed, runtime};
 
 /// Runs a `squelch run` that must not start.
 fn refused(url: &str, more: &str) -> Output {
     let dir = tempfile::tempdir().unwrap();
     let config = configuration(&dir, url, free_port(), more);
     Command::new(binary()).args(["run", "--config"]).arg(config).output().unwrap()
-}
-
-pub fn get(port: u16, path: &str) -> Option<String> {
-    use std::io::Read;
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
-    write!(stream, "GET /{path} HTTP/1.0\r\n\r\n").ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    Some(text)
-}
-
-pub fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
-}
-
-pub async fn context(server: &NatsServer) -> Context {
-    jetstream::new(async_nats::connect(server.url()).await.unwrap())
-}
-
-/// Waits until the stream holds as many messages as wanted, or no more come; returns all of them.
-pub async fn read_stream(context: &Context, stream: &str, wanted: usize) -> Vec<StreamMessage> {
-    let mut stream = context.get_stream(stream).await.unwrap();
-    let deadline = Instant::now() + Duration::from_secs(90);
-    let (mut held, mut grew_at) = (0, Instant::now());
-    while (held as usize) < wanted && Instant::now() < deadline && (held == 0 || grew_at.elapsed() < Duration::from_secs(10)) {
-        let now = stream.info().await.unwrap().state.messages;
-        if now > held {
-            (held, grew_at) = (now, Instant::now());
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let mut got = Vec::new();
-    for sequence in 1..=held {
-        got.push(stream.get_raw_message(sequence).await.unwrap());
-    }
-    got
-}
-
-/// What `squelch replay` prints for the demo's events.
-pub fn replayed() -> Vec<String> {
-    let dir = tempfile::tempdir().unwrap();
-    let (events, topology) = demo_files();
-    std::fs::write(dir.path().join("events.jsonl"), events).unwrap();
-    std::fs::write(dir.path().join("topology.yaml"), topology).unwrap();
-    let done = Command::new(binary())
-        .current_dir(dir.path())
-        .args(["replay", "--topology", "topology.yaml", "--events", "events.jsonl", "--rules"])
-        .arg(root().join("rules"))
-        .output()
-        .unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    String::from_utf8(done.stdout).unwrap().lines().map(String::from).collect()
 }
 
 /// The demo through a real server: the same revisions as a replay, byte for byte, with ids by which a server drops repeats, the
@@ -404,6 +286,19 @@ fn silence_lets_time_go_on() {
             (&"opened".into(), &true.into(), &"chat".into())
         );
     });
+}
+
+/// Whoever asks is told within some seconds that the server is away, and that it is back.
+#[test]
+fn a_lost_connection_shows() {
+    let mut server = NatsServer::start();
+    let squelch = Squelch::start(&server, "");
+    server.stop();
+    let lost = squelch.wait_for("readyz", "no connection to NATS");
+    assert!(lost.contains("503"), "{lost}");
+    server.restart();
+    squelch.wait_for("readyz", "200 OK");
+    assert_eq!(squelch.stop(), Some(0));
 }
 
 #[test]

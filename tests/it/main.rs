@@ -5,15 +5,18 @@
 #![allow(clippy::disallowed_methods, clippy::print_stderr, reason = "tests wait for processes and say what they skip")]
 
 mod arrow_ipc;
+mod backpressure;
 mod bad_input;
 mod chaos;
 mod cli;
 mod decode;
 mod demo;
 mod docs;
+mod gaps;
 mod grouping;
 mod hostile;
 mod house;
+mod incidents;
 mod kinds;
 mod lifecycle;
 mod live;

@@ -2,12 +2,14 @@
 
 pub mod connect;
 pub mod consume;
+pub mod gap;
 pub mod partials;
 pub mod publish;
 pub mod recall;
 pub mod settings;
 pub mod streams;
 pub mod topology;
+pub mod trouble;
 
 /// What can go wrong with NATS at the start, each with what to do about it.
 #[derive(Debug, thiserror::Error)]

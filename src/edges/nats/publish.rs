@@ -8,9 +8,11 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::jetstream::context::Context;
 use async_nats::jetstream::kv;
-use async_nats::jetstream::message::Acker;
 use bytes::Bytes;
 use tokio::time::sleep;
+
+use crate::edges::nats::consume::Ack;
+use crate::edges::nats::trouble::Trouble;
 
 /// The first wait after a publish that failed; doubled up to [`RETRY_MAX`].
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -46,15 +48,43 @@ pub struct OutRejected {
     pub bytes: Bytes,
 }
 
-/// What one batch of input came to.
-#[derive(Default)]
-pub struct Outgoing {
+/// What one batch of input came to. `A` acknowledges input: the simulation has a broker of its own.
+pub struct Outgoing<A = Ack> {
     /// In order.
     pub revisions: Vec<OutRevision>,
     /// In order.
     pub rejected: Vec<OutRejected>,
     /// Acknowledges the input.
-    pub acker: Option<Box<Acker>>,
+    pub acker: Option<A>,
+}
+
+impl<A> Default for Outgoing<A> {
+    fn default() -> Self {
+        Self { revisions: Vec::new(), rejected: Vec::new(), acker: None }
+    }
+}
+
+/// One thing to be stored. Each is tried until it is done; only then comes the next.
+#[derive(Debug)]
+pub enum Duty<A = Ack> {
+    /// To the stream of rejected input.
+    Reject(OutRejected),
+    /// To the stream of incidents.
+    Publish(OutRevision),
+    /// To the bucket of open incidents.
+    Show(OutRevision),
+    /// The input may be forgotten.
+    Acknowledge(A),
+}
+
+impl<A> Outgoing<A> {
+    /// What is to be done, in order: whoever dies between two of them leaves input unacknowledged of which not
+    /// everything is stored.
+    pub fn duties(self) -> impl Iterator<Item = Duty<A>> {
+        let shown = self.revisions.clone().into_iter().map(Duty::Show);
+        let rejected = self.rejected.into_iter().map(Duty::Reject);
+        rejected.chain(self.revisions.into_iter().map(Duty::Publish)).chain(shown).chain(self.acker.map(Duty::Acknowledge))
+    }
 }
 
 /// Publishes.
@@ -62,28 +92,35 @@ pub struct Sink {
     context: Context,
     bucket: kv::Store,
     rejected_subject: String,
-    retries: Arc<AtomicU64>,
+    storing: Arc<Storing>,
+}
+
+/// What storing shows of itself, also while it waits.
+#[derive(Debug, Default)]
+pub struct Storing {
+    /// Publishes tried again.
+    pub retries: AtomicU64,
+    /// Why results cannot be stored.
+    pub trouble: Trouble,
 }
 
 impl Sink {
-    /// A sink that counts its retries in `retries`.
-    pub fn new(context: Context, bucket: kv::Store, rejected_subject: String, retries: Arc<AtomicU64>) -> Self {
-        Self { context, bucket, rejected_subject, retries }
+    /// A sink that shows in `storing` how it does.
+    pub fn new(context: Context, bucket: kv::Store, rejected_subject: String, storing: Arc<Storing>) -> Self {
+        Self { context, bucket, rejected_subject, storing }
     }
 
     /// Stores everything, in order, trying again for as long as it takes; then acknowledges the input.
     pub async fn store(&self, outgoing: Outgoing) {
-        for rejected in &outgoing.rejected {
-            self.insist("rejected input", || self.publish_rejected(rejected)).await;
-        }
-        for revision in &outgoing.revisions {
-            self.insist("a revision", || self.publish_revision(revision)).await;
-        }
-        for revision in &outgoing.revisions {
-            self.insist("the bucket of incidents", || self.keep(revision)).await;
-        }
-        if let Some(acker) = outgoing.acker {
-            self.insist("an acknowledgement", || async { acker.ack().await.map_err(|error| error.to_string()) }).await;
+        for duty in outgoing.duties() {
+            match &duty {
+                Duty::Reject(rejected) => self.insist("rejected input", || self.publish_rejected(rejected)).await,
+                Duty::Publish(revision) => self.insist("a revision", || self.publish_revision(revision)).await,
+                Duty::Show(revision) => self.insist("the bucket of incidents", || self.keep(revision)).await,
+                Duty::Acknowledge(acker) => {
+                    self.insist("an acknowledgement", || acker.ack()).await;
+                }
+            }
         }
     }
 
@@ -122,11 +159,13 @@ impl Sink {
     async fn insist<F: Future<Output = Result<(), String>>>(&self, what: &str, mut attempt: impl FnMut() -> F) {
         let mut wait = RETRY_FIRST;
         while let Err(error) = attempt().await {
-            self.retries.fetch_add(1, Ordering::Relaxed);
+            self.storing.retries.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(error, "cannot store {what}; trying again");
+            self.storing.trouble.failed(format!("{what}: {error}"));
             sleep(wait).await;
             wait = (wait * 2).min(RETRY_MAX);
         }
+        self.storing.trouble.over();
     }
 }
 

@@ -52,10 +52,16 @@ pub async fn input(context: &Context, config: &InputConfig) -> Result<Stream, Na
     }
 }
 
-/// The consumer of the events: durable, so that a restart goes on where it was; one acknowledgement covers all before it. It
-/// begins anew after message `after`, else after what was acknowledged: what was delivered to a process that died and not
-/// acknowledged would come when others have come. Says after which message it begins.
-pub async fn consumer(stream: &Stream, config: &InputConfig, after: Option<u64>) -> Result<(PullConsumer, u64), NatsError> {
+/// The last message that was acknowledged, where there is a consumer.
+pub async fn acknowledged(stream: &Stream, config: &InputConfig) -> Option<u64> {
+    let known = stream.get_consumer::<PullConfig>(&config.consumer).await.ok();
+    known.map(|known| known.cached_info().ack_floor.stream_sequence)
+}
+
+/// The consumer of the events: durable, so that what was acknowledged is known after a restart; one acknowledgement covers all
+/// before it. It is made anew and begins after message `after`: what was delivered to a process that died and not acknowledged
+/// would come when others have come.
+pub async fn consumer(stream: &Stream, config: &InputConfig, after: u64) -> Result<PullConsumer, NatsError> {
     let all = stream.cached_info().config.subjects == config.subjects;
     let (filter_subject, filter_subjects) = match config.subjects.as_slice() {
         _ if all => (String::new(), Vec::new()),
@@ -63,18 +69,12 @@ pub async fn consumer(stream: &Stream, config: &InputConfig, after: Option<u64>)
         many => (String::new(), many.to_vec()),
     };
     let what = format!("consumer {} of stream {}", config.consumer, config.stream);
-    let known = stream.get_consumer::<PullConfig>(&config.consumer).await.ok();
-    if known.is_some() {
+    if stream.get_consumer::<PullConfig>(&config.consumer).await.is_ok() {
         stream.delete_consumer(&config.consumer).await.map_err(|error| NatsError::request(what.clone(), error))?;
     }
-    let acknowledged = known.map(|known| known.cached_info().ack_floor.stream_sequence);
-    let deliver_policy = match after.or(acknowledged) {
-        Some(sequence) => DeliverPolicy::ByStartSequence { start_sequence: sequence + 1 },
-        None => DeliverPolicy::All,
-    };
     let wanted = PullConfig {
         durable_name: Some(config.consumer.clone()),
-        deliver_policy,
+        deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: after + 1 },
         ack_policy: AckPolicy::All,
         ack_wait: ACK_WAIT,
         max_ack_pending: ACK_PENDING_MAX,
@@ -88,7 +88,7 @@ pub async fn consumer(stream: &Stream, config: &InputConfig, after: Option<u64>)
     if !several.is_empty() && consumer.cached_info().config.filter_subjects.is_empty() {
         return Err(NatsError::OneFilterOnly { wanted: several.join(", ") });
     }
-    Ok((consumer, after.or(acknowledged).unwrap_or(0)))
+    Ok(consumer)
 }
 
 /// The stream of incidents and the bucket of open ones.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use datafusion::common::{DataFusionError, Result};
 
 use crate::engine::EngineParams;
+use crate::engine::own::OwnAlert;
 use crate::engine::partial::{Marked, Part};
 use crate::engine::topology::tell;
 use crate::rule::Rule;
@@ -71,6 +72,11 @@ impl Folder {
         self.rows += all.iter().sum::<usize>();
     }
 
+    /// Has something to say that no event tells.
+    pub fn own(&mut self, alert: OwnAlert) {
+        self.part.own.push(alert);
+    }
+
     /// Events counted in and not handed on.
     pub fn rows(&self) -> usize {
         self.rows
@@ -113,6 +119,7 @@ fn empty(born_ns: i64, after: u64) -> Part {
         sources: Vec::new(),
         marks: Vec::new(),
         alerts: Vec::new(),
+        own: Vec::new(),
         calls: Default::default(),
         windows: None,
     }

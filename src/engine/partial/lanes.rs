@@ -174,6 +174,7 @@ impl Engine {
             self.evaluator.absorb(partition, windows);
         }
         part.calls.tell(&mut self.topology);
+        part.own.iter().cloned().for_each(|alert| self.raise(alert));
         let lane = &mut self.lanes.lanes[partition];
         (lane.until, lane.silence_ms) = (Some(part.until), part.silence_ms);
         if !part.marks.is_empty() {

@@ -16,6 +16,7 @@ pub mod lanes;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::own::OwnAlert;
 use crate::topology::told::Hearsay;
 use crate::window::partial::PartialWindows;
 use crate::window::save::RestoreError;
@@ -42,6 +43,8 @@ pub struct Part {
     sources: Vec<String>,
     marks: Vec<PartMark>,
     alerts: Vec<ExternalAlert>,
+    /// What the worker has to say by itself: that its input has holes, say.
+    own: Vec<OwnAlert>,
     calls: Hearsay,
     /// `None` where no row came: then it says nothing of the worker's rules either.
     windows: Option<PartialWindows>,

@@ -6,36 +6,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::incident::IncidentId;
 use crate::incident::book::{BookCounts, Incident, IncidentBook};
+use crate::incident::company::Company;
 use crate::words::fingerprint::Fingerprint;
+use crate::words::time::TimestampMs;
 
 /// What is kept.
 #[derive(Serialize, Deserialize)]
 pub struct SavedBook {
     incidents: BTreeMap<IncidentId, Incident>,
     home: BTreeMap<Fingerprint, IncidentId>,
+    company: Company,
     counts: BookCounts,
 }
 
 impl IncidentBook {
     /// What is to be kept over a restart.
     pub fn save(&self) -> SavedBook {
-        SavedBook { incidents: self.incidents.clone(), home: self.home.clone(), counts: self.counts }
+        SavedBook {
+            incidents: self.incidents.clone(),
+            home: self.home.clone(),
+            company: self.company.clone(),
+            counts: self.counts,
+        }
     }
 
-    /// Fills an empty book with what was kept.
-    pub fn restore(&mut self, saved: SavedBook) {
-        (self.incidents, self.home, self.counts) = (saved.incidents, saved.home, saved.counts);
-        for (id, incident) in &self.incidents {
-            for alert in incident.alerts.values() {
-                if alert.is_firing() {
-                    self.nearby.fires(alert, &self.topology, self.params.hops);
-                } else {
-                    self.nearby.knows(alert, &self.topology, self.params.hops);
-                }
-                self.nearby.put(id, alert);
-            }
-        }
-        let ids: Vec<IncidentId> = self.incidents.keys().cloned().collect();
+    /// Fills an empty book with what was kept; it goes on from `at`.
+    pub fn restore(&mut self, at: TimestampMs, saved: SavedBook) {
+        (self.incidents, self.home) = (saved.incidents, saved.home);
+        (self.company, self.counts) = (saved.company, saved.counts);
+        self.look_anew();
+        let ids: Vec<IncidentId> = self.incidents.keys().copied().collect();
         ids.iter().for_each(|id| self.reset_wake(id));
+        // The graph may be another than before.
+        self.doubt_links(at);
     }
 }

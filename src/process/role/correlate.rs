@@ -51,6 +51,14 @@ pub fn check(config: &Config, keeps: bool, engine: &Engine, partitions: Option<u
     Ok(())
 }
 
+/// Refuses to go on in another stream of parts than before: what workers said in the old one is gone.
+pub fn same_stream(name: &str, before: Option<i64>, now: i64) -> Result<()> {
+    if before.is_some_and(|before| before != now) {
+        bail!("the stream {name} was made anew since the checkpoint: begin under another input.consumer, all of its processes");
+    }
+    Ok(())
+}
+
 /// Reads the parts of all partitions.
 pub struct PartReader {
     lanes: Vec<Reading>,

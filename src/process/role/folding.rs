@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use async_nats::jetstream::message::Acker;
 use tokio::sync::mpsc;
 
+use crate::edges::nats::consume::Ack;
 use crate::edges::nats::partials::{self, Head};
 use crate::edges::nats::publish::OutRejected;
 use crate::engine::partial::fold::Folder;
 use crate::process::decoding::{ToEngine, Work};
+use crate::process::gaps;
 use crate::process::metrics::{Snapshot, Telemetry};
 use crate::process::replay::stopwatch;
 use crate::process::role::Partition;
@@ -27,7 +28,7 @@ pub struct ToStore {
     /// What was counted.
     pub part: (Head, Vec<u8>),
     /// Acknowledges the messages.
-    pub acker: Option<Box<Acker>>,
+    pub acker: Option<Ack>,
 }
 
 /// The thread's state.
@@ -39,7 +40,7 @@ pub struct Folding {
     telemetry: Arc<Telemetry>,
     snapshot: Snapshot,
     rejected: Vec<OutRejected>,
-    acker: Option<Box<Acker>>,
+    acker: Option<Ack>,
     spoke: Instant,
 }
 
@@ -76,6 +77,15 @@ impl Folding {
                     None
                 }
                 Work::Idle(silence) => Some(silence.as_millis() as i64),
+                Work::Gap(gap) if gap.born_ns != self.born_ns => {
+                    let alert = gaps::alert(&gap);
+                    tracing::error!("{}: begin under another input.consumer, all processes of it", alert.summary);
+                    return;
+                }
+                Work::Gap(gap) => {
+                    self.folder.own(gaps::alert(&gap));
+                    None
+                }
                 // Nobody sends these to a worker.
                 Work::Part(_) | Work::Rules(_) | Work::Topology(..) => None,
             };

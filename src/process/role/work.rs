@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use async_nats::jetstream;
-use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::stream::Stream;
 use tokio::sync::{mpsc, watch};
 
 use crate::edges::decode::Decoder;
 use crate::edges::http;
+use crate::edges::nats::consume::look::Begin;
 use crate::edges::nats::consume::{Fetched, Incoming, Source};
 use crate::edges::nats::partials::{self, PartSink};
 use crate::edges::nats::publish::{Outgoing, Sink};
@@ -22,6 +22,7 @@ use crate::process::check::load_or_explain;
 use crate::process::config::Config;
 use crate::process::decoding::{Decoding, ToDecoder};
 use crate::process::metrics::{Endpoint, Telemetry};
+use crate::process::reading::read;
 use crate::process::role::folding::{Folding, ToStore};
 use crate::process::role::{Partition, refuse};
 use crate::process::run::{DRAIN_MAX, shutdown_signal, thread};
@@ -79,12 +80,15 @@ async fn work(config: Config, partition: Partition) -> Result<()> {
             );
         }
     }
-    let (consumer, after) = streams::consumer(&stream, &input, last.map(|last| last.until)).await?;
+    let looking = by_subject.then(|| (stream.clone(), input.consumer.clone()));
+    let begin = last.map(|last| Begin { born_ns, sequence: last.until });
+    let (source, begin) = Source::open(context.clone(), stream, input, begin, Arc::clone(&telemetry.reading)).await?;
+    let after = begin.sequence;
     let folder = Folder::new(book.rules, &params, born_ns, after)?;
     let decoding = Decoding::new(Decoder::new(&book.label_keys, config.time.future.0));
     let decoding = if by_subject { decoding } else { decoding.only(mine(config.partitions.by, partition)) };
     let folding = Folding::new(folder, partition, born_ns, config.time.idle.0, Arc::clone(&telemetry));
-    let sink = Sink::new(context, bucket, config.rejected.subject.clone(), Arc::clone(&telemetry.retries));
+    let sink = Sink::new(context, bucket, config.rejected.subject.clone(), Arc::clone(&telemetry.storing));
     if let Some(listen) = config.http.listen {
         let bound = http::serve(listen, Arc::new(Endpoint(Arc::clone(&telemetry))))
             .await
@@ -103,9 +107,9 @@ async fn work(config: Config, partition: Partition) -> Result<()> {
     let (to_decoder, from_source) = mpsc::channel(CHANNEL_BATCHES);
     let (to_folder, from_decoder) = mpsc::channel(DECODED_BATCHES);
     let (to_store, from_folder) = mpsc::channel(PARTS_WAITING);
-    let looking = by_subject.then(|| (stream, consumer.clone()));
-    let source = Source::new(consumer, input, after);
-    let reading = tokio::spawn(read(source, looking, client, Arc::clone(&telemetry), to_decoder, stopped));
+    let (to_relay, from_reader) = mpsc::channel(1);
+    let reading = tokio::spawn(read(source, client, Arc::clone(&telemetry), to_relay, stopped));
+    let relaying = tokio::spawn(relay(from_reader, looking, after, to_decoder));
     let threads = [
         thread("decoder", move || decoding.run(from_source, &to_folder))?,
         thread("folder", move || folding.run(from_decoder, &to_store))?,
@@ -123,6 +127,7 @@ async fn work(config: Config, partition: Partition) -> Result<()> {
     stop.send_replace(true);
     let finish = async {
         reading.await.context("the reader failed")?;
+        relaying.await.context("the reader failed")?;
         storing.await.context("the publisher failed")??;
         threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow!("a thread panicked")))
     };
@@ -164,47 +169,41 @@ fn mine(by: PartitionBy, partition: Partition) -> impl Fn(&Incoming) -> bool + S
     }
 }
 
-/// Reads until told to stop. Where the subjects say whose a message is, `looking` finds out how far the others' messages go: nobody
+/// Hands on what was read. Where the subjects say whose a message is, `looking` finds out how far the others' messages go: nobody
 /// may wait for a worker for whom there is nothing.
-async fn read(
-    mut source: Source,
-    mut looking: Option<(Stream, PullConsumer)>,
-    client: async_nats::Client,
-    telemetry: Arc<Telemetry>,
+async fn relay(
+    mut from_reader: mpsc::Receiver<ToDecoder>,
+    mut looking: Option<(Stream, String)>,
+    mut last: u64,
     to_decoder: mpsc::Sender<ToDecoder>,
-    mut stopped: watch::Receiver<bool>,
 ) {
-    let mut last = 0;
-    loop {
-        telemetry.connected.store(client.connection_state() == async_nats::connection::State::Connected, Ordering::Relaxed);
-        let fetched = tokio::select! {
-            _ = stopped.wait_for(|stopped| *stopped) => return,
-            fetched = source.next() => fetched,
-        };
-        let mut seen = None;
-        match (&fetched, &mut looking) {
-            (Fetched::Messages { messages, .. }, _) => last = messages.last().map_or(last, |message| message.sequence),
-            (Fetched::Idle { .. }, Some((stream, consumer))) => seen = all_until(stream, consumer, last).await,
-            (Fetched::Idle { .. }, None) => {}
+    while let Some(mut next) = from_reader.recv().await {
+        match &mut next {
+            ToDecoder::Read(Fetched::Messages { messages, .. }) => {
+                last = messages.last().map_or(last, |message| message.sequence);
+            }
+            ToDecoder::Read(Fetched::Idle { seen, .. }) => {
+                last = last.max(*seen);
+                if let Some((stream, consumer)) = &mut looking
+                    && let Some(until) = all_until(stream, consumer, last).await
+                {
+                    *seen = until.max(last);
+                }
+            }
+            _ => {}
         }
-        if let Some(seen) = seen
-            && to_decoder.send(ToDecoder::Seen(seen)).await.is_err()
-        {
-            return;
-        }
-        if to_decoder.send(ToDecoder::Read(fetched, source.counts())).await.is_err() {
+        if to_decoder.send(next).await.is_err() {
             return;
         }
     }
 }
 
-/// Up to which message of the stream everything was read by one who read `last`, where that can be said.
-async fn all_until(stream: &mut Stream, consumer: &mut PullConsumer, last: u64) -> Option<u64> {
+/// Up to which message of the stream everything was read by one who read up to `last`, where that can be said.
+async fn all_until(stream: &mut Stream, consumer: &str, last: u64) -> Option<u64> {
     // First the stream, then the consumer: what comes between the two is pending there.
     let until = stream.info().await.ok()?.state.last_sequence;
-    let state = consumer.info().await.ok()?;
-    let all = state.num_pending == 0 && (state.delivered.stream_sequence <= last || state.num_ack_pending == 0);
-    all.then_some(until)
+    let state = stream.consumer_info(consumer).await.ok()?;
+    (state.num_pending == 0 && state.delivered.stream_sequence <= last).then_some(until)
 }
 
 async fn store(sink: Sink, mut part_sink: PartSink, mut from_folder: mpsc::Receiver<ToStore>) -> Result<()> {

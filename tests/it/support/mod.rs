@@ -2,6 +2,7 @@
 
 pub mod expect;
 pub mod nats;
+pub mod process;
 pub mod runs;
 
 use std::path::PathBuf;

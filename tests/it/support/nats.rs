@@ -48,11 +48,17 @@ impl NatsServer {
         server
     }
 
+    /// Kills the server.
+    #[allow(dead_code, reason = "benchmarks read this file too, and kill nothing")]
+    pub fn stop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Kills the server and starts it anew, at the same port over the same store.
     #[allow(dead_code, reason = "benchmarks read this file too, and restart nothing")]
     pub fn restart(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.stop();
         self.child = spawn(&self.dir, self.port, &self.args);
         self.wait();
     }
