@@ -8,6 +8,7 @@ use async_nats::jetstream::Context;
 use futures::StreamExt;
 use squelch::edges::decode::{Decoder, MessageInfo};
 use squelch::edges::wire;
+use squelch::engine::own::OwnAlert;
 use squelch::engine::partial::Part;
 use squelch::engine::partial::fold::Folder;
 use squelch::engine::{Engine, EngineParams, Input};
@@ -17,6 +18,9 @@ use squelch::rule::check::{Complaints, from_texts};
 use squelch::topology::Topology;
 use squelch::topology::learn::LearnParams;
 use squelch::window::evaluator::RuleStats;
+use squelch::words::event::LabelKeys;
+use squelch::words::labels::Labels;
+use squelch::words::severity::Severity;
 
 use crate::live::{context, read_stream, replayed, runtime};
 use crate::support::expect::first_difference;
@@ -250,6 +254,37 @@ fn a_rule_that_a_worker_lacks_rests() {
     say(&mut engine, 1, &["old", "new"], 60..120);
     say(&mut engine, 0, &["old", "new"], 60..120);
     assert_eq!(ticks(&engine), [("new".to_string(), 6), ("old".to_string(), 10)]);
+}
+
+/// What a worker has to say by itself, of holes in its input, becomes an incident.
+#[test]
+fn what_a_worker_finds_missing_is_an_incident() {
+    let params = EngineParams { learn: LearnParams::off(), ..EngineParams::default() };
+    let mut engine = Engine::new(Vec::new(), Topology::default(), &params).unwrap().with_partitions(2);
+    let mut titles = Vec::new();
+    for second in 0..4_u64 {
+        for partition in 0..2 {
+            let mut decoder = Decoder::new(&LabelKeys::default(), i64::MAX);
+            let mut folder = Folder::new(Vec::new(), &params, 0, second).unwrap();
+            if (second, partition) == (1, 1) {
+                folder.own(OwnAlert {
+                    name: "hole".into(),
+                    severity: Severity::Critical,
+                    labels: Labels::new([("service".to_string(), "squelch".to_string())]),
+                    summary: "three messages are missing".into(),
+                    lasts_ms: 60_000,
+                });
+            }
+            let ts = 1_773_446_400_000 + second * 30_000;
+            let line = format!(r#"{{"kind":"metric","ts":{ts},"name":"m","value":1}}"#);
+            decoder.message(line.as_bytes(), MessageInfo::default(), &mut |bad| panic!("{}", bad.reason));
+            folder.take_in(&decoder.take(), &[second + 1]);
+            let part = folder.part(second + 1, None).unwrap();
+            let revisions = engine.step(Input::Part { partition, place: 0, part: &part });
+            titles.extend(revisions.into_iter().map(|revision| revision.title));
+        }
+    }
+    assert!(titles.iter().any(|title| title.contains("three messages are missing")), "{titles:?}");
 }
 
 /// The text between a line that ends with `before` and the end of the block.
