@@ -27,7 +27,8 @@
 //! - `for` and `keep_firing_for`: [`alert::lifecycle`]; why two alerts are one incident: [`incident::relate`]
 //! - which entity is the cause: [`incident::rank`]; whether a person is told: [`incident::notify`]
 //! - the message that goes out: [`edges::wire`]; when input is acknowledged: [`edges::nats::publish`]
-//! - the threads of `squelch run`: [`process::run`]; every limit: [`words::limits`]
+//! - the threads of `squelch run`: [`process::run`]; work shared by several processes: [`engine::partial`], [`process::role`]
+//! - every limit: [`words::limits`]
 
 pub mod alert;
 pub mod demo;

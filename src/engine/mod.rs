@@ -6,6 +6,7 @@
 //! alerts of others, then the book of incidents once.
 
 pub mod own;
+pub mod partial;
 pub mod renew;
 pub mod restart;
 mod topology;
@@ -21,6 +22,8 @@ use crate::alert::external::ExternalAlerts;
 use crate::alert::lifecycle::{AlertCounts, AlertPolicy, RuleAlerts};
 use crate::alert::{Texts, Transition};
 use crate::engine::own::OwnAlert;
+use crate::engine::partial::Part;
+use crate::engine::partial::lanes::Lanes;
 use crate::incident::book::{BookCounts, IncidentBook};
 use crate::incident::invariants::Invariants;
 use crate::incident::notify::NotifyParams;
@@ -91,6 +94,15 @@ const TOGETHER_MS: i64 = 1_000;
 pub enum Input<'a> {
     /// Messages, decoded.
     Events(&'a EventBatch),
+    /// What the worker of a partition made of messages, and where that was found.
+    Part {
+        /// Which, from 0.
+        partition: usize,
+        /// To be told again after a restart.
+        place: u64,
+        /// What it says.
+        part: &'a Part,
+    },
     /// Nothing has arrived for this long, and nothing waits to be read.
     Idle {
         /// Since the last message.
@@ -134,6 +146,8 @@ pub struct Engine {
     watermark: Watermark,
     /// The names of sources, by id.
     sources: Arc<Vec<String>>,
+    /// Where others read the events.
+    lanes: Lanes,
     evaluator: Evaluator,
     alerts: Vec<RuleAlerts>,
     external: ExternalAlerts,
@@ -167,6 +181,7 @@ impl Engine {
                 source_wait_ms: params.source_wait_ms,
             }),
             sources: Arc::default(),
+            lanes: Lanes::default(),
             evaluator: Evaluator::new(rules, params.limits, params.clock)?,
             alerts,
             external: ExternalAlerts::new(params.external_expiry_ms),
@@ -186,6 +201,7 @@ impl Engine {
         let mut revisions = Vec::new();
         match input {
             Input::Events(batch) => self.take_in(batch, &mut revisions),
+            Input::Part { partition, place, part } => self.take_part(partition, place, part, &mut revisions),
             Input::Idle { silence_ms } => {
                 self.watermark.idle(silence_ms);
                 self.advance(&mut revisions);

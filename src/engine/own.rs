@@ -1,6 +1,8 @@
 //! What squelch itself has to say: that its input has holes, say. It enters the life of alerts as other systems' do, at the
 //! instant that events have come to: no clock is asked.
 
+use serde::{Deserialize, Serialize};
+
 use crate::engine::Engine;
 use crate::words::event::ExternalAlert;
 use crate::words::labels::Labels;
@@ -11,7 +13,7 @@ use crate::words::time::{EARLIEST_MS, TimestampMs};
 const UNTIMED: TimestampMs = 0;
 
 /// An alert that squelch raises by itself.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OwnAlert {
     /// Its name; stands for the rule.
     pub name: String,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::Transition;
 use crate::alert::external::SavedExternalAlerts;
 use crate::alert::lifecycle::{AlertPolicy, RuleAlerts, SavedAlerts};
+use crate::engine::partial::lanes::SavedLanes;
 use crate::engine::{Engine, EngineStats, policy_of};
 use crate::incident::Revision;
 use crate::incident::book::restart::SavedBook;
@@ -27,7 +28,7 @@ use crate::words::severity::Severity;
 use crate::words::time::TimestampMs;
 
 /// The form of the bytes. A form that is not this one is refused.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 const MAGIC: [u8; 8] = *b"squelchE";
 
 #[derive(Serialize, Deserialize)]
@@ -35,6 +36,7 @@ struct Saved {
     windows: Blob,
     watermark: SavedWatermark,
     sources: Vec<String>,
+    lanes: SavedLanes,
     /// By the name of the rule.
     alerts: BTreeMap<String, SavedAlerts>,
     external: SavedExternalAlerts,
@@ -58,6 +60,7 @@ impl Engine {
             windows: Blob(windows),
             watermark: self.watermark.save(),
             sources: self.sources.to_vec(),
+            lanes: self.lanes.save(),
             alerts: names.zip(self.alerts.iter().map(RuleAlerts::save)).collect(),
             external: self.external.save(),
             awaited: self.awaited.values().cloned().collect(),
@@ -95,6 +98,7 @@ impl Engine {
         let latest = self.watermark.max_ts().map_or(TimestampMs::MIN, |latest| latest.max(now).saturating_add(1));
         self.evaluator.restore(&saved.windows.0, Began { now, latest })?;
         self.sources = Arc::new(saved.sources);
+        self.lanes.restore(saved.lanes, &self.sources);
         self.external.restore(saved.external);
         saved.awaited.into_iter().for_each(|alert| self.await_alert(alert));
         self.topology.restore(saved.topology);

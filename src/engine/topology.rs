@@ -9,9 +9,10 @@ use arrow::array::{Array, AsArray, RecordBatch, StringViewArray};
 use arrow::datatypes::TimestampMillisecondType;
 
 use crate::engine::Engine;
-use crate::topology::learn::SpanFacts;
+use crate::topology::learn::{LearnParams, SpanFacts};
 use crate::topology::live::{LiveTopology, TopologyCensus};
 use crate::topology::parts::{Parts, Source};
+use crate::topology::told::Told;
 use crate::words::event::{EventBatch, Kind, label_column};
 use crate::words::time::TimestampMs;
 
@@ -26,15 +27,8 @@ impl Engine {
 
     /// Sees the calls that rows `from[k]..to[k]` of each table tell of.
     pub(super) fn learn(&mut self, batch: &EventBatch, from: [usize; 4], to: [usize; 4]) {
-        let rows = |kind: Kind| from[kind as usize]..to[kind as usize];
-        let params = self.topology.learn_params();
-        let (spans, metrics) = (params.spans, params.metrics);
-        if spans && !rows(Kind::Span).is_empty() {
-            learn_spans(&mut self.topology, &batch.tables[Kind::Span as usize], rows(Kind::Span));
-        }
-        if metrics && !rows(Kind::Metric).is_empty() {
-            learn_metrics(&mut self.topology, &batch.tables[Kind::Metric as usize], rows(Kind::Metric));
-        }
+        let params = self.topology.learn_params().clone();
+        tell(&mut self.topology, &params, batch, from, to);
     }
 
     /// What was learned of the time before `at` comes into force.
@@ -55,6 +49,17 @@ impl Engine {
     }
 }
 
+/// Tells of the calls in rows `from[k]..to[k]` of each table.
+pub(super) fn tell(told: &mut impl Told, params: &LearnParams, batch: &EventBatch, from: [usize; 4], to: [usize; 4]) {
+    let rows = |kind: Kind| from[kind as usize]..to[kind as usize];
+    if params.spans && !rows(Kind::Span).is_empty() {
+        tell_of_spans(told, params, &batch.tables[Kind::Span as usize], rows(Kind::Span));
+    }
+    if params.metrics && !rows(Kind::Metric).is_empty() {
+        tell_of_metrics(told, params, &batch.tables[Kind::Metric as usize], rows(Kind::Metric));
+    }
+}
+
 /// A column of texts, where the table has it.
 fn texts<'a>(table: &'a RecordBatch, name: &str) -> Option<&'a StringViewArray> {
     table.column_by_name(name).and_then(|column| column.as_string_view_opt())
@@ -64,14 +69,14 @@ fn text(column: Option<&StringViewArray>, row: usize) -> Option<&str> {
     column.filter(|column| column.is_valid(row)).map(|column| column.value(row)).filter(|text| !text.is_empty())
 }
 
-fn learn_spans(topology: &mut LiveTopology, table: &RecordBatch, rows: Range<usize>) {
+fn tell_of_spans(told: &mut impl Told, params: &LearnParams, table: &RecordBatch, rows: Range<usize>) {
     let times = table.column(0).as_primitive::<TimestampMillisecondType>().values();
     let columns = ["service", "env", "trace_id", "span_id", "parent_id"].map(|name| texts(table, name));
     let [service, env, trace_id, span_id, parent_id] = columns;
-    let peer = texts(table, &label_column(&topology.learn_params().peer));
+    let peer = texts(table, &label_column(&params.peer));
     for row in rows {
         let Some(service) = text(service, row) else { continue };
-        topology.span(SpanFacts {
+        told.span(SpanFacts {
             ts: times[row],
             service,
             env: text(env, row),
@@ -83,8 +88,7 @@ fn learn_spans(topology: &mut LiveTopology, table: &RecordBatch, rows: Range<usi
     }
 }
 
-fn learn_metrics(topology: &mut LiveTopology, table: &RecordBatch, rows: Range<usize>) {
-    let params = topology.learn_params();
+fn tell_of_metrics(told: &mut impl Told, params: &LearnParams, table: &RecordBatch, rows: Range<usize>) {
     let (client, server) = (texts(table, &label_column(&params.client)), texts(table, &label_column(&params.server)));
     if client.is_none() || server.is_none() {
         return;
@@ -93,7 +97,7 @@ fn learn_metrics(topology: &mut LiveTopology, table: &RecordBatch, rows: Range<u
     let env = texts(table, "env");
     for row in rows {
         if let (Some(client), Some(server)) = (text(client, row), text(server, row)) {
-            topology.call(times[row], client, server, text(env, row));
+            told.call(times[row], client, server, text(env, row));
         }
     }
 }

@@ -191,8 +191,9 @@ impl NotifyState {
         if self.reopened_untold && told.status == Status::Resolved {
             return send("it is back".into());
         }
-        // What waits to be told must not hold back that the incident is still open: it is told along with it.
+        // What waits to be told must not hold back what is due: it is told along with it.
         let repeats = facts.at >= told.at + params.repeat_ms;
+        let joined = facts.entities > told.entities && facts.at >= told.at + params.interval_ms;
         if told.cause.as_ref() != facts.cause
             && let Some(cause) = facts.cause
         {
@@ -200,20 +201,20 @@ impl NotifyState {
             if facts.at >= ready_at {
                 return send(format!("the cause is now {cause}"));
             }
-            if !repeats {
+            if !repeats && !joined {
                 let until = format_clock(ready_at);
                 return silent(format!("the cause may be {cause}: waiting until {until} for it to settle"));
             }
         }
         if facts.entities > told.entities {
             let more = facts.entities - told.entities;
-            let ready_at = told.at + params.interval_ms;
             let noun = if more == 1 { "entity" } else { "entities" };
-            if facts.at >= ready_at {
+            if joined {
                 return send(format!("{more} more {noun} failing"));
             }
             if !repeats {
-                return silent(format!("{more} more {noun} failing: told at {} if still so", format_clock(ready_at)));
+                let until = format_clock(told.at + params.interval_ms);
+                return silent(format!("{more} more {noun} failing: told at {until} if still so"));
             }
         }
         if repeats {

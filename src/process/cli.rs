@@ -15,8 +15,9 @@ use crate::process::check::{count, load_or_explain};
 use crate::process::config::Config;
 use crate::process::logging::{self, LogFormat};
 use crate::process::replay::{replay, stopwatch, summary};
+use crate::process::role::Partition;
 use crate::process::story::{self, Style};
-use crate::process::{demo, explain, recall, run};
+use crate::process::{demo, explain, recall, role, run};
 use crate::topology::Topology;
 
 /// Streaming alert correlation: windowed SQL rules over NATS, one explained incident per problem.
@@ -45,13 +46,25 @@ enum Command {
     ///
     /// Reads events from a JetStream stream, evaluates the rules and publishes incidents. Makes the streams that are missing.
     /// Stops cleanly on SIGTERM or Ctrl-C: what was read is finished, published and acknowledged.
+    ///
+    /// More than one machine: workers read and count the events, each its partition, and one correlator makes incidents of it.
+    /// See docs/scaling.md.
     #[command(
-        after_help = "Example:\n  nats-server -js &\n  squelch run --config squelch.yaml\n  nats sub 'incidents.production.critical.>'"
+        after_help = "Examples:\n  nats-server -js &\n  squelch run --config squelch.yaml\n  nats sub 'incidents.production.critical.>'\n\n  squelch run --role worker --partition 1/2\n  squelch run --role worker --partition 2/2\n  squelch run --role correlator --partitions 2"
     )]
     Run {
         /// The configuration; every key has a default
         #[arg(long, value_name = "FILE", default_value = "squelch.yaml")]
         config: PathBuf,
+        /// Do a part of the work only
+        #[arg(long, value_enum)]
+        role: Option<RoleName>,
+        /// Which part of the events a worker reads: 1/2 and 2/2 are all
+        #[arg(long, value_name = "I/N", required_if_eq("role", "worker"), requires = "role", conflicts_with = "partitions")]
+        partition: Option<Partition>,
+        /// How many workers there are for the correlator
+        #[arg(long, value_name = "N", required_if_eq("role", "correlator"), requires = "role", value_parser = role::partitions)]
+        partitions: Option<usize>,
     },
     /// A recorded outage, embedded, no server: what it found and what it spared you
     Demo {
@@ -152,6 +165,14 @@ enum OutputFormat {
     Text,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RoleName {
+    /// Reads and counts events
+    Worker,
+    /// Makes incidents of what the workers have counted
+    Correlator,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum SchemaOf {
     /// A revision of an incident
@@ -187,9 +208,13 @@ fn dispatch(command: Command) -> Result<Answer> {
     let mut stdout = std::io::stdout().lock();
     let style = Style { color: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() };
     match command {
-        Command::Run { config } => {
+        Command::Run { config, partition, partitions, .. } => {
             drop(stdout);
-            run::main(config_of(&config)?)?;
+            let config = config_of(&config)?;
+            match partition {
+                Some(partition) => role::work::main(config, partition)?,
+                None => run::main(config, partitions)?,
+            }
         }
         Command::Demo { seed, events: None, .. } => demo::run(seed, &mut stdout, style)?,
         Command::Demo { seed, events: Some(events), topology } => {

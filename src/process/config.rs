@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::edges::nats::settings::{InputConfig, NatsConfig, OutputConfig, RejectedConfig};
+use crate::edges::nats::settings::{InputConfig, NatsConfig, OutputConfig, PartitionsConfig, RejectedConfig};
 use crate::engine::EngineParams;
 use crate::incident::CorrelationParams;
 use crate::incident::notify::NotifyParams;
@@ -35,6 +35,8 @@ pub struct Config {
     pub output: OutputConfig,
     /// Where undecodable input goes.
     pub rejected: RejectedConfig,
+    /// How work is shared by several processes.
+    pub partitions: PartitionsConfig,
     /// Folders or files of rules.
     pub rules: OneOrMany,
     /// How often rule files are looked at for changes.

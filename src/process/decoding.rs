@@ -11,7 +11,9 @@ use tokio::sync::mpsc;
 use crate::edges::decode::{Decoder, MessageInfo, Reason, Rejected};
 use crate::edges::nats::consume::{Ack, Fetched, Incoming};
 use crate::edges::nats::gap::Gap;
+use crate::edges::nats::partials::{self, Found};
 use crate::edges::nats::publish::OutRejected;
+use crate::engine::partial::Part;
 use crate::engine::renew::NextRules;
 use crate::process::reload::NewRules;
 use crate::process::replay::stopwatch;
@@ -26,6 +28,8 @@ const WARNINGS_AN_HOUR: NonZeroU32 = NonZeroU32::new(6).unwrap();
 pub enum ToDecoder {
     /// What was read.
     Read(Fetched),
+    /// What a worker made of what it read.
+    Part(Found),
     /// Other rules from here on.
     Rules(Box<NewRules>),
     /// What a source tells of the topology, from here on.
@@ -44,6 +48,8 @@ pub struct ToEngine<A = Ack> {
 pub enum Work<A = Ack> {
     /// Take events in.
     Events(Box<Decoded<A>>),
+    /// Take in what a worker counted.
+    Part(Box<TakenPart>),
     /// Let time go on: nothing has come for this long.
     Idle(Duration),
     /// Say that messages will never come.
@@ -54,10 +60,22 @@ pub enum Work<A = Ack> {
     Topology(Source, Parts),
 }
 
+/// What a worker counted.
+pub struct TakenPart {
+    /// Which, from 0.
+    pub partition: usize,
+    /// Where it was found.
+    pub place: u64,
+    /// What it says.
+    pub part: Part,
+}
+
 /// Messages, decoded.
 pub struct Decoded<A = Ack> {
     /// Their events.
     pub batch: EventBatch,
+    /// The place in the stream of each of the batch's messages.
+    pub sequences: Vec<u64>,
     /// Their bad lines.
     pub rejected: Vec<OutRejected>,
     /// Acknowledges them and all before them; where the last one is only begun, those before it.
@@ -81,6 +99,9 @@ struct Gone;
 /// The thread's state.
 pub struct Decoding {
     decoder: Decoder,
+    /// Which messages are decoded at all.
+    mine: Box<dyn Fn(&Incoming) -> bool + Send>,
+    sequences: Vec<u64>,
     rejected: Vec<OutRejected>,
     acker: Option<Ack>,
     progress: Progress,
@@ -93,11 +114,18 @@ impl Decoding {
     pub fn new(decoder: Decoder) -> Self {
         Self {
             decoder,
+            mine: Box::new(|_| true),
+            sequences: Vec::new(),
             rejected: Vec::new(),
             acker: None,
             progress: Progress::default(),
             warnings: RateLimiter::keyed(Quota::per_hour(WARNINGS_AN_HOUR)),
         }
+    }
+
+    /// Passes over messages that are not `mine`.
+    pub fn only(self, mine: impl Fn(&Incoming) -> bool + Send + 'static) -> Self {
+        Self { mine: Box::new(mine), ..self }
     }
 
     /// Decodes until nothing more comes, then hands on what is left.
@@ -106,6 +134,7 @@ impl Decoding {
             while let Some(next) = self.next(&mut from_source, to_engine).await? {
                 match next {
                     ToDecoder::Read(fetched) => self.read(fetched, to_engine).await?,
+                    ToDecoder::Part(found) => self.part(found, to_engine).await?,
                     ToDecoder::Rules(new) => {
                         self.hand_on(to_engine).await?;
                         self.decoder.set_label_keys(&new.label_keys);
@@ -167,6 +196,22 @@ impl Decoding {
         }
     }
 
+    async fn part(&mut self, found: Found, to_engine: &mpsc::Sender<ToEngine>) -> Result<(), Gone> {
+        let (partition, place) = (found.head.partition, found.place);
+        let took = stopwatch();
+        let part = partials::unpack(&found.bytes).map_err(anyhow::Error::from).and_then(|bytes| Ok(Part::from_bytes(&bytes)?));
+        self.progress.decoding += took();
+        self.progress.sequence = self.progress.sequence.max(place);
+        match part {
+            Ok(part) => self.send(Work::Part(Box::new(TakenPart { partition, place, part })), to_engine).await,
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(partition = partition + 1, place, error, "what a worker said cannot be read: it is left out");
+                Ok(())
+            }
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.decoder.is_empty() && self.acker.is_none() && self.rejected.is_empty()
     }
@@ -185,7 +230,8 @@ impl Decoding {
 
     fn taken(&mut self) -> ToEngine {
         let rejected = std::mem::take(&mut self.rejected);
-        let decoded = Decoded { batch: self.decoder.take(), rejected, acker: self.acker.take() };
+        let sequences = std::mem::take(&mut self.sequences);
+        let decoded = Decoded { batch: self.decoder.take(), sequences, rejected, acker: self.acker.take() };
         ToEngine { work: Work::Events(Box::new(decoded)), progress: self.progress.clone() }
     }
 
@@ -195,7 +241,9 @@ impl Decoding {
         let took = stopwatch();
         let mut done = 0;
         for message in messages {
-            self.message(message);
+            if (self.mine)(message) {
+                self.message(message);
+            }
             self.progress.sequence = message.sequence;
             done += 1;
             if self.decoder.is_full() {
@@ -207,7 +255,7 @@ impl Decoding {
     }
 
     fn message(&mut self, message: &Incoming) {
-        let Self { decoder, rejected, progress, warnings, .. } = self;
+        let Self { decoder, sequences, rejected, progress, warnings, .. } = self;
         let mut reject = |bad: Rejected| {
             *progress.rejected.entry(bad.reason.code()).or_default() += 1;
             // A collector that sends nonsense sends much of it: a few lines an hour tell an operator as much as a million.
@@ -233,6 +281,7 @@ impl Decoding {
             Ok(info) => {
                 let info = MessageInfo { source: decoder.source(&message.subject), ..*info };
                 decoder.message(&message.payload, info, &mut reject);
+                sequences.push(message.sequence);
             }
             Err(why) => reject(Rejected { line: 0, bytes: message.payload.to_vec(), reason: Reason::Inflate(why.clone()) }),
         }

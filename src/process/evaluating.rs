@@ -13,7 +13,7 @@ use crate::engine::{Engine, Input};
 use crate::incident::{Revision, Status};
 use crate::process::checkpointing::{self, Pace, Place};
 use crate::process::cpu::{CpuWatch, stopwatch_ns};
-use crate::process::decoding::{Decoded, ToEngine, Work};
+use crate::process::decoding::{Decoded, TakenPart, ToEngine, Work};
 use crate::process::gaps;
 use crate::process::metrics::{Snapshot, Telemetry};
 use crate::process::replay::stopwatch;
@@ -112,7 +112,11 @@ impl Evaluating {
     /// Does one piece of work. Yields what is to be stored, where anything is.
     pub fn take<A>(&mut self, next: ToEngine<A>) -> Option<ToSink<A>> {
         let ToEngine { work, progress } = next;
-        let by_events = matches!(work, Work::Events(_));
+        let by_events = match &work {
+            Work::Events(_) => true,
+            Work::Part(taken) => taken.part.silence_ms.is_none(),
+            _ => false,
+        };
         // Silence that moved time on and had no results is in no checkpoint yet: what now follows would come out otherwise without it.
         let silence = if by_events && self.undecided { self.checkpoint(&[]) } else { None };
         let watermark = self.engine.watermark();
@@ -126,6 +130,7 @@ impl Evaluating {
         let unread = matches!(work, Work::Rules(_) | Work::Topology(..) | Work::Gap(_));
         let outgoing = match work {
             Work::Events(decoded) => self.take_in(*decoded),
+            Work::Part(taken) => self.take_part(&taken),
             Work::Idle(silence) => self.idle(silence),
             Work::Gap(gap) => {
                 let revisions = self.engine.step(Input::Own(gaps::alert(&gap)));
@@ -175,12 +180,21 @@ impl Evaluating {
     }
 
     fn take_in<A>(&mut self, decoded: Decoded<A>) -> Outgoing<A> {
-        let Decoded { batch, rejected, acker } = decoded;
+        let Decoded { batch, rejected, acker, .. } = decoded;
         let _evaluating = tracing::debug_span!("evaluate", events = batch.events()).entered();
         let took = stopwatch();
         let revisions = self.engine.step(Input::Events(&batch));
         *self.snapshot.stages.entry("evaluate").or_default() += took();
         Outgoing { revisions: outgoing(&self.output_subject, &revisions), rejected, acker }
+    }
+
+    fn take_part<A>(&mut self, taken: &TakenPart) -> Outgoing<A> {
+        let TakenPart { partition, place, part } = taken;
+        let _evaluating = tracing::debug_span!("evaluate", partition, events = part.events()).entered();
+        let took = stopwatch();
+        let revisions = self.engine.step(Input::Part { partition: *partition, place: *place, part });
+        *self.snapshot.stages.entry("evaluate").or_default() += took();
+        Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
     }
 
     fn idle<A>(&mut self, silence: Duration) -> Outgoing<A> {

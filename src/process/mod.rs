@@ -21,6 +21,7 @@ pub mod recall;
 pub mod reload;
 pub mod replay;
 pub mod report;
+pub mod role;
 mod rule_cost;
 mod rule_words;
 pub mod run;

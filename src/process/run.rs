@@ -18,7 +18,7 @@ use crate::edges::nats::consume::look::Begin;
 use crate::edges::nats::lease::{Candidate, Tenure};
 use crate::edges::nats::publish::{Outgoing, Sink};
 use crate::edges::nats::topology::TopologyWatch;
-use crate::edges::nats::{connect, streams, tenant};
+use crate::edges::nats::{connect, partials, streams, tenant};
 use crate::engine::Engine;
 use crate::incident::Revision;
 use crate::process::check::load_or_explain;
@@ -31,6 +31,8 @@ use crate::process::looking;
 use crate::process::metrics::{Endpoint, Telemetry};
 use crate::process::reading::read;
 use crate::process::reload::{self, Reloader};
+use crate::process::role;
+use crate::process::role::correlate::{self, PartReader};
 use crate::process::standby;
 use crate::process::topology::{Fragments, TopologyFile, look, watch_bucket};
 use crate::process::writing::write;
@@ -43,13 +45,13 @@ const CHANNEL_BATCHES: usize = 4;
 /// Decoded batches that wait for the engine. One is enough to keep it busy; what comes meanwhile makes the next one larger.
 const DECODED_BATCHES: usize = 1;
 /// How long a stop may take to publish what was read.
-const DRAIN_MAX: Duration = Duration::from_secs(30);
+pub(super) const DRAIN_MAX: Duration = Duration::from_secs(30);
 
-/// Runs until SIGTERM or Ctrl-C, then finishes what was read.
-pub fn main(config: Config) -> Result<()> {
+/// Runs until SIGTERM or Ctrl-C, then finishes what was read. With `partitions`, so many workers read and count the events.
+pub fn main(config: Config, partitions: Option<usize>) -> Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot start the runtime")?;
-    let outcome = runtime.block_on(run(config));
+    let outcome = runtime.block_on(run(config, partitions));
     runtime.shutdown_timeout(Duration::from_secs(5));
     outcome
 }
@@ -62,16 +64,17 @@ enum Ended {
     LeaseLost,
 }
 
-async fn run(config: Config) -> Result<()> {
+async fn run(config: Config, partitions: Option<usize>) -> Result<()> {
     // Nobody's SIGHUP ends a process that only stands by.
     let _hangups = looking::hangups()?;
     let telemetry = Arc::new(Telemetry::default());
-    let fresh = || load(&config, &telemetry);
+    let fresh = || load(&config, &telemetry, partitions);
     let here = Kept::here(&config)?;
     let loaded = fresh()?;
     let client = connect::connect(&config.nats).await?;
     let context = jetstream::new(client.clone());
     let candidate = standby::candidate(&config, &context).await?;
+    correlate::stands_alone(partitions, candidate.is_some())?;
     if let Some(listen) = config.http.listen {
         let bound = http::serve(listen, Arc::new(Endpoint(Arc::clone(&telemetry))))
             .await
@@ -98,7 +101,8 @@ async fn take_turns(
     mut loaded: Loaded,
     shutdown: &mut Shutdown,
 ) -> Result<()> {
-    let fresh = || load(config, telemetry);
+    let partitions = loaded.partitions;
+    let fresh = || load(config, telemetry, partitions);
     let context = jetstream::new(client.clone());
     loop {
         let mut watched = loaded.reloader.clone();
@@ -143,21 +147,39 @@ async fn lead(
     shutdown: &mut Shutdown,
 ) -> Result<Ended> {
     let hangups = looking::hangups()?;
-    let fresh = || load(config, telemetry);
+    let partitions = loaded.partitions;
+    let fresh = || load(config, telemetry, partitions);
     let said = |revisions: &[Revision]| outgoing(&config.output.subject, revisions);
     let (loaded, resumed) = checkpointing::resume(&kept, loaded, &fresh, |loaded| &mut loaded.engine, &said).await?;
     let context = jetstream::new(client.clone());
-    let stream = streams::input(&context, &config.input).await?;
+    correlate::check(config, kept.is_on(), &loaded.engine, partitions)?;
+    let stream = match partitions {
+        None => streams::input(&context, &config.input).await?,
+        Some(_) => partials::stream(&context, &config.partitions).await?,
+    };
     streams::rejected(&context, &config.rejected).await?;
     let bucket = streams::output(&context, &config.output).await?;
-    let begin = resumed.as_ref().map(|Resumed { place, .. }| Begin { born_ns: place.born_ns, sequence: place.sequence });
-    let (input, begin) = match tenure {
-        Some(tenure) => tenant::inherit(&stream, &config.input, tenure, begin).await?,
-        None => (config.input.clone(), begin),
+    let stood = resumed.as_ref().map(|Resumed { place, .. }| Begin { born_ns: place.born_ns, sequence: place.sequence });
+    let name = stream.cached_info().config.name.clone();
+    let (reader, begin) = match (partitions, tenure) {
+        (None, tenure) => {
+            let (input, stood) = match tenure {
+                Some(tenure) => tenant::inherit(&stream, &config.input, tenure, stood).await?,
+                None => (config.input.clone(), stood),
+            };
+            let reading = Arc::clone(&telemetry.reading);
+            let (source, begin) = EventSource::open(context.clone(), stream, input, stood, reading).await?;
+            (Reader::Events(Box::new(source)), begin)
+        }
+        (Some(_), _) => {
+            let born_ns = stream.cached_info().created.unix_timestamp_nanos() as i64;
+            correlate::same_stream(&name, stood.map(|stood| stood.born_ns), born_ns)?;
+            let sequence = stood.map_or(0, |stood| stood.sequence);
+            (Reader::Parts(PartReader::new(&stream, config, loaded.engine.lanes())), Begin { born_ns, sequence })
+        }
     };
-    let (source, begin) = EventSource::open(context.clone(), stream, input, begin, Arc::clone(&telemetry.reading)).await?;
     let place = Place { born_ns: begin.born_ns, sequence: begin.sequence };
-    let Loaded { mut engine, label_keys, reloader, topology_file } = loaded;
+    let Loaded { mut engine, label_keys, reloader, topology_file, .. } = loaded;
     // Without a first one, what is acknowledged before the next would be lost to a process that dies.
     let begins = match (&kept, &resumed) {
         (Kept::Dir(_) | Kept::Store(_), None) => Some(checkpointing::save(&mut engine, place, &[])?),
@@ -207,7 +229,7 @@ async fn lead(
         tasks.push(tokio::spawn(watching));
     }
     tracing::info!(
-        stream = config.input.stream,
+        stream = name,
         rules = reloader.rules(),
         after = place.sequence,
         resumed = resumed.is_some(),
@@ -218,10 +240,21 @@ async fn lead(
     let first =
         ToSink { before: begins, outgoing: Outgoing { revisions: outbox, ..Outgoing::default() }, after: None, under_way: None };
     to_sink.send(first).await.context("the publisher is gone")?;
-    let (for_rules, until) = (to_decoder.clone(), stopped.clone());
-    let watching = looking::watch("the folder of rules", reloader, reload::look, config.reload, hangups, for_rules, until);
-    tasks.push(tokio::spawn(watching));
-    let reading = tokio::spawn(read(source, client, Arc::clone(telemetry), to_decoder, stopped));
+    if partitions.is_none() {
+        let (for_rules, until) = (to_decoder.clone(), stopped.clone());
+        let watching = looking::watch("the folder of rules", reloader, reload::look, config.reload, hangups, for_rules, until);
+        tasks.push(tokio::spawn(watching));
+    }
+    let reading = match reader {
+        Reader::Events(source) => {
+            let reading = read(*source, client, Arc::clone(telemetry), to_decoder, stopped);
+            tokio::spawn(async move {
+                reading.await;
+                Ok(())
+            })
+        }
+        Reader::Parts(parts) => tokio::spawn(parts.read(client, Arc::clone(telemetry), to_decoder, stopped)),
+    };
     let threads = [
         thread("decoder", move || decoding.run(from_source, &to_engine))?,
         thread("engine", move || evaluating.run(from_decoder, &to_sink))?,
@@ -229,7 +262,7 @@ async fn lead(
     let writing = tokio::spawn(write(sink, kept, Arc::clone(telemetry), from_engine));
     tokio::select! {
         () = shutdown.asked_for() => tracing::info!("stopping: finishing what was read"),
-        () = ends(&threads) => tracing::error!("a thread ended by itself: stopping"),
+        () = ends(&threads, &reading) => tracing::error!("a thread ended by itself: stopping"),
         () = standby::lost(tenure) => tracing::error!("the lease is lost: nothing more is published"),
     }
     telemetry.stopping.store(true, Ordering::Relaxed);
@@ -240,7 +273,7 @@ async fn lead(
         for task in tasks {
             task.await.context("a look at rules or topology failed")?;
         }
-        reading.await.context("the reader failed")?;
+        reading.await.context("the reader failed")??;
         writing.await.context("the publisher failed")?;
         let ended = threads.map(|thread| thread.join().map_err(|_| anyhow!("a thread panicked")));
         ended.into_iter().collect::<Result<()>>()
@@ -253,19 +286,19 @@ async fn lead(
 }
 
 /// SIGTERM and Ctrl-C: none is lost between two waits.
-struct Shutdown {
+pub(super) struct Shutdown {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Shutdown {
-    fn listen() -> Result<Self> {
+    pub(super) fn listen() -> Result<Self> {
         let terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
         let interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
         Ok(Self { terminate, interrupt })
     }
 
-    async fn asked_for(&mut self) {
+    pub(super) async fn asked_for(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -273,14 +306,20 @@ impl Shutdown {
     }
 }
 
-fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+pub(super) fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.into()).spawn(work).with_context(|| format!("cannot start the thread `{name}`"))
 }
 
-async fn ends(threads: &[JoinHandle<()>]) {
-    while !threads.iter().any(JoinHandle::is_finished) {
+async fn ends(threads: &[JoinHandle<()>], reading: &tokio::task::JoinHandle<Result<()>>) {
+    while !threads.iter().any(JoinHandle::is_finished) && !reading.is_finished() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+}
+
+/// Where messages come from.
+enum Reader {
+    Events(Box<EventSource>),
+    Parts(PartReader),
 }
 
 /// What a start makes of the files that people wrote.
@@ -289,10 +328,12 @@ struct Loaded {
     label_keys: LabelKeys,
     reloader: Reloader,
     topology_file: Option<TopologyFile>,
+    /// Of a correlator: how many workers' parts it puts together.
+    partitions: Option<usize>,
 }
 
 /// Loads rules and topology.
-fn load(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Loaded> {
+fn load(config: &Config, telemetry: &Arc<Telemetry>, partitions: Option<usize>) -> Result<Loaded> {
     let paths = config.rules.paths();
     let mut book = load_or_explain(&paths, false, &mut |text| text.lines().for_each(|line| tracing::error!("{line}")))?;
     let (topology_file, parts) = match &config.topology.file {
@@ -311,5 +352,9 @@ fn load(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Loaded> {
     let params = config.engine();
     params.learn.add_label_keys(&mut book.label_keys);
     let reloader = Reloader::new(paths, &book, params.clone(), Arc::clone(&telemetry.reloads));
-    Ok(Loaded { engine: Engine::new(book.rules, graph, &params)?, label_keys: book.label_keys, reloader, topology_file })
+    if partitions.is_some() {
+        role::refuse(&book.rules)?;
+    }
+    let engine = Engine::new(book.rules, graph, &params)?.with_partitions(partitions.unwrap_or(0));
+    Ok(Loaded { engine, label_keys: book.label_keys, reloader, topology_file, partitions })
 }

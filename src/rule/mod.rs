@@ -23,6 +23,7 @@ pub mod renew;
 pub mod rest;
 pub mod source;
 pub mod span;
+pub mod split;
 pub mod sql;
 pub mod syntax;
 pub mod template;

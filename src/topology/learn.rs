@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kind::EdgeKind;
 use super::parts::Edge;
-use super::spans::{Child, Spans, key};
+use super::spans::{Child, SpanKey, Spans, key};
 use crate::words::event::{Kind, LabelKeys};
 use crate::words::limits::{LEARN_EVERY_MS, LEARNED_EDGES_MAX, LEARNED_NAME_BYTES_MAX, LEARNING_PENDING_MAX};
 use crate::words::time::TimestampMs;
@@ -82,6 +82,23 @@ pub struct SpanFacts<'a> {
     pub span_id: Option<&'a str>,
     /// The span that caused it.
     pub parent_id: Option<&'a str>,
+    /// What it calls, where it says so.
+    pub peer: Option<&'a str>,
+}
+
+/// What a span tells of calls, its ids hashed together with its trace.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyedSpan<'a> {
+    /// Its time.
+    pub ts: TimestampMs,
+    /// The service that made it.
+    pub service: &'a str,
+    /// Its environment.
+    pub env: Option<&'a str>,
+    /// Itself.
+    pub own: Option<SpanKey>,
+    /// The span that caused it.
+    pub parent: Option<SpanKey>,
     /// What it calls, where it says so.
     pub peer: Option<&'a str>,
 }
@@ -185,17 +202,15 @@ impl Learner {
     }
 
     /// Sees a span.
-    pub fn span(&mut self, span: SpanFacts<'_>) {
-        if self.is_late(span.ts) {
+    pub fn span(&mut self, span: KeyedSpan<'_>) {
+        if self.is_late(span.ts, 1) {
             return;
         }
         if let Some(peer) = span.peer {
-            self.call(span.ts, span.service, peer, span.env);
+            self.calls(span.ts, span.service, peer, span.env, 1);
         }
-        let (Some(trace), false) = (span.trace_id, span.service.is_empty()) else { return };
-        let id = |id: Option<&str>| id.filter(|id| !is_no_id(id)).map(|id| key(trace, id));
-        let (own, parent) = (id(span.span_id), id(span.parent_id));
-        if own.is_none() && parent.is_none() {
+        let (own, parent) = (span.own, span.parent);
+        if (own.is_none() && parent.is_none()) || span.service.is_empty() {
             return;
         }
         let Some(service) = self.name(span.service) else { return };
@@ -205,36 +220,36 @@ impl Learner {
             self.counts.spans_no_room += 1;
         }
         for call in calls {
-            self.observe(call.at, Ends { from: call.from, to: call.to, env: call.env });
+            self.observe(call.at, Ends { from: call.from, to: call.to, env: call.env }, 1);
         }
     }
 
-    /// Sees a call, at `ts`.
-    pub fn call(&mut self, ts: TimestampMs, from: &str, to: &str, env: Option<&str>) {
-        if from.is_empty() || to.is_empty() || from == to || self.is_late(ts) {
+    /// Sees some calls, at `ts`.
+    pub fn calls(&mut self, ts: TimestampMs, from: &str, to: &str, env: Option<&str>, number: u64) {
+        if from.is_empty() || to.is_empty() || from == to || self.is_late(ts, number) {
             return;
         }
         let (Some(from), Some(to)) = (self.name(from), self.name(to)) else { return };
         let env = env.and_then(|env| self.name(env));
-        self.observe(ts, Ends { from, to, env });
+        self.observe(ts, Ends { from, to, env }, number);
     }
 
-    fn is_late(&mut self, ts: TimestampMs) -> bool {
+    fn is_late(&mut self, ts: TimestampMs, number: u64) -> bool {
         let late = stretch_end(ts) <= self.over;
-        self.counts.late += u64::from(late);
+        self.counts.late += if late { number } else { 0 };
         late
     }
 
-    fn observe(&mut self, ts: TimestampMs, ends: Ends) {
-        self.counts.observations += 1;
+    fn observe(&mut self, ts: TimestampMs, ends: Ends, number: u64) {
+        self.counts.observations += number;
         let seen = self.pending.entry(stretch_end(ts)).or_default();
-        if let Some(number) = seen.get_mut(&ends) {
-            *number += 1;
+        if let Some(known) = seen.get_mut(&ends) {
+            *known += number;
         } else if self.pending_edges < LEARNING_PENDING_MAX {
-            seen.insert(ends, 1);
+            seen.insert(ends, number);
             self.pending_edges += 1;
         } else {
-            self.counts.no_room += 1;
+            self.counts.no_room += number;
         }
     }
 
@@ -309,13 +324,22 @@ impl Learner {
     }
 }
 
+impl<'a> SpanFacts<'a> {
+    /// The same with short ids.
+    pub fn keyed(self) -> KeyedSpan<'a> {
+        let id = |id: Option<&str>| id.filter(|id| !is_no_id(id)).and_then(|id| Some(key(self.trace_id?, id)));
+        let Self { ts, service, env, peer, .. } = self;
+        KeyedSpan { ts, service, env, own: id(self.span_id), parent: id(self.parent_id), peer }
+    }
+}
+
 /// Exporters write a missing parent as zeros.
 fn is_no_id(id: &str) -> bool {
     id.bytes().all(|byte| byte == b'0')
 }
 
 /// The end of the stretch that an instant lies in.
-fn stretch_end(ts: TimestampMs) -> TimestampMs {
+pub(super) fn stretch_end(ts: TimestampMs) -> TimestampMs {
     (ts.div_euclid(LEARN_EVERY_MS) + 1).saturating_mul(LEARN_EVERY_MS)
 }
 

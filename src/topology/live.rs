@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::learn::{LearnCounts, LearnParams, Learner};
 use super::parts::{Parts, Source};
-use super::{Stamp, Topology, learn::SpanFacts};
+use super::{Stamp, Topology, learn::KeyedSpan};
 use crate::words::time::TimestampMs;
 
 /// The graph in force and what it is made of.
@@ -96,13 +96,13 @@ impl LiveTopology {
     }
 
     /// Sees a span.
-    pub fn span(&mut self, span: SpanFacts<'_>) {
+    pub fn span(&mut self, span: KeyedSpan<'_>) {
         self.learner.span(span);
     }
 
-    /// Sees a call.
-    pub fn call(&mut self, ts: TimestampMs, from: &str, to: &str, env: Option<&str>) {
-        self.learner.call(ts, from, to, env);
+    /// Sees some calls.
+    pub fn calls(&mut self, ts: TimestampMs, from: &str, to: &str, env: Option<&str>, number: u64) {
+        self.learner.calls(ts, from, to, env, number);
     }
 
     /// Time has come to `at`. Returns whether what was learned until then makes another graph.

@@ -8,6 +8,7 @@ pub mod learn;
 pub mod live;
 pub mod parts;
 mod spans;
+pub mod told;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use crate::words::limits::{SPAN_PAIR_MS, SPANS_REMEMBERED_MAX};
 use crate::words::time::TimestampMs;
 
 /// A span's identity, short. Two spans of one minute with the same one are less likely than a wrong service name.
-type SpanKey = u64;
+pub(super) type SpanKey = u64;
 
 /// Spans of the last while.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! All rules over all streams: takes event batches in, and at each tick yields a rule's breaches.
 
 mod instant;
+pub(in crate::window) mod partial;
 mod renew;
 pub(in crate::window) mod restart;
 
@@ -347,7 +348,10 @@ impl Evaluator {
     /// Evaluates a rule over its windows at `at`. An evaluation that fails is counted and finds nothing. `None` where the rule
     /// rests, or compares with a time before `first_event`: then nothing is known, not even that nothing happened.
     pub fn tick(&mut self, index: RuleIndex, at: TimestampMs, first_event: TimestampMs) -> Option<Vec<Breach>> {
-        if self.rests(index, at) || self.reaches_back_to(index, at) < first_event.max(self.rules[index].since) {
+        if self.rests(index, at)
+            || self.lacks_rows(index, at)
+            || self.reaches_back_to(index, at) < first_event.max(self.rules[index].since)
+        {
             return None;
         }
         let began = (self.clock)();

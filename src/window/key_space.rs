@@ -197,6 +197,27 @@ impl KeySpace {
         renamed
     }
 
+    /// Forgets all keys. Returns them as [`Self::save`] does.
+    pub fn take(&mut self) -> (Vec<u8>, Vec<usize>) {
+        self.index.clear();
+        self.columns.clear();
+        (std::mem::take(&mut self.bytes), std::mem::take(&mut self.ends))
+    }
+
+    /// The ids here of keys that another space of the same columns had: of each of its ids, in order.
+    pub fn adopt(&mut self, bytes: &[u8], ends: &[usize]) -> Vec<GroupId> {
+        if matches!(self.form, Form::One) {
+            return vec![0];
+        }
+        let mut start = 0;
+        let mut ids = Vec::with_capacity(ends.len());
+        for end in ends {
+            ids.push(self.find_or_add(&bytes[start..*end]));
+            start = *end;
+        }
+        ids
+    }
+
     /// The keys as one text of bytes and the end of each: what [`Self::restore`] takes.
     pub fn save(&self) -> (&[u8], &[usize]) {
         (&self.bytes, &self.ends)
@@ -204,11 +225,7 @@ impl KeySpace {
 
     /// Fills an empty space with saved keys: their ids are as they were.
     pub fn restore(&mut self, bytes: &[u8], ends: &[usize]) {
-        let mut start = 0;
-        for end in ends {
-            self.find_or_add(&bytes[start..*end]);
-            start = *end;
-        }
+        self.adopt(bytes, ends);
     }
 }
 

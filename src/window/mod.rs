@@ -6,6 +6,7 @@
 //!   [`row_table`] keeps rows where a plan needs them, [`tables`] says who shares what.
 //! - Out: [`schedule`] says when, [`merge`] merges panes, [`judge`] decides which rows are breaches.
 //! - A rule that breaks a limit goes to [`quarantine`].
+//! - Where the work is shared by several processes, [`partial`] is what one says to another.
 //!
 //! Memory is groups times panes, never events: a row updates one pane of each table that wants it and is forgotten. Idea and
 //! traps: panes after Li et al., "No pane, no gain" (SIGMOD Record 2005); watermarks after Akidau et al., "The Dataflow Model"
@@ -19,6 +20,7 @@ pub mod merge;
 pub mod micro_batch;
 pub mod pane;
 pub mod pane_store;
+pub mod partial;
 pub mod quarantine;
 pub mod router;
 pub mod row_table;

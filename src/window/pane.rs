@@ -23,6 +23,7 @@ pub struct OpenPane {
     groups: Vec<GroupId>,
     accumulators: Vec<Box<dyn GroupsAccumulator>>,
     times: Option<Vec<Times>>,
+    rows: u64,
 }
 
 /// When the first and the last event of a group came.
@@ -89,20 +90,14 @@ impl OpenPane {
             groups: Vec::new(),
             accumulators: accumulators(columns)?,
             times: with_times.then(Vec::new),
+            rows: 0,
         })
     }
 
     /// Counts rows in. `ids` are the rows' groups, `times` their times; all of them have a group.
     pub fn update(&mut self, ids: &[GroupId], times: &[TimestampMs], inputs: &[AggregateInput]) -> Result<()> {
-        let mut locals = Vec::with_capacity(ids.len());
-        for id in ids {
-            debug_assert_ne!(*id, NO_GROUP, "rows without a group are dropped before");
-            let (local, new) = self.local.number(*id);
-            if new {
-                self.groups.push(*id);
-            }
-            locals.push(local as usize);
-        }
+        self.rows += ids.len() as u64;
+        let locals = self.locals(ids);
         for (accumulator, input) in self.accumulators.iter_mut().zip(inputs) {
             accumulator.update_batch(&input.arguments, &locals, input.filter.as_ref(), self.groups.len())?;
         }
@@ -118,25 +113,57 @@ impl OpenPane {
         Ok(())
     }
 
+    /// The number of each group within this pane.
+    fn locals(&mut self, ids: &[GroupId]) -> Vec<usize> {
+        let mut locals = Vec::with_capacity(ids.len());
+        for id in ids {
+            debug_assert_ne!(*id, NO_GROUP, "rows without a group are dropped before");
+            let (local, new) = self.local.number(*id);
+            if new {
+                self.groups.push(*id);
+            }
+            locals.push(local as usize);
+        }
+        locals
+    }
+
+    /// Counts in what another pane of the same time has counted, each group once.
+    pub fn merge(&mut self, other: &SealedPane) -> Result<()> {
+        if other.groups.is_empty() {
+            return Ok(());
+        }
+        let locals = self.locals(&other.groups);
+        for (accumulator, states) in self.accumulators.iter_mut().zip(&other.states) {
+            accumulator.merge_batch(states, &locals, self.groups.len())?;
+        }
+        if let (Some(seen), Some(times)) = (&mut self.times, &other.times) {
+            for (local, this) in locals.iter().zip(times) {
+                match seen.get_mut(*local) {
+                    Some(known) => *known = known.and(*this),
+                    None => seen.push(*this),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many rows were counted in here; what was merged is not among them.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
     /// The pane as it would be sealed now; it goes on taking rows.
     pub fn snapshot(&mut self, columns: &[AggregateColumn]) -> Result<SealedPane> {
-        let fresh = Self::new(columns, self.times.is_some())?;
+        let (fresh, rows) = (Self::new(columns, self.times.is_some())?, self.rows);
         let sealed = std::mem::replace(self, fresh).seal()?;
-        *self = Self::resume(columns, sealed.clone())?;
+        *self = Self { rows, ..Self::resume(columns, &sealed)? };
         Ok(sealed)
     }
 
     /// A pane that takes rows again.
-    pub fn resume(columns: &[AggregateColumn], sealed: SealedPane) -> Result<Self> {
+    pub fn resume(columns: &[AggregateColumn], sealed: &SealedPane) -> Result<Self> {
         let mut pane = Self::new(columns, sealed.times.is_some())?;
-        let locals: Vec<usize> = (0..sealed.groups.len()).collect();
-        for (accumulator, states) in pane.accumulators.iter_mut().zip(&sealed.states) {
-            if !locals.is_empty() {
-                accumulator.merge_batch(states, &locals, locals.len())?;
-            }
-        }
-        sealed.groups.iter().for_each(|id| _ = pane.local.number(*id));
-        (pane.groups, pane.times) = (sealed.groups, sealed.times);
+        pane.merge(sealed)?;
         Ok(pane)
     }
 

@@ -36,6 +36,9 @@ pub struct RowTable {
     broken: Option<String>,
 }
 
+/// A pane's start, its rows and their times.
+pub type KeptPane = (TimestampMs, RecordBatch, ArrayRef);
+
 /// The source's expressions over the few columns that they read.
 struct Bound {
     binding: Binding,
@@ -252,10 +255,42 @@ impl RowTable {
     }
 
     /// The panes, each as one batch with its times.
-    pub fn contents(&mut self) -> Result<Vec<(TimestampMs, RecordBatch, ArrayRef)>> {
+    pub fn contents(&mut self) -> Result<Vec<KeptPane>> {
         let starts: Vec<TimestampMs> = self.panes.keys().copied().collect();
         let one = |start: TimestampMs| self.rows(&(start..start + 1)).map(|(rows, times)| (start, rows, times));
         starts.into_iter().map(one).collect()
+    }
+
+    /// Takes all panes out, as [`Self::contents`] gives them, and why they are not all, where they are not.
+    pub fn drain(&mut self) -> Result<(Vec<KeptPane>, Option<String>)> {
+        let all = self.contents();
+        let broken = self.broken.take();
+        self.clear();
+        Ok((all?, broken))
+    }
+
+    /// Keeps rows that another table of the same source had kept in its pane that starts at `start`.
+    pub fn absorb(&mut self, start: TimestampMs, rows: &RecordBatch, times: ArrayRef) -> Result<Ingested> {
+        let mut done = Ingested::default();
+        if self.broken.is_some() {
+            return Ok(done);
+        }
+        let pane = align_down(start, self.layout.pane_ms);
+        if pane + self.layout.pane_ms <= self.sealed_until {
+            done.late = rows.num_rows() as u64;
+            return Ok(done);
+        }
+        done.rows = rows.num_rows() as u64;
+        let rows = batch_of(&self.source.leaf_schema, rows.columns().to_vec(), rows.num_rows())?;
+        self.keep(pane, rows, times);
+        self.check();
+        Ok(done)
+    }
+
+    /// Keeps nothing any more, because another table of the same source broke a limit.
+    pub fn break_for(&mut self, reason: &str) {
+        self.clear();
+        self.broken = Some(reason.to_string());
     }
 
     /// Puts a pane back that [`Self::contents`] gave.

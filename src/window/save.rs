@@ -182,7 +182,7 @@ impl Saved {
         for (saved, at) in made {
             let Tables { tables, spaces, .. } = &mut tables;
             let mine = &mut tables[at];
-            let batches = StreamReader::try_new(Cursor::new(&saved.content.0), None)?.collect::<Result<Vec<_>, _>>()?;
+            let batches = batches_of(&saved.content.0)?;
             if batches.len() != saved.panes.len() {
                 return Err(RestoreError::Damaged(format!("{} panes where {} should be", batches.len(), saved.panes.len())));
             }
@@ -190,7 +190,8 @@ impl Saved {
             let taken = match &mut mine.state {
                 TableState::Aggregate(table, space) => {
                     let keys = spaces[*space].keys.len();
-                    let panes = panes.map(|((kind, start), rows)| Ok((*kind, *start, pane_of_batch(&rows, saved, keys)?)));
+                    let pane = |rows: &RecordBatch| pane_of_batch(rows, &saved.layout, &saved.aggregates, keys);
+                    let panes = panes.map(|((kind, start), rows)| Ok((*kind, *start, pane(&rows)?)));
                     table.restore(SavedAggregate {
                         sealed_until: saved.sealed_until,
                         sessions_until: saved.sessions_until,
@@ -238,7 +239,7 @@ fn defect(error: DataFusionError) -> RestoreError {
 }
 
 /// One row a group: the group, first and last time where they are kept, then the states.
-fn batch_of_pane(pane: &SealedPane) -> Result<RecordBatch, ArrowError> {
+pub(super) fn batch_of_pane(pane: &SealedPane) -> Result<RecordBatch, ArrowError> {
     let mut columns: Vec<(&str, ArrayRef)> = vec![("group", Arc::new(UInt32Array::from(pane.groups.clone())))];
     if let Some(times) = &pane.times {
         columns.push(("first", Arc::new(times.iter().map(|times| times.first).collect::<Int64Array>())));
@@ -248,10 +249,16 @@ fn batch_of_pane(pane: &SealedPane) -> Result<RecordBatch, ArrowError> {
     batch(columns)
 }
 
-fn pane_of_batch(rows: &RecordBatch, saved: &SavedTable, keys: usize) -> Result<SealedPane, RestoreError> {
+/// The pane that [`batch_of_pane`] wrote; `keys` is how many its groups are numbers of.
+pub(super) fn pane_of_batch(
+    rows: &RecordBatch,
+    layout: &Layout,
+    aggregates: &[(String, usize)],
+    keys: usize,
+) -> Result<SealedPane, RestoreError> {
     let damaged = |what: &str| RestoreError::Damaged(what.to_string());
-    let with_times = saved.layout.session_gap_ms.is_some();
-    let states: usize = saved.aggregates.iter().map(|(_, columns)| columns).sum();
+    let with_times = layout.session_gap_ms.is_some();
+    let states: usize = aggregates.iter().map(|(_, columns)| columns).sum();
     if rows.num_columns() != 1 + 2 * usize::from(with_times) + states {
         return Err(damaged("a pane has other columns than its aggregates"));
     }
@@ -267,16 +274,16 @@ fn pane_of_batch(rows: &RecordBatch, saved: &SavedTable, keys: usize) -> Result<
         None
     };
     let mut columns = rows.columns()[1 + 2 * usize::from(with_times)..].iter().cloned();
-    let states = saved.aggregates.iter().map(|(_, number)| columns.by_ref().take(*number).collect()).collect();
+    let states = aggregates.iter().map(|(_, number)| columns.by_ref().take(*number).collect()).collect();
     Ok(SealedPane { groups: groups.values().to_vec(), states, times })
 }
 
-fn with_times(rows: &RecordBatch, times: &ArrayRef) -> Result<RecordBatch, ArrowError> {
+pub(super) fn with_times(rows: &RecordBatch, times: &ArrayRef) -> Result<RecordBatch, ArrowError> {
     let columns = std::iter::once(("time", Arc::clone(times)));
     batch(columns.chain(rows.columns().iter().map(|column| ("column", Arc::clone(column)))).collect())
 }
 
-fn without_times(rows: &RecordBatch) -> Result<(ArrayRef, RecordBatch), RestoreError> {
+pub(super) fn without_times(rows: &RecordBatch) -> Result<(ArrayRef, RecordBatch), RestoreError> {
     let times = rows.columns().first().filter(|times| times.as_any().is::<TimestampMillisecondArray>());
     let times = times.ok_or_else(|| RestoreError::Damaged("kept rows have no times".into()))?;
     Ok((Arc::clone(times), rows.project(&(1..rows.num_columns()).collect::<Vec<_>>())?))
@@ -293,9 +300,14 @@ fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new_with_options(schema, columns.into_iter().map(|(_, column)| column).collect(), &options)
 }
 
-fn stream_of(batches: &[RecordBatch]) -> Result<Vec<u8>, ArrowError> {
+pub(super) fn stream_of(batches: &[RecordBatch]) -> Result<Vec<u8>, ArrowError> {
     let schema: SchemaRef = batches.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
     let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
     batches.iter().try_for_each(|batch| writer.write(batch))?;
     writer.into_inner()
+}
+
+/// The batches that [`stream_of`] wrote.
+pub(super) fn batches_of(content: &[u8]) -> Result<Vec<RecordBatch>, ArrowError> {
+    StreamReader::try_new(Cursor::new(content), None)?.collect()
 }

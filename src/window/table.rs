@@ -2,6 +2,7 @@
 //! them. Rules whose SQL agrees on these share the table, whatever their windows: its panes are as long as the greatest common
 //! divisor of them.
 
+pub mod partial;
 pub mod restart;
 
 use std::collections::BTreeMap;

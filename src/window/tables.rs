@@ -64,6 +64,8 @@ pub struct SharedTable {
     held_ms: i64,
     /// Time spent on it since the rules were told last, in nanoseconds.
     pub spent_ns: u64,
+    /// Where others count for it: the partitions whose rows it does not get.
+    pub lacking: BTreeSet<usize>,
 }
 
 /// Incremental state, or rows.
@@ -239,6 +241,7 @@ impl Tables {
             since,
             held_ms,
             spent_ns: 0,
+            lacking: BTreeSet::new(),
         });
         Ok(self.tables.len() - 1)
     }

@@ -74,6 +74,12 @@ pub const SOURCES_MAX: usize = 1_000;
 pub const ROWS_PER_BATCH_MAX: usize = 65_536;
 /// Bytes of messages, inflated, in one such batch: a few messages of the largest size, or very many of the usual.
 pub const BYTES_PER_BATCH_MAX: usize = 32 << 20;
+/// Partitions of the work.
+pub const PARTITIONS_MAX: usize = 256;
+/// Rows that a worker counts in before it says so. The more there are, the more of them share a group and cost one state.
+pub const ROWS_PER_PART_MAX: usize = 4 * ROWS_PER_BATCH_MAX;
+/// Bytes of what a worker says at once.
+pub const PART_BYTES_MAX: usize = 1 << 30;
 /// Parts of one rule's plan, with each WITH written out where it is used.
 pub const PLAN_NODES_MAX: usize = 1_000;
 /// Parts of one expression, with the columns that it stands on written out.

@@ -23,6 +23,7 @@ mod lifecycle;
 mod live;
 mod oracle;
 mod packs;
+mod partitions;
 mod permissions;
 mod recall;
 mod reload;

@@ -1,5 +1,6 @@
 //! The oracle: whatever the rules and whatever the rows, the engine's answer per window is what plain DataFusion answers over that
-//! window's rows, across random batch splits, orders within lateness, duplicates, and state saved and restored at any point.
+//! window's rows, across random batch splits, orders within lateness, duplicates, and state saved and restored at any point, whether
+//! one evaluator counts the rows or several count them for it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -309,6 +310,35 @@ fn with_duplicates(rows: &[Row], dice: &mut Dice) -> Vec<Row> {
 /// The rows of `all` that a rule should see at an instant, by the name of the window.
 type Seen<'a> = &'a dyn Fn(usize, i64, Option<&str>, &RecordBatch) -> RecordBatch;
 
+/// Evaluators that count rows for another one, any rows each.
+struct Counting(Vec<Evaluator>);
+
+impl Counting {
+    /// Counts a batch in, by one of them.
+    fn ingest(&mut self, batch: &EventBatch, evaluator: &mut Evaluator, dice: &mut Dice) {
+        let to = std::array::from_fn(|kind| batch.tables[kind].num_rows());
+        if self.0.is_empty() {
+            return evaluator.ingest(batch, [0; 4], to);
+        }
+        let one = dice.below(self.0.len() as u64) as usize;
+        self.0[one].ingest(batch, [0; 4], to);
+        if dice.below(3) == 0 {
+            self.hand_on(one, evaluator);
+        }
+    }
+
+    /// Hands on what one of them has counted, as bytes.
+    fn hand_on(&mut self, one: usize, evaluator: &mut Evaluator) {
+        let bytes = postcard::to_allocvec(&self.0[one].export().unwrap()).unwrap();
+        assert!(self.0[one].export().unwrap().is_empty(), "what was taken out is gone");
+        evaluator.absorb(one, &postcard::from_bytes(&bytes).unwrap());
+    }
+
+    fn hand_on_all(&mut self, evaluator: &mut Evaluator) {
+        (0..self.0.len()).for_each(|one| self.hand_on(one, evaluator));
+    }
+}
+
 /// The engine's loop in small: a tick as soon as the watermark has passed it, state saved and restored now and then.
 fn run(texts: &[String], queries: &[&str], rows: &[Row], seed: u64, seen: Seen<'_>) {
     let dice = &mut Dice(seed);
@@ -322,6 +352,8 @@ fn run(texts: &[String], queries: &[&str], rows: &[Row], seed: u64, seen: Seen<'
     let batches = arrivals(&rows, dice, &mut decoder);
     let mut evaluator = evaluator_of(texts);
     evaluator.start(START_MS);
+    let hands = [0, 0, 1, 2, 3, 5][dice.below(6) as usize];
+    let mut counting = Counting((0..hands).map(|_| evaluator_of(texts)).collect());
     let mut latest = i64::MIN;
     let compare = |evaluator: &mut Evaluator, until: i64| {
         while let Some(at) = evaluator.next_tick().filter(|at| *at <= until) {
@@ -334,15 +366,19 @@ fn run(texts: &[String], queries: &[&str], rows: &[Row], seed: u64, seen: Seen<'
         }
     };
     for batch in &batches {
-        evaluator.ingest(batch, [0; 4], std::array::from_fn(|kind| batch.tables[kind].num_rows()));
+        counting.ingest(batch, &mut evaluator, dice);
         if dice.below(8) == 0 {
             let saved = evaluator.save().unwrap();
             evaluator = evaluator_of(texts);
             evaluator.restore(&saved, Began { now: START_MS, latest: START_MS }).unwrap();
         }
         latest = batch.messages.iter().filter_map(|mark| mark.max_ts).max().unwrap_or(latest).max(latest);
+        if evaluator.next_tick().is_some_and(|at| at <= latest - LATENESS_MS) {
+            counting.hand_on_all(&mut evaluator);
+        }
         compare(&mut evaluator, latest - LATENESS_MS);
     }
+    counting.hand_on_all(&mut evaluator);
     compare(&mut evaluator, START_MS + 120_000 + 3 * LATENESS_MS);
     for (index, text) in texts.iter().enumerate() {
         let stats = evaluator.stats(index);

@@ -5,6 +5,7 @@ pub mod connect;
 pub mod consume;
 pub mod gap;
 pub mod lease;
+pub mod partials;
 pub mod publish;
 pub mod recall;
 mod register;

@@ -78,6 +78,38 @@ pub struct RejectedConfig {
     pub subject: String,
 }
 
+/// How work is shared by several processes.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct PartitionsConfig {
+    /// The stream of what workers have counted.
+    pub stream: String,
+    /// How its subjects begin.
+    pub subject: String,
+    /// How a worker that reads all messages knows its own.
+    pub by: PartitionBy,
+}
+
+/// Whose message a message is.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum PartitionBy {
+    /// By a hash of its subject.
+    #[default]
+    Subject,
+    /// In turn.
+    Sequence,
+}
+
+/// Stands in `input.subjects` for the number of the partition, from 0 as NATS itself counts partitions.
+pub const PARTITION_WORD: &str = "{partition}";
+
+impl Default for PartitionsConfig {
+    fn default() -> Self {
+        Self { stream: "SQUELCH_PARTS".into(), subject: "squelch.parts".into(), by: PartitionBy::default() }
+    }
+}
+
 impl Default for NatsConfig {
     fn default() -> Self {
         Self {

@@ -2,8 +2,10 @@
 //! a group.
 //!
 //! DataFusion's grouped form looks at all groups at every batch and keeps the place as a list of its variants, 138 bytes a
-//! group. As there, of two rows at the same place the one that came first stays.
+//! group. Of rows at the same place the least counts as first and the greatest as last, so that the order in which they came
+//! leaves no trace; DataFusion's takes whichever came first.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, StringViewArray};
@@ -22,6 +24,9 @@ pub trait Kept: Send + 'static {
 
     /// The column of these, with no room to spare: a pane is kept for as long as the window is.
     fn column(items: impl Iterator<Item = Option<Self::Item>>) -> ArrayRef;
+
+    /// Which of two is less.
+    fn compare(a: &Self::Item, b: &Self::Item) -> Ordering;
 
     /// Bytes that an item holds on the heap.
     fn heap_bytes(item: &Self::Item) -> usize;
@@ -44,6 +49,10 @@ impl Kept for Number {
         Arc::new(column)
     }
 
+    fn compare(a: &f64, b: &f64) -> Ordering {
+        a.total_cmp(b)
+    }
+
     fn heap_bytes(_item: &f64) -> usize {
         0
     }
@@ -64,6 +73,10 @@ impl Kept for Text {
         let mut column: StringViewArray = items.collect();
         column.shrink_to_fit();
         Arc::new(column)
+    }
+
+    fn compare(a: &Box<str>, b: &Box<str>) -> Ordering {
+        a.cmp(b)
     }
 
     fn heap_bytes(item: &Box<str>) -> usize {
@@ -114,17 +127,29 @@ impl<K: Kept> Extreme<K> {
     }
 
     fn offer(&mut self, group: usize, place: i64, item: impl FnOnce() -> Option<K::Item>) {
-        let better = match &self.groups[group] {
-            None => true,
-            Some((before, _)) if self.last => place > *before,
-            Some((before, _)) => place < *before,
-        };
-        if better {
-            let item = item();
-            if item.is_some() || !self.ignore_nulls {
-                self.groups[group] = Some((place, item));
+        let order = self.groups[group].as_ref().map_or(Ordering::Greater, |(before, _)| self.turned(place.cmp(before)));
+        if order.is_lt() {
+            return;
+        }
+        let item = item();
+        if item.is_none() && self.ignore_nulls {
+            return;
+        }
+        if let (true, Some((_, known))) = (order.is_eq(), &self.groups[group]) {
+            let order = match (&item, known) {
+                (Some(item), Some(known)) => K::compare(item, known),
+                (item, known) => item.is_some().cmp(&known.is_some()),
+            };
+            if self.turned(order).is_le() {
+                return;
             }
         }
+        self.groups[group] = Some((place, item));
+    }
+
+    /// Greater is what stands rather: for `first_value` the lesser.
+    fn turned(&self, order: Ordering) -> Ordering {
+        if self.last { order } else { order.reverse() }
     }
 }
 
@@ -201,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn nulls_count_unless_ignored_and_the_first_of_equals_stays() {
+    fn nulls_count_unless_ignored() {
         let values: ArrayRef = Arc::new(Float64Array::from(vec![Some(1.0), Some(2.0), None]));
         let times: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![10, 10, 20]));
         let said = |ignore_nulls| {
@@ -209,7 +234,23 @@ mod tests {
             last.update_batch(&[Arc::clone(&values), Arc::clone(&times)], &[0, 0, 0], None, 1).unwrap();
             last.evaluate(EmitTo::All).unwrap().as_primitive::<Float64Type>().iter().next().unwrap()
         };
-        assert_eq!((said(false), said(true)), (None, Some(1.0)));
+        assert_eq!((said(false), said(true)), (None, Some(2.0)));
+    }
+
+    #[test]
+    fn of_rows_at_one_place_the_order_of_arrival_leaves_no_trace() {
+        let said = |values: [Option<f64>; 3], last, ignore_nulls| {
+            let values: ArrayRef = Arc::new(Float64Array::from(values.to_vec()));
+            let times: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![10; 3]));
+            let mut extreme = Extreme::<Number>::new(last, ignore_nulls, SortOptions::default());
+            extreme.update_batch(&[values, times], &[0; 3], None, 1).unwrap();
+            extreme.evaluate(EmitTo::All).unwrap().as_primitive::<Float64Type>().iter().next().unwrap()
+        };
+        let (one, two) = (Some(1.0), Some(2.0));
+        for values in [[one, None, two], [two, one, None], [None, two, one]] {
+            assert_eq!((said(values, true, false), said(values, true, true)), (two, two));
+            assert_eq!((said(values, false, false), said(values, false, true)), (None, one));
+        }
     }
 
     #[test]

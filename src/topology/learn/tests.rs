@@ -35,18 +35,18 @@ fn span<'a>(ts: i64, service: &'a str, id: &'a str, parent: Option<&'a str>) -> 
 #[test]
 fn an_edge_comes_with_enough_observations_and_goes_with_silence() {
     let mut learner = learner(LearnParams { forget_ms: 10 * EVERY, ..all() });
-    learner.call(0, "web", "chat", None);
-    learner.call(1, "web", "chat", None);
+    learner.calls(0, "web", "chat", None, 1);
+    learner.calls(1, "web", "chat", None, 1);
     assert_eq!((advance(&mut learner, EVERY), shown(&learner)), (0, String::new()), "two are too few");
-    learner.call(EVERY, "web", "chat", None);
+    learner.calls(EVERY, "web", "chat", None, 1);
     assert_eq!((advance(&mut learner, 2 * EVERY - 1), shown(&learner)), (0, String::new()), "its stretch is not over");
     assert_eq!((advance(&mut learner, 2 * EVERY), shown(&learner)), (1, "web>chat".into()));
     assert_eq!(advance(&mut learner, 12 * EVERY - 1), 0);
     assert_eq!((advance(&mut learner, 12 * EVERY), shown(&learner)), (1, String::new()), "ten stretches without it");
-    learner.call(12 * EVERY, "web", "chat", None);
+    learner.calls(12 * EVERY, "web", "chat", None, 1);
     assert_eq!((advance(&mut learner, 14 * EVERY), shown(&learner)), (0, String::new()), "it begins anew");
     assert_eq!(learner.counts().late, 0);
-    learner.call(0, "web", "chat", None);
+    learner.calls(0, "web", "chat", None, 1);
     assert_eq!(learner.counts().late, 1);
 }
 
@@ -54,9 +54,9 @@ fn an_edge_comes_with_enough_observations_and_goes_with_silence() {
 fn what_is_seen_again_stays() {
     let mut learner = learner(LearnParams { forget_ms: 4 * EVERY, observations: 1, ..all() });
     for stretch in 0..40 {
-        learner.call(stretch * EVERY, "web", "chat", None);
+        learner.calls(stretch * EVERY, "web", "chat", None, 1);
         if stretch == 3 {
-            learner.call(stretch * EVERY, "web", "mail", None);
+            learner.calls(stretch * EVERY, "web", "mail", None, 1);
         }
         advance(&mut learner, stretch * EVERY);
         let want = if (4..8).contains(&stretch) { "web>chat web>mail" } else { "web>chat" };
@@ -69,14 +69,14 @@ fn nonsense_is_no_edge() {
     let mut learner = learner(LearnParams { observations: 1, ..all() });
     let long = "x".repeat(LEARNED_NAME_BYTES_MAX + 1);
     for (from, to) in [("a", "a"), ("", "a"), ("a", ""), ("a", long.as_str())] {
-        learner.call(0, from, to, None);
+        learner.calls(0, from, to, None, 1);
     }
     for parent in [None, Some("0000000000000000"), Some(""), Some("nobody")] {
-        learner.span(span(0, "a", "1", parent));
+        learner.span(span(0, "a", "1", parent).keyed());
     }
-    learner.span(SpanFacts { trace_id: None, ..span(0, "b", "2", Some("1")) });
-    learner.span(span(0, "a", "3", Some("1")));
-    learner.span(span(SPAN_PAIR_MS + 1, "far", "4", Some("1")));
+    learner.span(SpanFacts { trace_id: None, ..span(0, "b", "2", Some("1")) }.keyed());
+    learner.span(span(0, "a", "3", Some("1")).keyed());
+    learner.span(span(SPAN_PAIR_MS + 1, "far", "4", Some("1")).keyed());
     advance(&mut learner, 10 * EVERY);
     assert_eq!((shown(&learner), learner.counts().long_names), (String::new(), 1));
 }
@@ -84,13 +84,13 @@ fn nonsense_is_no_edge() {
 #[test]
 fn a_parent_may_come_last() {
     let mut learner = learner(LearnParams { observations: 2, ..all() });
-    learner.span(span(5, "db", "c", Some("b")));
-    learner.span(span(4, "chat", "b", Some("a")));
-    learner.span(span(3, "chat", "b2", Some("a")));
-    learner.span(span(0, "web", "a", None));
-    learner.span(span(0, "web", "a", None));
-    learner.span(SpanFacts { peer: Some("mail"), env: Some("staging"), ..span(1, "chat", "d", None) });
-    learner.span(SpanFacts { peer: Some("mail"), env: Some("staging"), ..span(2, "chat", "e", None) });
+    learner.span(span(5, "db", "c", Some("b")).keyed());
+    learner.span(span(4, "chat", "b", Some("a")).keyed());
+    learner.span(span(3, "chat", "b2", Some("a")).keyed());
+    learner.span(span(0, "web", "a", None).keyed());
+    learner.span(span(0, "web", "a", None).keyed());
+    learner.span(SpanFacts { peer: Some("mail"), env: Some("staging"), ..span(1, "chat", "d", None) }.keyed());
+    learner.span(SpanFacts { peer: Some("mail"), env: Some("staging"), ..span(2, "chat", "e", None) }.keyed());
     advance(&mut learner, EVERY);
     assert_eq!(shown(&learner), "chat>mail@staging web>chat", "chat called db once only");
 }
@@ -100,7 +100,7 @@ fn nothing_is_remembered_for_longer_than_it_can_pair() {
     let mut learner = learner(all());
     for i in 0..1_000 {
         let (id, parent) = (format!("s{i}"), format!("p{i}"));
-        learner.span(span(i * 1_000, "a", &id, Some(&parent)));
+        learner.span(span(i * 1_000, "a", &id, Some(&parent)).keyed());
         advance(&mut learner, i * 1_000);
         assert!(learner.spans_remembered() <= 2 * ((SPAN_PAIR_MS + 2 * EVERY) / 1_000 + 2) as usize, "{i}");
     }
@@ -139,8 +139,8 @@ fn order_within_the_lateness_does_not_matter() {
             };
             for (ts, id, parent) in events {
                 let (id_text, parent_text) = (format!("s{id}"), parent.map(|parent| format!("s{parent}")));
-                learner.span(span(*ts, services[(*id % 4) as usize], &id_text, parent_text.as_deref()));
-                learner.call(*ts, services[(*id % 3) as usize], "queue", None);
+                learner.span(span(*ts, services[(*id % 4) as usize], &id_text, parent_text.as_deref()).keyed());
+                learner.calls(*ts, services[(*id % 3) as usize], "queue", None, 1);
                 max = max.max(*ts);
                 if dice(&mut state, look) == 0 {
                     pass(&mut learner, max - LATENESS, &mut history);

@@ -58,13 +58,12 @@ impl Evaluator {
         let rules = self.rules.iter().map(|rule| Arc::clone(&rule.rule)).collect();
         let refused = |error: DataFusionError| RestoreError::Damaged(error.strip_backtrace());
         *self = Self::over(tables, rules, self.clock).map_err(refused)?;
-        if !saved.started {
-            return Ok(());
-        }
-        self.start(began.now);
-        for evaluated in &mut self.rules {
-            let tables = evaluated.leaves.iter().map(|leaf| self.tables.tables[leaf.table].since);
-            evaluated.since = tables.max().unwrap_or(TimestampMs::MIN);
+        if saved.started {
+            self.start(began.now);
+            for evaluated in &mut self.rules {
+                let tables = evaluated.leaves.iter().map(|leaf| self.tables.tables[leaf.table].since);
+                evaluated.since = tables.max().unwrap_or(TimestampMs::MIN);
+            }
         }
         for old in saved.rules {
             let Some(index) = self.rules.iter().position(|rule| rule.rule.name() == old.name) else { continue };

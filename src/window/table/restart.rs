@@ -3,7 +3,6 @@
 use datafusion::common::{DataFusionError, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::rule::source::AggregateColumn;
 use crate::window::pane::{OpenPane, SealedPane};
 use crate::window::save::RestoreError;
 use crate::window::table::AggregateTable;
@@ -50,16 +49,24 @@ impl AggregateTable {
                 *pane = nothing.clone();
             }
         }
-        let aggregates = self.columns.iter().zip(&nothing.states).map(|(column, states)| (column.key.clone(), states.len()));
-        let aggregates = aggregates.collect();
+        let aggregates = self.names_of(&nothing);
         Ok(SavedAggregate { sealed_until: self.sealed_until, sessions_until, aggregates, panes })
+    }
+
+    /// The texts of the aggregates, and how many state columns each has in a pane.
+    pub(super) fn names_of(&self, pane: &SealedPane) -> Vec<(String, usize)> {
+        self.columns.iter().zip(&pane.states).map(|(column, states)| (column.key.clone(), states.len())).collect()
+    }
+
+    /// Where each of this table's aggregates stands among others; `None` where one is not there.
+    pub(super) fn places_among(&self, aggregates: &[(String, usize)]) -> Option<Vec<usize>> {
+        self.columns.iter().map(|column| aggregates.iter().position(|(key, _)| *key == column.key)).collect()
     }
 
     /// Fills an empty table with what was saved. Where it lacks an aggregate of this table, the table stays empty
     /// and the answer is false.
     pub fn restore(&mut self, saved: SavedAggregate) -> std::result::Result<bool, RestoreError> {
-        let place = |column: &AggregateColumn| saved.aggregates.iter().position(|(key, _)| *key == column.key);
-        let Some(places) = self.columns.iter().map(place).collect::<Option<Vec<usize>>>() else { return Ok(false) };
+        let Some(places) = self.places_among(&saved.aggregates) else { return Ok(false) };
         let damaged = |error: DataFusionError| RestoreError::Damaged(error.strip_backtrace());
         self.sealed_until = saved.sealed_until;
         let nothing = OpenPane::new(&self.columns, self.sessions.is_some()).and_then(OpenPane::seal).map_err(damaged)?;
@@ -69,7 +76,7 @@ impl AggregateTable {
             match kind {
                 SavedPane::Sealed => self.sealed.insert(start, pane),
                 SavedPane::Open => {
-                    self.open.insert(start, OpenPane::resume(&self.columns, pane).map_err(damaged)?);
+                    self.open.insert(start, OpenPane::resume(&self.columns, &pane).map_err(damaged)?);
                 }
                 SavedPane::Carried => {
                     if let (Some(sessions), Some(until)) = (&mut self.sessions, saved.sessions_until) {
@@ -82,7 +89,7 @@ impl AggregateTable {
     }
 
     /// Whether the types of a pane's states are those of the aggregates: what accumulators of no rows say.
-    fn fits(&self, pane: &SealedPane, nothing: &SealedPane) -> Result<()> {
+    pub(super) fn fits(&self, pane: &SealedPane, nothing: &SealedPane) -> Result<()> {
         for ((column, states), known) in self.columns.iter().zip(&pane.states).zip(&nothing.states) {
             let same = known.len() == states.len()
                 && known.iter().zip(states).all(|(known, state)| known.data_type() == state.data_type());

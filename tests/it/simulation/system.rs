@@ -377,7 +377,7 @@ impl<'w> System<'w> {
             decode(world, sequence, &mut life.decoder, &mut |bad| rejected.push(out_rejected(world, sequence, bad)));
         }
         life.silent_since_ms = NOW_MS.get();
-        let decoded = Decoded { batch: life.decoder.take(), rejected, acker: Some(until) };
+        let decoded = Decoded { batch: life.decoder.take(), rejected, sequences: Vec::new(), acker: Some(until) };
         self.work(Work::Events(Box::new(decoded)), took, until);
     }
 

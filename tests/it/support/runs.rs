@@ -9,7 +9,7 @@ use squelch::engine::{Engine, EngineParams, Input};
 use squelch::incident::Revision;
 use squelch::process::config::Config;
 use squelch::process::report;
-use squelch::rule::check;
+use squelch::rule::check::{self, RuleBook};
 use squelch::topology::Topology;
 use squelch::words::time::TimestampMs;
 
@@ -37,12 +37,19 @@ impl Scenario {
         if file.exists() { Config::read(&file).expect("a good configuration") } else { Config::default() }
     }
 
-    fn engine(&self, params: &EngineParams) -> (Engine, Decoder) {
+    /// The rules, and the labels that they and the topology read.
+    pub fn book(&self, params: &EngineParams) -> RuleBook {
         let mut book =
             check::load(&[self.path.join("rules")]).unwrap_or_else(|complaints| panic!("{}", report::render(&complaints, false)));
+        params.learn.add_label_keys(&mut book.label_keys);
+        book
+    }
+
+    /// An engine that has seen nothing, and what decodes for it.
+    pub fn engine(&self, params: &EngineParams) -> (Engine, Decoder) {
+        let book = self.book(params);
         let file = self.path.join("topology.yaml");
         let parts = if file.exists() { topology::read(&file).expect("a good topology") } else { Default::default() };
-        params.learn.add_label_keys(&mut book.label_keys);
         let decoder = Decoder::new(&book.label_keys, i64::MAX);
         (Engine::new(book.rules, Topology::new(parts), params).expect("the engine starts"), decoder)
     }
@@ -115,7 +122,7 @@ impl Scenario {
     }
 }
 
-fn received_at(message: &[u8]) -> Option<TimestampMs> {
+pub fn received_at(message: &[u8]) -> Option<TimestampMs> {
     let text = std::str::from_utf8(message).ok()?;
     let (_, tail) = text.lines().next()?.split_once("\"received_at\":")?;
     tail.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
