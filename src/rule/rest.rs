@@ -39,6 +39,8 @@ pub enum Rest {
         task: Arc<TaskContext>,
         /// What an evaluation may cost.
         budget: Arc<Budget>,
+        /// Held while it runs: engines that share a rule share its slots.
+        running: Mutex<()>,
     },
 }
 
@@ -102,7 +104,7 @@ impl Rest {
         let template = futures::executor::block_on(DefaultPhysicalPlanner::default().create_physical_plan(plan, state))?;
         let budget = Arc::new(Budget::default());
         let template = meter(InOrderExec::everywhere(template)?, &budget)?;
-        Ok(Rest::Plan { template, slots, task: state.task_ctx(), budget })
+        Ok(Rest::Plan { template, slots, task: state.task_ctx(), budget, running: Mutex::default() })
     }
 
     /// Runs on one batch an aggregate, in their order.
@@ -112,7 +114,8 @@ impl Rest {
                 let mut rows = leaves.into_iter();
                 pipeline.run(&rows.next().unwrap_or_else(|| RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty()))))
             }
-            Rest::Plan { template, slots, task, budget } => {
+            Rest::Plan { template, slots, task, budget, running } => {
+                let _alone = running.lock().unwrap_or_else(PoisonError::into_inner);
                 for (slot, leaf) in slots.iter().zip(leaves) {
                     let count = RecordBatchOptions::new().with_row_count(Some(leaf.num_rows()));
                     let rows = RecordBatch::try_new_with_options(Arc::clone(&slot.schema), leaf.columns().to_vec(), &count)?;
