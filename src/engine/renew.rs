@@ -12,8 +12,6 @@ use crate::incident::Revision;
 use crate::rule::Rule;
 use crate::rule::span::Span;
 use crate::window::evaluator::Evaluator;
-use crate::window::tables::Began;
-use crate::words::time::TimestampMs;
 
 /// Rules that an engine can take: everything that can fail was tried.
 pub struct NextRules {
@@ -42,13 +40,11 @@ impl Engine {
     /// A rule that stays keeps its windows, its memory, its tick times and its alerts. A rule that changed keeps its alerts, and
     /// its windows where they mean the same. The alerts of a rule that is gone end at the last instant handled.
     pub fn set_rules(&mut self, next: NextRules) -> Vec<Revision> {
-        let now = self.watermark.now().unwrap_or(TimestampMs::MIN);
-        // Of what came up to now, some lies ahead of the watermark: a table that is new knows nothing of it.
-        let latest = self.watermark.max_ts().map_or(TimestampMs::MIN, |latest| latest.max(now).saturating_add(1));
+        let began = self.watermark.began();
         let old = std::mem::replace(&mut self.evaluator, next.fresh);
         let names = (0..old.len()).map(|index| old.rule(index).name().to_string());
         let mut alerts: BTreeMap<String, RuleAlerts> = names.zip(std::mem::take(&mut self.alerts)).collect();
-        match old.with_rules(next.rules.clone(), self.limits, Began { now, latest }) {
+        match old.with_rules(next.rules.clone(), self.limits, began) {
             Ok(evaluator) => self.evaluator = evaluator,
             // The same was done a moment ago to the same rules: this cannot be, and must not stop the engine.
             Err(error) => tracing::error!(%error, "the windows cannot be taken over: all rules begin anew"),
@@ -63,13 +59,18 @@ impl Engine {
         self.alerts = renewed.collect();
         for (index, rule) in next.rules.iter().enumerate() {
             if rule.front.span == Span::Instant && self.alerts[index].census() != (0, 0) {
-                self.evaluator.again(index, now);
+                self.evaluator.again(index, began.now);
             }
         }
-        let gone: Vec<Transition> = alerts.into_values().flat_map(|alerts| alerts.end_all(self.handled)).collect();
-        let mut revisions = if gone.is_empty() { Vec::new() } else { self.apply(self.handled, gone) };
+        let mut revisions = self.end_alerts(alerts.into_values());
         self.advance(&mut revisions);
         self.watch(&revisions);
         revisions
+    }
+
+    /// The alerts of rules that are gone end at the last instant handled. Yields what follows from that.
+    pub(super) fn end_alerts(&mut self, gone: impl Iterator<Item = RuleAlerts>) -> Vec<Revision> {
+        let ended: Vec<Transition> = gone.flat_map(|alerts| alerts.end_all(self.handled)).collect();
+        if ended.is_empty() { Vec::new() } else { self.apply(self.handled, ended) }
     }
 }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::Transition;
 use crate::alert::external::SavedExternalAlerts;
 use crate::alert::lifecycle::{AlertPolicy, RuleAlerts, SavedAlerts};
 use crate::engine::partial::lanes::SavedLanes;
@@ -19,8 +18,8 @@ use crate::incident::book::restart::SavedBook;
 use crate::incident::invariants::Invariants;
 use crate::rule::span::Span;
 use crate::topology::live::SavedTopology;
+use crate::window::form::Form;
 use crate::window::save::RestoreError;
-use crate::window::tables::Began;
 use crate::window::watermark::{SavedWatermark, Watermark};
 use crate::words::blob::Blob;
 use crate::words::event::ExternalAlert;
@@ -29,7 +28,7 @@ use crate::words::time::TimestampMs;
 
 /// The form of the bytes. A form that is not this one is refused.
 pub const VERSION: u32 = 3;
-const MAGIC: [u8; 8] = *b"squelchE";
+const FORM: Form = Form { magic: *b"squelchE", version: VERSION };
 
 #[derive(Serialize, Deserialize)]
 struct Saved {
@@ -69,9 +68,7 @@ impl Engine {
             handled: self.handled,
             stats: self.stats,
         };
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend(VERSION.to_le_bytes());
-        Ok(postcard::to_extend(&saved, bytes)?)
+        FORM.to_bytes(&saved)
     }
 
     /// Fills an engine that has seen nothing. Yields what follows from rules that are gone: their alerts end.
@@ -86,17 +83,11 @@ impl Engine {
     }
 
     fn restore_whole(&mut self, bytes: &[u8]) -> Result<Vec<Revision>, RestoreError> {
-        let rest = bytes.strip_prefix(&MAGIC).ok_or(RestoreError::NoState)?;
-        let (version, rest) = rest.split_first_chunk::<4>().ok_or(RestoreError::NoState)?;
-        let version = u32::from_le_bytes(*version);
-        if version != VERSION {
-            return Err(RestoreError::OtherVersion(version));
-        }
-        let saved: Saved = postcard::from_bytes(rest)?;
+        let saved: Saved = FORM.from_bytes(bytes)?;
         self.watermark = Watermark::restore(self.watermark.params(), saved.watermark);
-        let now = self.watermark.now().unwrap_or(TimestampMs::MIN);
-        let latest = self.watermark.max_ts().map_or(TimestampMs::MIN, |latest| latest.max(now).saturating_add(1));
-        self.evaluator.restore(&saved.windows.0, Began { now, latest })?;
+        let began = self.watermark.began();
+        let now = began.now;
+        self.evaluator.restore(&saved.windows.0, began)?;
         self.sources = Arc::new(saved.sources);
         self.lanes.restore(saved.lanes, &self.sources);
         self.external.restore(saved.external);
@@ -118,8 +109,7 @@ impl Engine {
         self.invariants = Invariants::after_restart();
         // The policy of a rule that is gone decides nothing any more.
         let left = |(name, saved): (String, SavedAlerts)| RuleAlerts::restore(AlertPolicy::new(&name, Severity::Info), saved);
-        let ended: Vec<Transition> = gone.into_iter().map(left).flat_map(|alerts| alerts.end_all(self.handled)).collect();
-        let revisions = if ended.is_empty() { Vec::new() } else { self.apply(self.handled, ended) };
+        let revisions = self.end_alerts(gone.into_iter().map(left));
         self.watch(&revisions);
         Ok(revisions)
     }

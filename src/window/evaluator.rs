@@ -2,6 +2,7 @@
 
 mod instant;
 pub(in crate::window) mod partial;
+mod quarantine;
 mod renew;
 pub(in crate::window) mod restart;
 
@@ -28,7 +29,7 @@ use crate::window::quarantine::Quarantine;
 use crate::window::router::Routed;
 use crate::window::schedule::Schedule;
 use crate::window::table::{Ingested, KnownIds};
-use crate::window::tables::{LeafUse, SharedTable, TableState, Tables};
+use crate::window::tables::{LeafUse, SharedKeys, SharedTable, TableState, Tables};
 use crate::words::event::{EventBatch, Kind};
 use crate::words::limits::QUARANTINE_MS;
 use crate::words::time::{TimestampMs, align_down};
@@ -269,16 +270,21 @@ impl Evaluator {
     }
 
     fn ingest_table(&mut self, table: usize, rows: &Stretch<'_>, known: &mut KnownIds) {
+        self.count_in(table, |state, spaces| match state {
+            TableState::Aggregate(table, space) => table.ingest(rows, (*space, &mut spaces[*space].keys), known),
+            TableState::Rows(table) => table.ingest(rows),
+        });
+    }
+
+    /// Has `count` count something into a table, unless all its rules rest.
+    fn count_in(&mut self, table: usize, count: impl FnOnce(&mut TableState, &mut [SharedKeys]) -> Result<Ingested>) {
         let began = (self.clock)();
         let Tables { tables, spaces, .. } = &mut self.tables;
         let shared = &mut tables[table];
         if shared.rules.iter().all(|index| self.rules[*index].quarantine.is_some()) {
             return;
         }
-        let done = match &mut shared.state {
-            TableState::Aggregate(table, space) => table.ingest(rows, (*space, &mut spaces[*space].keys), known),
-            TableState::Rows(table) => table.ingest(rows),
-        };
+        let done = count(&mut shared.state, spaces);
         for index in &shared.rules {
             let evaluated = &mut self.rules[*index];
             evaluated.ingested(&done);
@@ -380,52 +386,6 @@ impl Evaluator {
         evaluated.stats.breaches += breaches.len() as u64;
         evaluated.stats.spent_ns += shared_ns + (self.clock)() - began;
         Some(breaches)
-    }
-
-    /// Whether a rule rests; begins or ends its rest.
-    fn rests(&mut self, index: RuleIndex, at: TimestampMs) -> bool {
-        let evaluated = &mut self.rules[index];
-        let tables = &mut self.tables.tables;
-        if let Some(quarantine) = &evaluated.quarantine {
-            if at < quarantine.until {
-                return true;
-            }
-            // From here on its windows fill: of what ends here it knows nothing yet.
-            (evaluated.quarantine, evaluated.since) = (None, at);
-            for leaf in &evaluated.leaves {
-                match &mut tables[leaf.table].state {
-                    TableState::Rows(table) if table.broken().is_some() => table.mend(),
-                    _ => {}
-                }
-            }
-            return evaluated.rule.front.span != Span::Instant;
-        }
-        let broken = evaluated.leaves.iter().find_map(|leaf| match &tables[leaf.table].state {
-            TableState::Rows(table) => table.broken().map(String::from),
-            TableState::Aggregate(..) => None,
-        });
-        if let Some(reason) = broken {
-            self.quarantine_until(index, at + QUARANTINE_MS, &reason);
-            return true;
-        }
-        false
-    }
-
-    /// Sends a rule to rest. What only rules at rest use is emptied, and takes nothing in meanwhile.
-    pub fn quarantine_until(&mut self, index: RuleIndex, until: TimestampMs, reason: &str) {
-        self.rules[index].rest_until(until, reason);
-        if self.rules[index].rule.front.span == Span::Instant {
-            self.again(index, until);
-        }
-        for leaf in &self.rules[index].leaves {
-            let shared = &mut self.tables.tables[leaf.table];
-            if shared.rules.iter().all(|other| self.rules[*other].quarantine.is_some()) {
-                match &mut shared.state {
-                    TableState::Aggregate(table, _) => table.clear(),
-                    TableState::Rows(table) => table.mend(),
-                }
-            }
-        }
     }
 
     fn answer(&mut self, index: RuleIndex, at: TimestampMs) -> Result<Vec<Breach>> {

@@ -13,6 +13,7 @@
 //! (VLDB 2015).
 
 pub mod evaluator;
+pub mod form;
 pub mod judge;
 pub mod key_space;
 pub mod local_ids;

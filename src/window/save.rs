@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::rule::source::{AggregateColumn, AggregateSource, Leaf};
 use crate::window::WindowLimits;
 use crate::window::evaluator::restart::SavedRule;
+use crate::window::form::Form;
 use crate::window::pane::{SealedPane, Times};
 use crate::window::table::Layout;
 use crate::window::table::restart::{SavedAggregate, SavedPane};
@@ -29,7 +30,7 @@ use crate::words::time::TimestampMs;
 
 /// The form of the bytes. A form that is not this one is refused.
 pub const VERSION: u32 = 2;
-const MAGIC: [u8; 8] = *b"squelchW";
+const FORM: Form = Form { magic: *b"squelchW", version: VERSION };
 
 /// Why saved bytes cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -138,19 +139,12 @@ impl Saved {
 
     /// As bytes.
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, RestoreError> {
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend(VERSION.to_le_bytes());
-        Ok(postcard::to_extend(self, bytes)?)
+        FORM.to_bytes(self)
     }
 
     /// Reads bytes back.
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, RestoreError> {
-        let rest = bytes.strip_prefix(&MAGIC).ok_or(RestoreError::NoState)?;
-        let (version, rest) = rest.split_first_chunk::<4>().ok_or(RestoreError::NoState)?;
-        match u32::from_le_bytes(*version) {
-            VERSION => Ok(postcard::from_bytes(rest)?),
-            other => Err(RestoreError::OtherVersion(other)),
-        }
+        FORM.from_bytes(bytes)
     }
 
     /// The tables as they were, those of them that some of `leaves` can stand on. Rules join them as they join the tables of other

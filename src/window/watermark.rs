@@ -9,6 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::window::tables::Began;
 use crate::words::event::{MessageMark, SourceId};
 use crate::words::time::TimestampMs;
 
@@ -87,6 +88,14 @@ impl Watermark {
         let SavedWatermark { min_ts, max_ts, now, sources, slowest, stamp } = saved;
         let slowest = slowest.filter(|id| usize::from(*id) < sources.len());
         Self { params, min_ts, max_ts, now, sources, slowest, stamp }
+    }
+
+    /// When rules begin that begin now.
+    pub fn began(&self) -> Began {
+        let now = self.now.unwrap_or(TimestampMs::MIN);
+        // Of what came up to now, some lies ahead of the watermark: a table that is new knows nothing of it.
+        let latest = self.max_ts.map_or(TimestampMs::MIN, |latest| latest.max(now).saturating_add(1));
+        Began { now, latest }
     }
 
     /// The watermark: no event before it is still awaited. `None` before the first event.

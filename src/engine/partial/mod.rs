@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::own::OwnAlert;
 use crate::topology::told::Hearsay;
+use crate::window::form::Form;
 use crate::window::partial::PartialWindows;
 use crate::window::save::RestoreError;
 use crate::words::event::{ExternalAlert, MessageMark};
@@ -25,7 +26,7 @@ use crate::words::time::TimestampMs;
 
 /// The form of the bytes. A form that is not this one is refused.
 pub const VERSION: u32 = 1;
-const MAGIC: [u8; 8] = *b"squelchP";
+const FORM: Form = Form { magic: *b"squelchP", version: VERSION };
 
 /// What one worker has to say of a stretch of the stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,9 +85,7 @@ impl Part {
     ///
     /// A part that cannot be written: a defect.
     pub fn to_bytes(&self) -> Result<Vec<u8>, RestoreError> {
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend(VERSION.to_le_bytes());
-        Ok(postcard::to_extend(self, bytes)?)
+        FORM.to_bytes(self)
     }
 
     /// Reads bytes back.
@@ -95,12 +94,7 @@ impl Part {
     ///
     /// They are something else, of another version, or damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, RestoreError> {
-        let rest = bytes.strip_prefix(&MAGIC).ok_or(RestoreError::NoState)?;
-        let (version, rest) = rest.split_first_chunk::<4>().ok_or(RestoreError::NoState)?;
-        match u32::from_le_bytes(*version) {
-            VERSION => Ok(postcard::from_bytes(rest)?),
-            other => Err(RestoreError::OtherVersion(other)),
-        }
+        FORM.from_bytes(bytes)
     }
 
     /// Events in it.

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use ahash::HashMap;
 use datafusion::common::Result;
 
-use crate::rule::span::Span;
 use crate::window::evaluator::{EvaluatedRule, Evaluator};
 use crate::window::key_space::GroupId;
 use crate::window::partial::{Keys, Loss, PartialTable, PartialWindows};
 use crate::window::schedule::Schedule;
-use crate::window::tables::{SharedTable, TableState, Tables};
+use crate::window::tables::{SharedTable, TableState};
 use crate::words::time::TimestampMs;
 
 impl Evaluator {
@@ -63,29 +62,13 @@ impl Evaluator {
         keys: &[Keys],
         adopted: &mut BTreeMap<(usize, usize), Option<Vec<GroupId>>>,
     ) {
-        let began = (self.clock)();
-        let Tables { tables, spaces, .. } = &mut self.tables;
-        let shared = &mut tables[table];
-        if shared.rules.iter().all(|index| self.rules[*index].quarantine.is_some()) {
-            return;
-        }
-        let done = match &mut shared.state {
+        self.count_in(table, |state, spaces| match state {
             TableState::Aggregate(table, space) => {
                 let ids = adopted.entry((feeding.space(), *space)).or_default();
                 feeding.count_into(table, &mut spaces[*space].keys, keys, ids)
             }
             TableState::Rows(table) => feeding.keep_in(table),
-        };
-        for index in &shared.rules {
-            let evaluated = &mut self.rules[*index];
-            evaluated.ingested(&done);
-            if evaluated.rule.front.span == Span::Instant
-                && let TableState::Rows(table) = &shared.state
-            {
-                table.open_ends().for_each(|end| self.schedule.add(end, *index));
-            }
-        }
-        shared.spent_ns += (self.clock)() - began;
+        });
     }
 
     fn tell_of_lack(&mut self, table: usize, partition: usize, lacks: bool) {

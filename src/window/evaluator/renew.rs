@@ -23,8 +23,8 @@ impl Evaluator {
         }
         let mut before: BTreeMap<String, (RuleIndex, EvaluatedRule)> =
             self.rules.into_iter().enumerate().map(|old| (old.1.rule.name().to_string(), old)).collect();
+        next.know_since_tables();
         for (index, new) in next.rules.iter_mut().enumerate() {
-            new.since = new.leaves.iter().map(|leaf| next.tables.tables[leaf.table].since).max().unwrap_or(TimestampMs::MIN);
             let Some((old_index, mut old)) = before.remove(new.rule.name()) else { continue };
             new.stats = old.stats;
             if new.rule.front.span == Span::Instant {
@@ -40,6 +40,14 @@ impl Evaluator {
             }
         }
         Ok(next)
+    }
+
+    /// A rule knows what came since its youngest table was there.
+    pub(super) fn know_since_tables(&mut self) {
+        for evaluated in &mut self.rules {
+            let tables = evaluated.leaves.iter().map(|leaf| self.tables.tables[leaf.table].since);
+            evaluated.since = tables.max().unwrap_or(TimestampMs::MIN);
+        }
     }
 }
 

@@ -60,10 +60,7 @@ impl Evaluator {
         *self = Self::over(tables, rules, self.clock).map_err(refused)?;
         if saved.started {
             self.start(began.now);
-            for evaluated in &mut self.rules {
-                let tables = evaluated.leaves.iter().map(|leaf| self.tables.tables[leaf.table].since);
-                evaluated.since = tables.max().unwrap_or(TimestampMs::MIN);
-            }
+            self.know_since_tables();
         }
         for old in saved.rules {
             let Some(index) = self.rules.iter().position(|rule| rule.rule.name() == old.name) else { continue };
