@@ -4,17 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use crate::edges::nats::publish::Sink;
-use crate::process::evaluating::ToSink;
+use crate::process::evaluating::{After, ToSink};
 use crate::process::keeping::Kept;
 use crate::process::metrics::Telemetry;
 use crate::process::replay::stopwatch;
 
 /// Stores until nothing more comes. Where another process has taken the work over, the rest is its to store.
 pub async fn write(mut sink: Sink, kept: Kept, telemetry: Arc<Telemetry>, mut from_engine: mpsc::Receiver<ToSink>) {
-    while let Some(ToSink { before, outgoing, after, under_way }) = from_engine.recv().await {
+    let mut behind: Option<JoinHandle<()>> = None;
+    while let Some(ToSink { before, outgoing, after }) = from_engine.recv().await {
+        if before.is_some() {
+            over(&mut behind).await;
+        }
         kept.keep(before, sink.places(), true, &telemetry).await;
         let publishing =
             tracing::debug_span!("publish", revisions = outgoing.revisions.len(), rejected = outgoing.rejected.len());
@@ -24,9 +29,28 @@ pub async fn write(mut sink: Sink, kept: Kept, telemetry: Arc<Telemetry>, mut fr
         if stored.is_err() {
             break;
         }
-        kept.keep(after, sink.places(), false, &telemetry).await;
-        drop(under_way);
+        let Some(After { saved, behind: may_wait, under_way }) = after else { continue };
+        over(&mut behind).await;
+        let (kept, places, telemetry) = (kept.clone(), sink.places(), Arc::clone(&telemetry));
+        behind = Some(tokio::spawn(async move {
+            kept.keep(Some(saved), places, false, &telemetry).await;
+            drop(under_way);
+        }));
+        if !may_wait {
+            over(&mut behind).await;
+        }
     }
+    over(&mut behind).await;
     // Whoever still makes results is not kept waiting.
     while from_engine.recv().await.is_some() {}
+}
+
+/// Waits for a checkpoint that is written while results are stored: no other may come before it.
+async fn over(behind: &mut Option<JoinHandle<()>>) {
+    if let Some(Err(error)) = match behind.take() {
+        Some(keeping) => Some(keeping.await),
+        None => None,
+    } {
+        tracing::error!(%error, "keeping a checkpoint failed");
+    }
 }
