@@ -22,7 +22,7 @@ use crate::words::saved::{Found, Saved};
 
 /// The form of the bytes.
 const FORM: Form = Form { magic: *b"squelchH", version: 2 };
-/// Taking checkpoints may take this part of the engine's time: one that took long is followed by a longer pause.
+/// Taking and keeping checkpoints may take this part of a processor: one that took long is followed by a longer pause.
 const SHARE: u32 = 20;
 
 /// A place in a stream.
@@ -117,22 +117,24 @@ fn restore(engine: &mut Engine, found: Found, outgoing: &dyn Fn(&[Revision]) -> 
 /// Says when the next checkpoint is due. What time it is, it is told.
 pub struct Pace {
     every: Duration,
-    next: Instant,
+    taken: Instant,
+    /// What taking the last one took.
+    took: Duration,
 }
 
 impl Pace {
-    /// One after `every`, unless taking it takes too much of the time.
+    /// One after `every`, unless that takes too much of the time.
     pub fn new(every: Duration, now: Instant) -> Self {
-        Self { every, next: now + every }
+        Self { every, taken: now, took: Duration::ZERO }
     }
 
-    /// Whether one is due.
-    pub fn is_due(&self, now: Instant) -> bool {
-        now >= self.next
+    /// Whether one is due, where keeping the last one took `keeping` of a processor.
+    pub fn is_due(&self, now: Instant, keeping: Duration) -> bool {
+        now.saturating_duration_since(self.taken) >= self.every.max((self.took + keeping) * SHARE)
     }
 
     /// One was taken until `now`, which took so long.
     pub fn taken(&mut self, now: Instant, took: Duration) {
-        self.next = now + self.every.max(took * SHARE);
+        (self.taken, self.took) = (now, took);
     }
 }

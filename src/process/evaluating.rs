@@ -1,6 +1,7 @@
 //! The thread that evaluates: the only one that touches the engine.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -42,8 +43,7 @@ pub struct Evaluating {
     checkpoints: Option<(Pace, Place)>,
     /// The engine holds what no event decided, and no checkpoint does.
     undecided: bool,
-    /// Whoever has a checkpoint to keep holds it too.
-    under_way: Arc<()>,
+    under_way: Arc<UnderWay>,
 }
 
 /// What is for the publisher to do. `A` acknowledges messages.
@@ -63,7 +63,24 @@ pub struct After {
     /// Whether what comes next may be stored meanwhile: then it would only be made again without it.
     pub behind: bool,
     /// Held until it is kept.
-    pub under_way: Option<Arc<()>>,
+    pub under_way: Option<Arc<UnderWay>>,
+}
+
+/// Whoever has a checkpoint to keep holds it, and says what keeping it took.
+#[derive(Debug, Default)]
+pub struct UnderWay {
+    spent_ns: AtomicU64,
+}
+
+impl UnderWay {
+    /// The checkpoint is kept: that took so much of a processor.
+    pub fn is_kept(&self, spent: Duration) {
+        self.spent_ns.store(spent.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    fn spent(&self) -> Duration {
+        Duration::from_nanos(self.spent_ns.load(Ordering::Relaxed))
+    }
 }
 
 impl Evaluating {
@@ -161,7 +178,7 @@ impl Evaluating {
         self.undecided |= !by_events && (unread || self.engine.watermark() != watermark);
         let before = if !by_events && !outgoing.revisions.is_empty() { self.checkpoint(&outgoing.revisions) } else { silence };
         // A disk that is slower than the pace must not fill the memory with checkpoints that wait for it.
-        let paced = || self.checkpoints.as_ref().is_some_and(|(pace, _)| pace.is_due((self.clock)()));
+        let paced = || self.checkpoints.as_ref().is_some_and(|(pace, _)| pace.is_due((self.clock)(), self.under_way.spent()));
         let due = unread || (Arc::strong_count(&self.under_way) == 1 && paced());
         let due = due && before.is_none();
         // What holds silence must be kept before anything that follows from later events.

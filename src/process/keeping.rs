@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-use crate::edges::files::checkpoint::Checkpoints;
+use crate::edges::files::checkpoint::{Checkpoints, SegmentFile};
 use crate::edges::nats::lease::NotStored;
-use crate::edges::nats::state::{Places, StateError, StateStore};
+use crate::edges::nats::state::{Places, SegmentPieces, StateError, StateStore};
 use crate::process::config::Config;
-use crate::process::cpu::stopwatch_ns;
+use crate::process::cpu::{processor_ns, stopwatch_ns};
 use crate::process::metrics::Telemetry;
-use crate::process::segments::{SEGMENT_BYTES_MIN, Segments, named_by, put_together};
+use crate::process::segments::{Out, SEGMENT_BYTES_MIN, Segments, named_by, put_together};
 use crate::words::saved::{Found, Saved};
 
 /// How long to wait after a look that the server did not answer.
@@ -48,12 +49,14 @@ pub struct Store {
 }
 
 /// What it took to keep a checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
     /// Bytes written.
     pub written: u64,
     /// Bytes that a restart has to read.
     pub whole: u64,
+    /// The processor's time that it took.
+    pub spent: Duration,
 }
 
 impl Folder {
@@ -85,26 +88,51 @@ impl Folder {
     /// The file system's: a full disk, say. What was kept before is untouched then.
     pub fn keep(&self, saved: &Saved) -> Result<Size> {
         let mut segments = self.segments.lock().unwrap_or_else(PoisonError::into_inner);
-        let layout = segments.lay_out(saved)?;
-        let written = match &layout.segment {
-            Some((segment, content)) => self.files.write_segment(segment.number, content),
-            None => Ok(()),
-        };
-        if let Err(error) = written.and_then(|()| self.files.write(&layout.head)) {
-            // What no head names takes room that others may need.
-            if let Some((segment, _)) = &layout.segment {
-                self.remove(&mut segments, [segment.number]);
+        let kept = self.keep_as(&mut segments, saved);
+        // Whether it is kept or not, what no head names takes room that others may need.
+        for number in segments.unnamed() {
+            if self.files.remove_segment(number) {
+                segments.removed(number);
             }
-            return Err(error.into());
         }
-        let size = Size { written: layout.bytes(), whole: layout.bytes_whole() };
-        let over = segments.kept(layout);
-        self.remove(&mut segments, over);
-        Ok(size)
+        kept
     }
 
-    fn remove(&self, segments: &mut Segments, numbers: impl IntoIterator<Item = u64>) {
-        numbers.into_iter().filter(|number| self.files.remove_segment(*number)).for_each(|number| segments.removed(number));
+    fn keep_as(&self, segments: &mut Segments, saved: &Saved) -> Result<Size> {
+        let began_ns = processor_ns();
+        let mut begin = |number| Ok(Box::new(self.files.begin_segment(number)?) as Box<dyn Out>);
+        let layout = segments.lay_out(saved, &mut begin)?;
+        self.files.write(&layout.head)?;
+        let spent = Duration::from_nanos(processor_ns().saturating_sub(began_ns));
+        let size = Size { written: layout.bytes(), whole: layout.bytes_whole(), spent };
+        segments.kept(layout);
+        Ok(size)
+    }
+}
+
+impl Out for SegmentFile {
+    fn add(&mut self, bytes: &[u8]) -> Result<()> {
+        Ok(SegmentFile::add(self, bytes)?)
+    }
+
+    fn end(self: Box<Self>) -> Result<()> {
+        Ok(SegmentFile::end(*self)?)
+    }
+}
+
+/// A segment that is stored by a thread that may wait.
+struct Waiting {
+    pieces: SegmentPieces,
+    runtime: Handle,
+}
+
+impl Out for Waiting {
+    fn add(&mut self, bytes: &[u8]) -> Result<()> {
+        Ok(self.runtime.block_on(self.pieces.add(bytes))?)
+    }
+
+    fn end(self: Box<Self>) -> Result<()> {
+        Ok(self.runtime.block_on(self.pieces.end())?)
     }
 }
 
@@ -156,23 +184,34 @@ impl Store {
 
     async fn keep(&self, saved: Arc<Saved>, places: Places) -> Result<Size, NotStored> {
         let mut segments = Arc::clone(&self.segments).lock_owned().await;
-        let laid_out = tokio::task::spawn_blocking(move || (segments.lay_out(&saved), segments)).await;
-        let (layout, mut segments) = laid_out.map_err(|error| NotStored::Failed(error.to_string()))?;
-        let layout = layout.map_err(|error| NotStored::Failed(format!("{error:#}")))?;
-        let written = async {
-            if let Some((segment, content)) = &layout.segment {
-                self.state.write_segment(segment.number, content).await?;
-            }
-            self.state.write(&layout.head, places).await
+        let (state, runtime) = (self.state.clone(), Handle::current());
+        let laid_out = tokio::task::spawn_blocking(move || {
+            let began_ns = processor_ns();
+            let begin = |number| Waiting { pieces: state.begin_segment(number), runtime: runtime.clone() };
+            let layout = segments.lay_out(&saved, &mut |number| Ok(Box::new(begin(number))));
+            (layout, Duration::from_nanos(processor_ns().saturating_sub(began_ns)), segments)
+        });
+        let (layout, spent, mut segments) = laid_out.await.map_err(|error| NotStored::Failed(error.to_string()))?;
+        let layout = layout.map_err(|error| match error.downcast::<NotStored>() {
+            Ok(error) => error,
+            Err(error) => NotStored::Failed(format!("{error:#}")),
+        });
+        let kept = match layout {
+            Ok(layout) => self.state.write(&layout.head, places).await.map(|()| {
+                let size = Size { written: layout.bytes(), whole: layout.bytes_whole(), spent };
+                segments.kept(layout);
+                size
+            }),
+            Err(error) => Err(error),
         };
-        written.await?;
-        let size = Size { written: layout.bytes(), whole: layout.bytes_whole() };
-        for number in segments.kept(layout) {
-            if self.state.remove_segment(number).await {
-                segments.removed(number);
+        if !matches!(kept, Err(NotStored::LeaseLost(_))) {
+            for number in segments.unnamed() {
+                if self.state.remove_segment(number).await {
+                    segments.removed(number);
+                }
             }
         }
-        Ok(size)
+        kept
     }
 }
 
@@ -211,9 +250,10 @@ impl Kept {
         }
     }
 
-    /// Keeps a checkpoint, counted. One that cannot be kept leaves the one before: a restart has more to read again.
-    pub async fn keep(&self, saved: Option<Saved>, places: Places, waited_for: bool, telemetry: &Telemetry) {
-        let Some(saved) = saved.filter(|_| self.is_on()) else { return };
+    /// Keeps a checkpoint, counted; says what that took. One that cannot be kept leaves the one before: a restart has more to read
+    /// again.
+    pub async fn keep(&self, saved: Option<Saved>, places: Places, waited_for: bool, telemetry: &Telemetry) -> Size {
+        let Some(saved) = saved.filter(|_| self.is_on()) else { return Size::default() };
         let saved = Arc::new(saved);
         let mut left = if waited_for && matches!(self, Kept::Store(_)) { TRIES_BEFORE } else { 1 };
         loop {
@@ -227,16 +267,16 @@ impl Kept {
                     telemetry.checkpoints.fetch_add(1, Ordering::Relaxed);
                     telemetry.checkpoint_bytes.store(size.whole, Ordering::Relaxed);
                     telemetry.checkpoint_written_bytes.fetch_add(size.written, Ordering::Relaxed);
-                    return;
+                    return size;
                 }
                 // Another process keeps them now.
-                Err(NotStored::LeaseLost(_)) => return,
+                Err(NotStored::LeaseLost(_)) => return Size::default(),
                 Err(NotStored::Failed(error)) => error,
             };
             telemetry.checkpoint_failures.fetch_add(1, Ordering::Relaxed);
             tracing::error!(error, "a checkpoint could not be kept; the one before stays. Is the disk full?");
             if left == 0 {
-                return;
+                return Size::default();
             }
             sleep(RETRY_AFTER).await;
         }
@@ -244,7 +284,7 @@ impl Kept {
 
     async fn write(&self, saved: Arc<Saved>, places: Places) -> Result<Size, NotStored> {
         match self {
-            Kept::Off => Ok(Size { written: 0, whole: 0 }),
+            Kept::Off => Ok(Size::default()),
             Kept::Store(store) => store.keep(saved, places).await,
             Kept::Dir(folder) => {
                 let folder = Arc::clone(folder);

@@ -1,7 +1,7 @@
 //! How checkpoints lie where they are kept: each has a head, and pieces that last lie in segments that several checkpoints share.
 //!
-//! What of a checkpoint was not written before goes into its head, until that is much; then into a segment of its own. So a small state
-//! is one file, and a large one costs what changed. A segment of which most is dead, or one of many small ones, is written again with the
+//! What of a checkpoint was not written before goes into its head, unless that is much; then into segments, one for what lasts and one
+//! for what passes. So a small state is one file, and a large one costs what changed. A segment of which most is dead, or one of many small ones, is written again with the
 //! next checkpoint; what neither the newest checkpoint nor the one before names is removed.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +31,7 @@ pub struct Segment {
     /// Its length.
     pub bytes: u64,
     /// What its bytes add up to: a segment of another checkpoint is not taken for it.
-    digest: [u8; seal::DIGEST_BYTES],
+    digest: seal::Sum,
 }
 
 /// What is kept under a checkpoint's name.
@@ -46,12 +46,29 @@ struct Head {
     head: Blob,
 }
 
-/// A checkpoint as it is to be written.
+/// Where the bytes of a segment go.
+pub trait Out {
+    /// More of it.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be written.
+    fn add(&mut self, bytes: &[u8]) -> Result<()>;
+
+    /// That was all: it is safe.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made safe.
+    fn end(self: Box<Self>) -> Result<()>;
+}
+
+/// A checkpoint whose segments are safe.
 pub struct Layout {
-    /// A new segment and its bytes, to be written first.
-    pub segment: Option<(Segment, Bytes)>,
-    /// The head, to be written when the segment is safe.
+    /// What is left to be written.
     pub head: Vec<u8>,
+    /// Bytes of the segments that were written for it.
+    written: u64,
     /// The segments that it names.
     named: Vec<Segment>,
     /// Where all pieces that last lie then.
@@ -59,9 +76,9 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// How much there is to write.
+    /// How much it takes to write it.
     pub fn bytes(&self) -> u64 {
-        self.head.len() as u64 + self.segment.as_ref().map_or(0, |(segment, _)| segment.bytes)
+        self.head.len() as u64 + self.written
     }
 
     /// How much a restart has to read.
@@ -92,46 +109,38 @@ impl Segments {
         Self { bytes_min, next, present, named }
     }
 
-    /// Says what is to be written of a checkpoint. Its pieces become bytes here.
+    /// Writes what of a checkpoint was not written before, piece by piece, into segments that `open` begins, and says what its head is.
     ///
     /// # Errors
     ///
-    /// A piece cannot be written: a defect.
-    pub fn lay_out(&mut self, saved: &Saved) -> Result<Layout> {
-        let mut fresh = Vec::new();
-        let mut spots: Vec<Option<Spot>> = Vec::with_capacity(saved.pieces.len());
+    /// A piece cannot be written. What [`Self::unnamed`] tells can be removed then.
+    pub fn lay_out(&mut self, saved: &Saved, open: &mut dyn FnMut(u64) -> Result<Box<dyn Out>>) -> Result<Layout> {
+        let known = |piece: &Piece| piece.spot.or_else(|| piece.whereabouts.as_ref().and_then(Whereabouts::get));
+        let mut spots: Vec<Option<Spot>> = saved.pieces.iter().map(known).collect();
         let mut own = Vec::new();
-        let mut new_bytes = 0;
-        for (at, piece) in saved.pieces.iter().enumerate() {
-            let known = piece.spot.or_else(|| piece.whereabouts.as_ref().and_then(Whereabouts::get));
-            if known.is_none() {
-                let content = piece.content.as_ref().ok_or_else(|| anyhow!("a piece of the checkpoint was never written"))?;
-                let bytes =
-                    content.to_bytes().map_err(|error| anyhow!("a piece of the checkpoint cannot be written: {error}"))?;
-                if piece.whereabouts.is_some() {
-                    new_bytes += bytes.len() as u64;
+        let mut written = Vec::new();
+        // What passes does not lie beside what lasts: it would be dead with the next checkpoint.
+        for lasts in [true, false] {
+            let fresh = |at: &usize| spots[*at].is_none() && saved.pieces[*at].whereabouts.is_some() == lasts;
+            let fresh: Vec<usize> = (0..spots.len()).filter(fresh).collect();
+            let size: usize =
+                fresh.iter().filter_map(|at| saved.pieces[*at].content.as_ref()).map(|content| content.size()).sum();
+            if size as u64 >= self.bytes_min && !fresh.is_empty() {
+                written.push(self.write(saved, &fresh, &mut spots, open)?);
+            } else {
+                for at in fresh {
+                    let bytes = bytes_of(&saved.pieces[at])?;
+                    spots[at] = Some(Spot { segment: OWN, from: own.len() as u64, bytes: bytes.len() as u64 });
+                    own.extend_from_slice(&bytes);
                 }
-                fresh.push((at, bytes));
             }
-            spots.push(known);
-        }
-        let mut segment = Vec::new();
-        let number = if new_bytes >= self.bytes_min.max(1) { self.next } else { OWN };
-        for (at, bytes) in fresh {
-            let lasts = number != OWN && saved.pieces[at].whereabouts.is_some();
-            let (number, into) = if lasts { (number, &mut segment) } else { (OWN, &mut own) };
-            spots[at] = Some(Spot { segment: number, from: into.len() as u64, bytes: bytes.len() as u64 });
-            into.extend_from_slice(&bytes);
         }
         let spots: Vec<Spot> = spots.into_iter().flatten().collect();
-        let written = (number != OWN).then(|| {
-            (self.next, _) = (self.next + 1, self.present.insert(number));
-            Segment { number, bytes: segment.len() as u64, digest: seal::digest(&segment) }
-        });
         let used: BTreeSet<u64> = spots.iter().map(|spot| spot.segment).filter(|number| *number != OWN).collect();
         let known = |number: &u64| {
-            let known = self.named.iter().find_map(|named| named.get(number)).copied();
-            known.or(written).filter(|segment| segment.number == *number).context("a piece lies in a segment that is not there")
+            let known = self.named.iter().find_map(|named| named.get(number));
+            let known = known.or_else(|| written.iter().find(|segment| segment.number == *number));
+            known.copied().context("a piece lies in a segment that is not there")
         };
         let named: Vec<Segment> = used.iter().map(known).collect::<Result<_>>()?;
         let last =
@@ -139,12 +148,35 @@ impl Segments {
         let lasting = saved.pieces.iter().zip(&spots).filter_map(last).collect();
         let head = Head { segments: named.clone(), spots, own: Blob(own), head: Blob(saved.head.clone()) };
         let head = postcard::to_extend(&head, postcard::to_allocvec(&VERSION)?)?;
-        Ok(Layout { segment: written.map(|written| (written, Bytes::from(segment))), head, named, lasting })
+        Ok(Layout { head, written: written.iter().map(|segment| segment.bytes).sum(), named, lasting })
+    }
+
+    fn write(
+        &mut self,
+        saved: &Saved,
+        fresh: &[usize],
+        spots: &mut [Option<Spot>],
+        open: &mut dyn FnMut(u64) -> Result<Box<dyn Out>>,
+    ) -> Result<Segment> {
+        let number = self.next;
+        self.next += 1;
+        self.present.insert(number);
+        let mut out = open(number)?;
+        let (mut summing, mut from) = (seal::Summing::default(), 0);
+        for at in fresh {
+            let bytes = bytes_of(&saved.pieces[*at])?;
+            out.add(&bytes)?;
+            summing.add(&bytes);
+            spots[*at] = Some(Spot { segment: number, from, bytes: bytes.len() as u64 });
+            from += bytes.len() as u64;
+        }
+        out.end()?;
+        Ok(Segment { number, bytes: from, digest: summing.sum() })
     }
 
     /// A checkpoint is safe. Pieces that now lie well are not written again; those of segments that are mostly dead, or small and many,
-    /// are. Says which segments nobody needs any more.
-    pub fn kept(&mut self, layout: Layout) -> Vec<u64> {
+    /// are.
+    pub fn kept(&mut self, layout: Layout) {
         let Layout { named, lasting, .. } = layout;
         let named: BTreeMap<u64, Segment> = named.into_iter().map(|segment| (segment.number, segment)).collect();
         let mut live: BTreeMap<u64, u64> = BTreeMap::new();
@@ -165,6 +197,10 @@ impl Segments {
         }
         let before = std::mem::replace(&mut self.named[0], named);
         self.named[1] = before;
+    }
+
+    /// The segments that nobody needs: neither the newest checkpoint nor the one before names them.
+    pub fn unnamed(&self) -> Vec<u64> {
         let unnamed = |number: &&u64| !self.named.iter().any(|named| named.contains_key(number));
         self.present.iter().filter(unnamed).copied().collect()
     }
@@ -173,6 +209,11 @@ impl Segments {
     pub fn removed(&mut self, number: u64) {
         self.present.remove(&number);
     }
+}
+
+fn bytes_of(piece: &Piece) -> Result<Bytes> {
+    let content = piece.content.as_ref().ok_or_else(|| anyhow!("a piece of the checkpoint was never written"))?;
+    content.to_bytes().map_err(|error| anyhow!("a piece of the checkpoint cannot be written: {error}"))
 }
 
 fn head_of(bytes: &[u8]) -> Result<Head> {
@@ -213,4 +254,128 @@ pub fn put_together(head: &[u8], segments: Vec<Bytes>) -> Result<Found> {
     };
     let pieces: Option<Vec<Bytes>> = spots.iter().map(piece).collect();
     Ok(Found { head: head.0, pieces: pieces.context("the checkpoint is damaged: a piece lies outside of its segment")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::words::saved::Content;
+
+    struct Text(String);
+
+    impl Content for Text {
+        fn size(&self) -> usize {
+            self.0.len()
+        }
+
+        fn to_bytes(&self) -> Result<Bytes, String> {
+            Ok(Bytes::from(self.0.clone()))
+        }
+    }
+
+    /// Segments in memory.
+    #[derive(Clone, Default)]
+    struct Memory(Rc<RefCell<BTreeMap<u64, Vec<u8>>>>);
+
+    struct Growing(Memory, u64);
+
+    impl Out for Growing {
+        fn add(&mut self, bytes: &[u8]) -> Result<()> {
+            self.0.0.borrow_mut().entry(self.1).or_default().extend_from_slice(bytes);
+            Ok(())
+        }
+
+        fn end(self: Box<Self>) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Keeper {
+        segments: Segments,
+        memory: Memory,
+        head: Vec<u8>,
+    }
+
+    impl Keeper {
+        fn new() -> Self {
+            let segments = Segments::new(1, [], Default::default(), 0);
+            Self { segments, memory: Memory::default(), head: Vec::new() }
+        }
+
+        /// Keeps these; says how much was written for it.
+        fn keep(&mut self, pieces: &[(String, Whereabouts)]) -> u64 {
+            let piece = |(text, place): &(String, Whereabouts)| Piece::lasting(place, || Text(text.clone()));
+            let saved = Saved { head: b"head".to_vec(), pieces: pieces.iter().map(piece).collect() };
+            let memory = self.memory.clone();
+            let layout = self.segments.lay_out(&saved, &mut |number| Ok(Box::new(Growing(memory.clone(), number)))).unwrap();
+            let written = layout.written;
+            self.head.clone_from(&layout.head);
+            self.segments.kept(layout);
+            for number in self.segments.unnamed() {
+                self.memory.0.borrow_mut().remove(&number);
+                self.segments.removed(number);
+            }
+            written
+        }
+
+        fn found(&self) -> Result<Vec<Bytes>> {
+            let segments = named_by(&self.head)?
+                .into_iter()
+                .map(|segment| Bytes::from(self.memory.0.borrow().get(&segment.number).cloned().unwrap_or_default()));
+            Ok(put_together(&self.head, segments.collect())?.pieces)
+        }
+    }
+
+    fn texts(numbers: std::ops::Range<usize>) -> Vec<(String, Whereabouts)> {
+        numbers.map(|number| (format!("piece {number:04}"), Whereabouts::default())).collect()
+    }
+
+    const BYTES: u64 = 10;
+
+    #[test]
+    fn what_was_written_is_not_written_again_and_what_is_dead_goes() {
+        let mut keeper = Keeper::new();
+        let mut pieces = texts(0..100);
+        assert_eq!(keeper.keep(&pieces), 100 * BYTES);
+        pieces.extend(texts(100..110));
+        assert_eq!(keeper.keep(&pieces), 10 * BYTES);
+        assert_eq!(keeper.keep(&pieces), 0);
+        // More than half of the first segment is dead: what is left of it moves on with the next checkpoint, and it goes with the last
+        // one that names it.
+        pieces.drain(..60);
+        assert_eq!(keeper.keep(&pieces), 0);
+        assert_eq!(keeper.keep(&pieces), 40 * BYTES);
+        keeper.keep(&pieces);
+        let left: u64 = keeper.memory.0.borrow().values().map(|segment| segment.len() as u64).sum();
+        assert_eq!(left, 50 * BYTES);
+        let found = keeper.found().unwrap();
+        assert!(found.iter().eq(pieces.iter().map(|(text, _)| text.as_bytes())), "{found:?}");
+    }
+
+    #[test]
+    fn many_small_segments_become_one() {
+        let mut keeper = Keeper::new();
+        let mut pieces = Vec::new();
+        let mut written = 0;
+        for number in 0..1_000 {
+            pieces.extend(texts(number..number + 1));
+            written += keeper.keep(&pieces);
+            assert!(named_by(&keeper.head).unwrap().len() <= SEGMENTS_MAX + 1);
+        }
+        assert!(written < 5 * 1_000 * BYTES, "{written} bytes");
+        assert_eq!(keeper.found().unwrap().len(), 1_000);
+    }
+
+    #[test]
+    fn a_segment_that_is_another_is_told() {
+        let mut keeper = Keeper::new();
+        keeper.keep(&texts(0..3));
+        keeper.memory.0.borrow_mut().values_mut().for_each(|segment| segment[4] ^= 1);
+        assert!(keeper.found().unwrap_err().to_string().contains("digest"));
+        keeper.memory.0.borrow_mut().clear();
+        assert!(keeper.found().is_err());
+    }
 }

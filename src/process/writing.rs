@@ -33,8 +33,8 @@ pub async fn write(mut sink: Sink, kept: Kept, telemetry: Arc<Telemetry>, mut fr
         over(&mut behind).await;
         let (kept, places, telemetry) = (kept.clone(), sink.places(), Arc::clone(&telemetry));
         behind = Some(tokio::spawn(async move {
-            kept.keep(Some(saved), places, false, &telemetry).await;
-            drop(under_way);
+            let size = kept.keep(Some(saved), places, false, &telemetry).await;
+            under_way.iter().for_each(|under_way| under_way.is_kept(size.spent));
         }));
         if !may_wait {
             over(&mut behind).await;

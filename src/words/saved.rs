@@ -11,6 +11,9 @@ use bytes::Bytes;
 
 /// State that can be written as bytes, later and by another thread than the one that changes it.
 pub trait Content: Send + Sync {
+    /// About how many bytes it has.
+    fn size(&self) -> usize;
+
     /// The bytes.
     ///
     /// # Errors

@@ -21,8 +21,27 @@ pub enum Broken {
 }
 
 /// What tells bytes from all others.
-pub fn digest(content: &[u8]) -> [u8; DIGEST_BYTES] {
+pub type Sum = [u8; DIGEST_BYTES];
+
+/// The digest of bytes.
+pub fn digest(content: &[u8]) -> Sum {
     Sha256::digest(content).into()
+}
+
+/// The digest of bytes that come one after the other.
+#[derive(Default)]
+pub struct Summing(Sha256);
+
+impl Summing {
+    /// More bytes.
+    pub fn add(&mut self, more: &[u8]) {
+        self.0.update(more);
+    }
+
+    /// The digest of all of them.
+    pub fn sum(self) -> Sum {
+        self.0.finalize().into()
+    }
 }
 
 /// What the sealed form has before and behind the content: nobody needs to copy what is large.

@@ -21,8 +21,10 @@ const ROWS: &str = "SELECT m.host, n.value FROM metrics m JOIN metrics n ON m.ho
                     WHERE m.name = 'rare' AND n.name = 'rare' AND n.value > 1e9";
 
 fn book(rules: &[(&str, &str)]) -> RuleBook {
-    let text = |query: &str| format!("/*---\nrule: NAME\nseverity: warning\nwindow: 2m\nevery: 10s\nentity: host\n---*/\n{query}");
-    let files = rules.iter().map(|(name, query)| (PathBuf::from(format!("{name}.sql")), Arc::from(text(query).replace("NAME", name))));
+    let text =
+        |query: &str| format!("/*---\nrule: NAME\nseverity: warning\nwindow: 2m\nevery: 10s\nentity: host\n---*/\n{query}");
+    let files =
+        rules.iter().map(|(name, query)| (PathBuf::from(format!("{name}.sql")), Arc::from(text(query).replace("NAME", name))));
     from_texts(files.collect(), Complaints::default()).unwrap_or_else(|_| panic!("good rules"))
 }
 
@@ -81,7 +83,7 @@ impl Twins {
 fn what_is_sealed_is_written_once() {
     let dir = tempfile::tempdir().unwrap();
     let mut twins = Twins::new(&dir, &[("mean", MEAN), ("rows", ROWS), ("worst", WORST)]);
-    let mut last = Size { written: 0, whole: 0 };
+    let mut last = Size::default();
     for tick in 0..40 {
         twins.take_in(tick, 0..2_000);
         last = twins.keep();

@@ -437,7 +437,7 @@ fn checkpoints() {
             let (mut engine, _) = stateful();
             engine.restore(&found(&bytes).unwrap()).unwrap();
             let saved = checkpointing::save(&mut engine, place, &[]).unwrap();
-            Segments::new(u64::MAX, [], Default::default(), 0).lay_out(&saved).unwrap().head
+            Segments::new(u64::MAX, [], Default::default(), 0).lay_out(&saved, &mut |_| unreachable!()).unwrap().head
         };
         states().into_iter().step_by(4).map(save).collect()
     };

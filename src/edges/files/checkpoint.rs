@@ -5,10 +5,13 @@
 //! until no head does.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::words::seal::{self, Broken};
+
+/// What of a segment is written at once.
+const SEGMENT_BUFFER_BYTES: usize = 256 << 10;
 
 /// Why checkpoints cannot be kept or read.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +48,33 @@ pub struct Checkpoints {
     segment: String,
     /// Holds the lock as long as it is open.
     _lock: File,
+}
+
+/// A segment that is being written.
+#[derive(Debug)]
+pub struct SegmentFile {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl SegmentFile {
+    /// Adds to it.
+    ///
+    /// # Errors
+    ///
+    /// The file system's.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<(), CheckpointError> {
+        self.file.write_all(bytes).map_err(|source| at(&self.path, source))
+    }
+
+    /// Brings it to the disk.
+    ///
+    /// # Errors
+    ///
+    /// The file system's.
+    pub fn end(mut self) -> Result<(), CheckpointError> {
+        self.file.flush().and_then(|()| self.file.get_ref().sync_all()).map_err(|source| at(&self.path, source))
+    }
 }
 
 impl Checkpoints {
@@ -107,21 +137,15 @@ impl Checkpoints {
         fs::read(&path).map_err(|source| at(&path, source))
     }
 
-    /// Brings a segment to the disk.
+    /// Begins a segment.
     ///
     /// # Errors
     ///
-    /// The file system's; then nothing of it is left.
-    pub fn write_segment(&self, number: u64, content: &[u8]) -> Result<(), CheckpointError> {
+    /// The file system's.
+    pub fn begin_segment(&self, number: u64) -> Result<SegmentFile, CheckpointError> {
         let path = self.segment(number);
-        let written = File::create(&path).and_then(|mut file| {
-            file.write_all(content)?;
-            file.sync_all()
-        });
-        written.map_err(|source| {
-            fs::remove_file(&path).ok();
-            at(&path, source)
-        })
+        let file = File::create(&path).map_err(|source| at(&path, source))?;
+        Ok(SegmentFile { path, file: BufWriter::with_capacity(SEGMENT_BUFFER_BYTES, file) })
     }
 
     /// Removes a segment; says whether it is gone. One that is not takes room until the next time.

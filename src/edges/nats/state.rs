@@ -159,14 +159,12 @@ impl StateStore {
         Ok(content)
     }
 
-    /// Writes under so many keys; says how many, and the place of the first in the bucket's stream.
-    async fn write_pieces(&self, of: &str, content: &Bytes) -> Result<(usize, u64), NotStored> {
+    /// Writes under keys that are numbered from `after` on; says how many, and the place of the first in the bucket's stream.
+    async fn write_pieces(&self, of: &str, after: usize, piece_bytes: usize, content: Bytes) -> Result<(usize, u64), NotStored> {
         self.tenure.may_write().await?;
-        let usual = self.context.client().server_info().max_payload.saturating_sub(MESSAGE_EXTRA_BYTES);
-        let piece_bytes = usual.clamp(MESSAGE_EXTRA_BYTES, PIECE_BYTES_MAX);
         let pieces = content.len().div_ceil(piece_bytes);
         let piece = |nth: usize| content.slice(nth * piece_bytes..content.len().min((nth + 1) * piece_bytes));
-        let written = (0..pieces).map(|nth| self.bucket.put(format!("{}.{of}.{nth}", self.name), piece(nth)));
+        let written = (0..pieces).map(|nth| self.bucket.put(format!("{}.{of}.{}", self.name, after + nth), piece(nth)));
         let written: Result<Vec<u64>, _> = stream::iter(written).buffered(PIECES_AT_ONCE).try_collect().await;
         Ok((pieces, written.map_err(|error| NotStored::Failed(error.to_string()))?.into_iter().min().unwrap_or(0)))
     }
@@ -207,13 +205,20 @@ impl StateStore {
         Ok(content)
     }
 
-    /// Stores a segment.
-    ///
-    /// # Errors
-    ///
-    /// The server does not answer or has no room, or the lease is lost.
-    pub async fn write_segment(&self, number: u64, content: &Bytes) -> Result<(), NotStored> {
-        self.write_pieces(&format!("segment.{number}"), content).await.map(drop)
+    /// Begins a segment.
+    pub fn begin_segment(&self, number: u64) -> SegmentPieces {
+        SegmentPieces {
+            state: self.clone(),
+            of: format!("segment.{number}"),
+            pieces: 0,
+            piece_bytes: self.piece_bytes(),
+            held: Vec::new(),
+        }
+    }
+
+    fn piece_bytes(&self) -> usize {
+        let usual = self.context.client().server_info().max_payload.saturating_sub(MESSAGE_EXTRA_BYTES);
+        usual.clamp(MESSAGE_EXTRA_BYTES, PIECE_BYTES_MAX)
     }
 
     /// Removes a segment; says whether it is gone. One that is not takes room until the next time.
@@ -238,8 +243,9 @@ impl StateStore {
         let id = format!("{}-{}", self.tenure.term(), known.written);
         let [before, behind] = seal::seal(content);
         let sealed = Bytes::from([&before, content, &behind].concat());
-        let (pieces, first) = self.write_pieces(&format!("piece.{id}"), &sealed).await?;
-        let newest = Named { id, pieces, bytes: sealed.len(), first, places };
+        let bytes = sealed.len();
+        let (pieces, first) = self.write_pieces(&format!("piece.{id}"), 0, self.piece_bytes(), sealed).await?;
+        let newest = Named { id, pieces, bytes, first, places };
         let manifest = Manifest { term: self.tenure.term(), before: known.manifest.newest.clone(), newest: Some(newest) };
         self.write_manifest(&mut known, manifest).await?;
         self.purge(&known.manifest).await;
@@ -281,6 +287,47 @@ impl StateStore {
         if let Err(error) = self.bucket.stream.purge().filter(pieces).sequence(first).await {
             self.not_purged(&error);
         }
+    }
+}
+
+/// A segment that is being stored.
+pub struct SegmentPieces {
+    state: StateStore,
+    of: String,
+    /// Pieces stored.
+    pieces: usize,
+    piece_bytes: usize,
+    /// What no piece was made of yet.
+    held: Vec<u8>,
+}
+
+impl SegmentPieces {
+    /// Adds to it.
+    ///
+    /// # Errors
+    ///
+    /// The server does not answer or has no room, or the lease is lost.
+    pub async fn add(&mut self, bytes: &[u8]) -> Result<(), NotStored> {
+        self.held.extend_from_slice(bytes);
+        let whole = self.held.len() / self.piece_bytes;
+        if whole < PIECES_AT_ONCE { Ok(()) } else { self.store(whole * self.piece_bytes).await }
+    }
+
+    /// That was all.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::add`].
+    pub async fn end(mut self) -> Result<(), NotStored> {
+        self.store(self.held.len()).await
+    }
+
+    async fn store(&mut self, bytes: usize) -> Result<(), NotStored> {
+        let rest = self.held.split_off(bytes);
+        let content = Bytes::from(std::mem::replace(&mut self.held, rest));
+        let (pieces, _) = self.state.write_pieces(&self.of, self.pieces, self.piece_bytes, content).await?;
+        self.pieces += pieces;
+        Ok(())
     }
 }
 

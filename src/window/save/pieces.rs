@@ -27,6 +27,10 @@ pub(super) struct PaneContent {
 }
 
 impl Content for PaneContent {
+    fn size(&self) -> usize {
+        self.pane.bytes()
+    }
+
     fn to_bytes(&self) -> Result<Bytes, String> {
         batch_of_pane(&self.pane).and_then(|rows| message_of(&rows, &self.schema)).map_err(|error| error.to_string())
     }
@@ -39,6 +43,10 @@ pub(super) struct RowsContent {
 }
 
 impl Content for RowsContent {
+    fn size(&self) -> usize {
+        self.rows.get_array_memory_size()
+    }
+
     fn to_bytes(&self) -> Result<Bytes, String> {
         message_of(&self.rows, &self.schema).map_err(|error| error.to_string())
     }
@@ -70,6 +78,10 @@ impl SavedKeys {
 }
 
 impl Content for SavedKeys {
+    fn size(&self) -> usize {
+        self.bytes.0.len() + 2 * self.ends.len()
+    }
+
     fn to_bytes(&self) -> Result<Bytes, String> {
         postcard::to_allocvec(self).map(Bytes::from).map_err(|error| error.to_string())
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use squelch::edges::files::checkpoint::Checkpoints;
 use squelch::process::keeping::Folder;
-use squelch::process::segments::{Layout, Segments, named_by, put_together};
+use squelch::process::segments::{Layout, Out, Segments, named_by, put_together};
 use squelch::words::saved::{Found, Saved};
 use squelch::words::seal;
 use tempfile::TempDir;
@@ -110,11 +110,15 @@ impl Disk {
         let files = Checkpoints::open(self.dir.path(), NAME).expect("the process is dead");
         let heads = [0, 1].map(|nth| files.read(nth).and_then(|head| named_by(&head.ok()?).ok()).unwrap_or_default());
         let there = files.segments().unwrap();
-        let laid_out = Segments::new(self.segment_bytes_min, there, heads, 0).lay_out(saved).unwrap();
-        let Layout { segment, head, .. } = &laid_out;
-        if let Some((segment, content)) = segment {
-            let half = content.slice(..content.len() / 2);
-            files.write_segment(segment.number, if torn == Torn::HalfSegment { &half } else { content }).unwrap();
+        let mut last = None;
+        let mut begin = |number| {
+            last = Some(number);
+            Ok(Box::new(files.begin_segment(number)?) as Box<dyn Out>)
+        };
+        let Layout { head, .. } = &Segments::new(self.segment_bytes_min, there, heads, 0).lay_out(saved, &mut begin).unwrap();
+        if let Some(last) = last.filter(|_| torn == Torn::HalfSegment) {
+            let content = fs::read(self.segment(last)).unwrap();
+            fs::write(self.segment(last), &content[..content.len() / 2]).unwrap();
         }
         if matches!(torn, Torn::HalfSegment | Torn::Segment) {
             return;

@@ -14,7 +14,7 @@ use squelch::engine::Engine;
 use squelch::incident::Revision;
 use squelch::process::checkpointing::{self, Place};
 use squelch::process::decoding::{Decoded, Progress, ToEngine, Work};
-use squelch::process::evaluating::{After, Evaluating, ToSink, outgoing};
+use squelch::process::evaluating::{After, Evaluating, ToSink, UnderWay, outgoing};
 use squelch::process::keeping::{self, Folder};
 use squelch::process::metrics::Telemetry;
 use squelch::topology::parts::Source;
@@ -56,7 +56,7 @@ struct Keeping {
     /// Whether results may be stored meanwhile.
     behind: bool,
     /// Tells the process that no other is due while this one waits.
-    _under_way: Option<Arc<()>>,
+    _under_way: Option<Arc<UnderWay>>,
 }
 
 /// A result, and what the engine had taken in when it came.
