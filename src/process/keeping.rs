@@ -24,6 +24,9 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How often a checkpoint that results wait for is tried before it is given up.
 const TRIES_BEFORE: u32 = 5;
 
+/// What is said of a checkpoint without which nothing goes on.
+pub const RESULTS_WAIT: &str = "results wait for it";
+
 /// Where checkpoints are kept.
 #[derive(Clone)]
 pub enum Kept {
@@ -258,7 +261,7 @@ impl Kept {
         let mut left = if waited_for && matches!(self, Kept::Store(_)) { TRIES_BEFORE } else { 1 };
         loop {
             left -= 1;
-            telemetry.keeping.failed("keeping it takes its time".into());
+            telemetry.keeping.failed(if waited_for { RESULTS_WAIT } else { "the one before serves meanwhile" }.into());
             let written = self.write(Arc::clone(&saved), places).await;
             telemetry.keeping.over();
             let error = match written {

@@ -213,7 +213,7 @@ impl Status for Endpoint {
             None => Ok(()),
         };
         lasting("cannot store results", &self.0.storing.trouble)?;
-        lasting("cannot keep a checkpoint, and results wait", &self.0.keeping)?;
+        lasting("cannot keep a checkpoint", &self.0.keeping)?;
         lasting("cannot read", &self.0.reading.trouble)
     }
 }

@@ -9,7 +9,7 @@ use tracing::Instrument;
 
 use crate::edges::nats::publish::Sink;
 use crate::process::evaluating::{After, ToSink};
-use crate::process::keeping::Kept;
+use crate::process::keeping::{Kept, RESULTS_WAIT};
 use crate::process::metrics::Telemetry;
 use crate::process::replay::stopwatch;
 
@@ -18,7 +18,7 @@ pub async fn write(mut sink: Sink, kept: Kept, telemetry: Arc<Telemetry>, mut fr
     let mut behind: Option<JoinHandle<()>> = None;
     while let Some(ToSink { before, outgoing, after }) = from_engine.recv().await {
         if before.is_some() {
-            over(&mut behind).await;
+            over(&mut behind, &telemetry).await;
         }
         kept.keep(before, sink.places(), true, &telemetry).await;
         let publishing =
@@ -30,27 +30,30 @@ pub async fn write(mut sink: Sink, kept: Kept, telemetry: Arc<Telemetry>, mut fr
             break;
         }
         let Some(After { saved, behind: may_wait, under_way }) = after else { continue };
-        over(&mut behind).await;
-        let (kept, places, telemetry) = (kept.clone(), sink.places(), Arc::clone(&telemetry));
-        behind = Some(tokio::spawn(async move {
-            let size = kept.keep(Some(saved), places, false, &telemetry).await;
+        over(&mut behind, &telemetry).await;
+        let (kept, places, told) = (kept.clone(), sink.places(), Arc::clone(&telemetry));
+        let keeping = async move {
+            let size = kept.keep(Some(saved), places, !may_wait, &told).await;
             under_way.iter().for_each(|under_way| under_way.is_kept(size.spent));
-        }));
-        if !may_wait {
-            over(&mut behind).await;
+        };
+        if may_wait {
+            behind = Some(tokio::spawn(keeping));
+        } else {
+            keeping.await;
         }
     }
-    over(&mut behind).await;
+    over(&mut behind, &telemetry).await;
     // Whoever still makes results is not kept waiting.
     while from_engine.recv().await.is_some() {}
 }
 
 /// Waits for a checkpoint that is written while results are stored: no other may come before it.
-async fn over(behind: &mut Option<JoinHandle<()>>) {
-    if let Some(Err(error)) = match behind.take() {
-        Some(keeping) => Some(keeping.await),
-        None => None,
-    } {
+async fn over(behind: &mut Option<JoinHandle<()>>, telemetry: &Telemetry) {
+    let Some(keeping) = behind.take() else { return };
+    if !keeping.is_finished() {
+        telemetry.keeping.failed(RESULTS_WAIT.into());
+    }
+    if let Err(error) = keeping.await {
         tracing::error!(%error, "keeping a checkpoint failed");
     }
 }
