@@ -49,11 +49,26 @@ pub(super) const DRAIN_MAX: Duration = Duration::from_secs(30);
 
 /// Runs until SIGTERM or Ctrl-C, then finishes what was read. With `partitions`, so many workers read and count the events.
 pub fn main(config: Config, partitions: Option<usize>) -> Result<()> {
+    to_its_end(run(config, partitions))
+}
+
+/// Does the work of a process.
+pub(super) fn to_its_end(work: impl Future<Output = Result<()>>) -> Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot start the runtime")?;
-    let outcome = runtime.block_on(run(config, partitions));
+    let outcome = runtime.block_on(work);
     runtime.shutdown_timeout(Duration::from_secs(5));
     outcome
+}
+
+/// Answers who asks how the process is.
+pub(super) async fn serve(config: &Config, telemetry: &Arc<Telemetry>) -> Result<()> {
+    let Some(listen) = config.http.listen else { return Ok(()) };
+    let bound = http::serve(listen, Arc::new(Endpoint(Arc::clone(telemetry))))
+        .await
+        .with_context(|| format!("cannot listen on {listen}: set http.listen in squelch.yaml to a free port, or to off"))?;
+    tracing::info!("metrics on http://{bound}/metrics");
+    Ok(())
 }
 
 /// How the work of a process ended.
@@ -75,12 +90,7 @@ async fn run(config: Config, partitions: Option<usize>) -> Result<()> {
     let context = jetstream::new(client.clone());
     let candidate = standby::candidate(&config, &context).await?;
     correlate::stands_alone(partitions, candidate.is_some())?;
-    if let Some(listen) = config.http.listen {
-        let bound = http::serve(listen, Arc::new(Endpoint(Arc::clone(&telemetry))))
-            .await
-            .with_context(|| format!("cannot listen on {listen}: set http.listen in squelch.yaml to a free port, or to off"))?;
-        tracing::info!("metrics on http://{bound}/metrics");
-    }
+    serve(&config, &telemetry).await?;
     let mut shutdown = Shutdown::listen()?;
     let ended = match candidate {
         Some(candidate) => take_turns(candidate, &config, &telemetry, client, loaded, &mut shutdown).await,

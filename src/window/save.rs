@@ -41,7 +41,7 @@ pub enum RestoreError {
     #[error("these bytes are no saved windows")]
     NoState,
     /// Another version of squelch wrote them.
-    #[error("the windows were saved in form {0}, this version reads form {VERSION}")]
+    #[error("the state was saved in form {0}, which this version of squelch does not read")]
     OtherVersion(u32),
     /// They are damaged.
     #[error("the saved windows are damaged: {0}")]

@@ -13,16 +13,12 @@ use async_nats::jetstream::consumer::pull::Config as PullConfig;
 use futures::StreamExt;
 use squelch::process::demo_files;
 
-use crate::support::Dice;
 use crate::support::nats::NatsServer;
 use crate::support::process::{Mortal, context, metric, read_stream, replayed, runtime};
+use crate::support::{Dice, from_env};
 
 const LINES_A_MESSAGE: usize = 50;
 const OFTEN: &str = "time: { idle: 1h }\ncheckpoint: { dir: state, every: 200ms }\n";
-
-fn from_env(name: &str, usual: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
-}
 
 fn messages() -> Vec<Vec<u8>> {
     let events = demo_files().0;

@@ -8,14 +8,13 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::ipc::writer::StreamWriter;
 use async_nats::HeaderMap;
 use async_nats::jetstream;
-use futures::StreamExt;
 use squelch::process::demo_files;
 
 use crate::support::nats::{NatsServer, free_port};
 use crate::support::process::configuration;
 use crate::support::{binary, root};
 
-pub use crate::support::process::{Squelch, context, get, read_stream, replayed, runtime};
+pub use crate::support::process::{Squelch, context, get, read_stream, replayed, runtime, the_open_are_shown};
 
 /// Runs a `squelch run` that must not start.
 fn refused(url: &str, more: &str) -> Output {
@@ -61,22 +60,7 @@ fn the_demo_comes_out_as_replayed() {
             let head = format!("incidents.{}.{}.", revision["env"].as_str().unwrap(), revision["severity"].as_str().unwrap());
             assert!(message.subject.starts_with(&head), "{}", message.subject);
         }
-        let mut open: std::collections::BTreeMap<String, String> = Default::default();
-        for line in &want[..got.len()] {
-            let revision: serde_json::Value = serde_json::from_str(line).unwrap();
-            let id = revision["id"].as_str().unwrap().to_string();
-            if revision["status"] == "open" {
-                open.insert(id, line.clone())
-            } else {
-                open.remove(&id)
-            };
-        }
-        let bucket = context.get_key_value("squelch_incidents").await.unwrap();
-        let keys: Vec<String> = bucket.keys().await.unwrap().map(|key| key.unwrap()).collect().await;
-        assert_eq!(keys.len(), open.len(), "{keys:?}");
-        for (id, line) in open {
-            assert_eq!(bucket.get(&id).await.unwrap().unwrap(), line.as_bytes());
-        }
+        the_open_are_shown(&context, &want[..got.len()], "").await;
     });
     explained_as_from_a_file(&server, &want);
     let metrics = squelch.wait_for(

@@ -10,7 +10,6 @@ use async_nats::jetstream::stream::Stream;
 use tokio::sync::{mpsc, watch};
 
 use crate::edges::decode::Decoder;
-use crate::edges::http;
 use crate::edges::nats::consume::look::Begin;
 use crate::edges::nats::consume::{Fetched, Incoming, Source};
 use crate::edges::nats::partials::{self, PartSink};
@@ -21,11 +20,11 @@ use crate::engine::partial::fold::Folder;
 use crate::process::check::load_or_explain;
 use crate::process::config::Config;
 use crate::process::decoding::{Decoding, ToDecoder};
-use crate::process::metrics::{Endpoint, Telemetry};
+use crate::process::metrics::Telemetry;
 use crate::process::reading::read;
 use crate::process::role::folding::{Folding, ToStore};
 use crate::process::role::{Partition, refuse};
-use crate::process::run::{DRAIN_MAX, Shutdown, thread};
+use crate::process::run::{DRAIN_MAX, Shutdown, serve, thread, to_its_end};
 use crate::words::fingerprint::stable_hash;
 
 /// Batches between reading and decoding, between decoding and counting, and parts that wait to be stored.
@@ -35,11 +34,7 @@ const PARTS_WAITING: usize = 1;
 
 /// Works until SIGTERM or Ctrl-C, then hands on what was read.
 pub fn main(config: Config, partition: Partition) -> Result<()> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot start the runtime")?;
-    let outcome = runtime.block_on(work(config, partition));
-    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
-    outcome
+    to_its_end(work(config, partition))
 }
 
 async fn work(config: Config, partition: Partition) -> Result<()> {
@@ -89,12 +84,7 @@ async fn work(config: Config, partition: Partition) -> Result<()> {
     let decoding = if by_subject { decoding } else { decoding.only(mine(config.partitions.by, partition)) };
     let folding = Folding::new(folder, partition, born_ns, config.time.idle.0, Arc::clone(&telemetry));
     let sink = Sink::new(context, bucket, config.rejected.subject.clone(), Arc::clone(&telemetry.storing));
-    if let Some(listen) = config.http.listen {
-        let bound = http::serve(listen, Arc::new(Endpoint(Arc::clone(&telemetry))))
-            .await
-            .with_context(|| format!("cannot listen on {listen}: set http.listen in squelch.yaml to a free port, or to off"))?;
-        tracing::info!("metrics on http://{bound}/metrics");
-    }
+    serve(&config, &telemetry).await?;
     tracing::info!(
         stream = config.input.stream,
         partition = format!("{}/{}", partition.index + 1, partition.of),

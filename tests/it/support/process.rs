@@ -1,11 +1,13 @@
 //! `squelch run` as a process of its own, and what a test asks of it and of the server beside it.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::{self, Context};
+use futures::StreamExt;
 use squelch::process::demo_files;
 
 use crate::support::nats::{NatsServer, free_port};
@@ -203,6 +205,26 @@ pub async fn read_stream(context: &Context, stream: &str, wanted: usize) -> Vec<
         got.push(stream.get_raw_message(sequence).await.unwrap());
     }
     got
+}
+
+/// The bucket holds what was said last of each incident that is open after these revisions, and nothing else.
+pub async fn the_open_are_shown(context: &Context, revisions: &[String], about: &str) {
+    let mut open = BTreeMap::new();
+    for line in revisions {
+        let revision: serde_json::Value = serde_json::from_str(line).unwrap();
+        let id = revision["id"].as_str().unwrap().to_string();
+        if revision["status"] == "open" {
+            open.insert(id, line.as_bytes())
+        } else {
+            open.remove(&id)
+        };
+    }
+    let bucket = context.get_key_value("squelch_incidents").await.unwrap();
+    let keys: Vec<String> = bucket.keys().await.unwrap().map(|key| key.unwrap()).collect().await;
+    assert_eq!(keys.len(), open.len(), "open incidents in the bucket: {keys:?} {about}");
+    for (id, line) in open {
+        assert_eq!(bucket.get(&id).await.unwrap().unwrap(), line, "{about}");
+    }
 }
 
 /// What `squelch replay` prints for the demo's events.

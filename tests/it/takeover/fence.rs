@@ -15,8 +15,8 @@ use squelch::edges::nats::state::{Places, StateError, StateStore};
 use squelch::edges::nats::streams;
 
 use super::forgetful_streams;
-use crate::live::{context, runtime};
 use crate::support::nats::NatsServer;
+use crate::support::process::{context, runtime};
 
 /// One that holds the lease, or believes so.
 struct Leader {

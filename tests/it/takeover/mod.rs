@@ -8,13 +8,11 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::{Context, stream};
-use futures::StreamExt;
 use squelch::process::demo_files;
 
-use crate::live::{context, get, read_stream, replayed, runtime};
-use crate::support::Dice;
 use crate::support::nats::{NatsServer, free_port};
-use crate::support::process::command;
+use crate::support::process::{command, context, get, read_stream, replayed, runtime, the_open_are_shown};
+use crate::support::{Dice, from_env};
 
 const LINES_A_MESSAGE: usize = 50;
 
@@ -167,30 +165,11 @@ async fn nothing_is_lost_or_twice(context: &Context, want: &[String], about: &st
     }
     assert!(got.len() + 3 >= want.len(), "{} of {} revisions came, {about}", got.len(), want.len());
     assert!(got.len() <= want.len(), "{} revisions came where {} should, {about}", got.len(), want.len());
-    let mut open: std::collections::BTreeMap<String, String> = Default::default();
-    for line in &want[..got.len()] {
-        let revision: serde_json::Value = serde_json::from_str(line).unwrap();
-        let id = revision["id"].as_str().unwrap().to_string();
-        if revision["status"] == "open" {
-            open.insert(id, line.clone())
-        } else {
-            open.remove(&id)
-        };
-    }
-    let bucket = context.get_key_value("squelch_incidents").await.unwrap();
-    let keys: Vec<String> = bucket.keys().await.unwrap().map(|key| key.unwrap()).collect().await;
-    assert_eq!(keys.len(), open.len(), "open incidents in the bucket: {keys:?}, {about}");
-    for (id, line) in open {
-        assert_eq!(bucket.get(&id).await.unwrap().unwrap(), line.as_bytes(), "{about}");
-    }
+    the_open_are_shown(context, &want[..got.len()], about).await;
 }
 
-/// `TAKEOVERS=50 cargo test --test it takeover` is more patient; `CHAOS_SEED` repeats a run's moments, as far as a machine can.
-fn from_env(name: &str, usual: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
-}
-
-/// Kills, stops and sends to sleep whoever leads, at random moments, while a publisher goes on.
+/// Kills, stops and sends to sleep whoever leads, at random moments, while a publisher goes on. `TAKEOVERS=50 cargo test --test it takeover`
+/// is more patient; `CHAOS_SEED` repeats a run's moments, as far as a machine can.
 #[test]
 fn takeovers_at_any_moment_change_nothing() {
     let turns = from_env("TAKEOVERS", 6);

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{Machine, forgetful_streams, held, leader_of, nothing_is_lost_or_twice, pair, publish};
-use crate::live::{context, get, replayed, runtime};
 use crate::support::nats::NatsServer;
+use crate::support::process::{context, get, replayed, runtime};
 use crate::support::root;
 
 #[test]
