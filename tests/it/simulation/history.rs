@@ -3,12 +3,14 @@
 use std::rc::Rc;
 
 use squelch::edges::decode::{Decoder, MessageInfo};
+use squelch::edges::nats::gap::{Gap, GapCause};
 use squelch::edges::nats::publish::OutRevision;
 use squelch::engine::renew::NextRules;
 use squelch::engine::{Engine, Input};
 use squelch::incident::Revision;
 use squelch::incident::invariants::Invariants;
 use squelch::process::evaluating::outgoing;
+use squelch::process::gaps;
 use squelch::topology::Topology;
 use squelch::topology::parts::Source;
 
@@ -35,6 +37,8 @@ pub enum Took {
     Rules(usize),
     Graph(usize),
     Bucket(usize),
+    /// The stream had dropped these messages, the first and the last.
+    Gap(u64, u64),
     /// A process began with what one before it saved, where files had changed meanwhile.
     Began(Files),
 }
@@ -72,6 +76,15 @@ pub fn next_rules(world: &World, rules: usize, decoder: &mut Decoder) -> NextRul
     world.params.learn.add_label_keys(&mut label_keys);
     decoder.set_label_keys(&label_keys);
     NextRules::of(set.rules.clone(), &world.params).expect("the rules were tried")
+}
+
+/// When the stream was made.
+pub const BORN_NS: i64 = 7;
+
+/// What is said of messages that the stream dropped.
+pub fn dropped(first: u64, last: u64) -> Gap {
+    let cause = GapCause::Dropped { first, last, exact: true };
+    Gap { stream: "EVENTS".into(), cause, born_ns: BORN_NS, after: last }
 }
 
 /// How far ahead of the broker's clock an event may lie.
@@ -116,6 +129,7 @@ pub fn uninterrupted(world: &World, began: Files, history: &[Took], batch_of: us
                 take(engine.step(Input::Events(&decoder.take())))?;
             }
             Took::Idle(silence_ms) => take(engine.step(Input::Idle { silence_ms }))?,
+            Took::Gap(first, last) => take(engine.step(Input::Own(gaps::alert(&dropped(first, last)))))?,
             Took::Rules(rules) => take(engine.set_rules(next_rules(world, rules, &mut decoder)))?,
             Took::Graph(graph) => {
                 let parts = world.graphs[graph].clone();

@@ -24,6 +24,8 @@ pub enum Act {
     Silence(u64),
     /// The process's clock goes on, or jumps, by so many milliseconds.
     Clock(u64),
+    /// The stream drops its oldest messages, so many of them unread.
+    Expire(u64),
     /// Another version of the rules.
     Rules(usize),
     /// Another version of the topology's file.
@@ -51,6 +53,7 @@ impl fmt::Display for Act {
             Act::Behind => f.write_str("a checkpoint that is kept meanwhile is safe"),
             Act::Silence(ms) => write!(f, "nothing comes for {ms} ms"),
             Act::Clock(ms) => write!(f, "the clock goes on by {ms} ms"),
+            Act::Expire(messages) => write!(f, "the stream drops {messages} messages before they are read"),
             Act::Rules(version) => write!(f, "the rules are now version {version}"),
             Act::Graph(version) => write!(f, "the topology's file is now version {version}"),
             Act::Bucket(version) => write!(f, "the topology's bucket is now version {version}"),
@@ -111,6 +114,7 @@ impl Schedule {
                 89..91 => Act::Tear(TORN[dice.below(TORN.len() as u64) as usize]),
                 91 => Act::Stop,
                 _ if kind == Kind::Crashes => continue,
+                92 if dice.below(3) == 0 => Act::Expire(1 + dice.below(4)),
                 92..95 => Act::Silence([1_000, 20_000, 60_000, 150_000][dice.below(4) as usize]),
                 95 => Act::Rules(dice.below(rules as u64) as usize),
                 96 => Act::Graph(dice.below(graphs as u64) as usize),

@@ -2,7 +2,7 @@
 //! It does what [`Act`]s say, and at each step asks itself whether what must hold holds.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -22,14 +22,12 @@ use squelch::words::saved::Saved;
 
 use super::broker::{Broker, Stored};
 use super::disk::{Digest, Disk, Torn, digest};
-use super::history::{Files, Kept, SUBJECT, Took, decode, fresh, next_rules};
+use super::history::{BORN_NS, Files, Kept, SUBJECT, Took, decode, dropped, fresh, next_rules};
 use super::schedule::{Act, Schedule};
 use super::world::World;
 
 /// Results that wait to be stored, as many as the channel holds.
 const QUEUE: usize = 4;
-/// When the stream was made.
-const BORN_NS: i64 = 7;
 
 thread_local! {
     static NOW_MS: Cell<u64> = const { Cell::new(0) };
@@ -98,6 +96,12 @@ pub struct System<'w> {
     /// What people have written.
     files: Files,
     arrived: u64,
+    /// The stream holds no message up to here.
+    expired: u64,
+    /// Those of them that were not read, or not read again.
+    pub skipped: BTreeSet<u64>,
+    /// The last message that some process read.
+    read: u64,
     life: Option<Life>,
     /// What the engine had taken in for each message of the stream of incidents.
     stored: Vec<(String, Rc<Vec<Took>>)>,
@@ -126,6 +130,9 @@ impl<'w> System<'w> {
             broker: Broker::default(),
             files,
             arrived: 0,
+            expired: 0,
+            skipped: BTreeSet::new(),
+            read: 0,
             life: None,
             stored: Vec::new(),
             began: Files { bucket: None, ..files },
@@ -190,6 +197,9 @@ impl<'w> System<'w> {
             files_then = files;
         }
         decoder = decoder.with_sources(Arc::clone(engine.source_names()));
+        if place.sequence < self.expired.min(self.read) {
+            self.excused = Some("the stream dropped what had to be read again");
+        }
         // The consumer is made anew after the checkpoint's place.
         self.broker.acknowledged = place.sequence;
         let idle_ms = world.params.idle_ms;
@@ -324,6 +334,10 @@ impl<'w> System<'w> {
                 }
             }
             Act::Clock(ms) => NOW_MS.set(NOW_MS.get() + ms),
+            Act::Expire(messages) => {
+                let until = (self.life().sequence + messages).min(self.arrived);
+                self.expired = self.expired.max(until);
+            }
             Act::Rules(version) => self.files.rules = version,
             Act::Graph(version) => self.files.graph = version,
             Act::Bucket(version) => self.files.bucket = self.files.bucket.and(Some(version)),
@@ -377,10 +391,18 @@ impl<'w> System<'w> {
     }
 
     fn read(&mut self, most: u64) {
+        let (first, last) = (self.life().sequence + 1, self.expired);
+        if self.has_room() && first <= last {
+            self.skipped.extend(first..=last);
+            self.read = self.read.max(last);
+            self.changed();
+            self.work(Work::Gap(dropped(first, last)), [Took::Gap(first, last)], last);
+        }
         let (world, until) = (self.world, self.arrived.min(self.life().sequence + most));
         if !self.has_room() || until == self.life().sequence {
             return;
         }
+        self.read = self.read.max(until);
         let life = self.life();
         let mut rejected = Vec::new();
         let took: Vec<Took> = (life.sequence + 1..=until).map(Took::Message).collect();
