@@ -266,8 +266,10 @@ impl<'w> System<'w> {
         // Before events, a checkpoint may hold what was before them.
         let then = matches!(work, Work::Events(_)).then(|| life.known());
         life.history.extend(took);
+        // Of a gap only its own word tells where it ends.
+        let told = if matches!(work, Work::Gap(_)) { life.sequence } else { sequence };
         life.sequence = sequence;
-        let progress = Progress { sequence, ..Progress::default() };
+        let progress = Progress { sequence: told, ..Progress::default() };
         if let Some(next) = life.evaluating.take(ToEngine { work, progress }) {
             self.queue(next, then);
         }
