@@ -23,15 +23,17 @@ use crate::window::save::RestoreError;
 use crate::window::watermark::{SavedWatermark, Watermark};
 use crate::words::blob::Blob;
 use crate::words::event::ExternalAlert;
+use crate::words::saved::{Found, Saved as State};
 use crate::words::severity::Severity;
 use crate::words::time::TimestampMs;
 
 /// The form of the bytes. A form that is not this one is refused.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 const FORM: Form = Form { magic: *b"squelchE", version: VERSION };
 
 #[derive(Serialize, Deserialize)]
 struct Saved {
+    /// The head of the windows.
     windows: Blob,
     watermark: SavedWatermark,
     sources: Vec<String>,
@@ -47,13 +49,13 @@ struct Saved {
 }
 
 impl Engine {
-    /// All that the events told so far, as bytes for [`Self::restore`]. The engine goes on unchanged.
+    /// All that the events told so far, for [`Self::restore`]. The engine goes on unchanged.
     ///
     /// # Errors
     ///
     /// Windows that cannot be written: a defect.
-    pub fn save(&mut self) -> Result<Vec<u8>, RestoreError> {
-        let windows = self.evaluator.save()?;
+    pub fn save(&mut self) -> Result<State, RestoreError> {
+        let State { head: windows, pieces } = self.evaluator.save()?;
         let names = (0..self.evaluator.len()).map(|index| self.evaluator.rule(index).name().to_string());
         let saved = Saved {
             windows: Blob(windows),
@@ -68,7 +70,7 @@ impl Engine {
             handled: self.handled,
             stats: self.stats,
         };
-        FORM.to_bytes(&saved)
+        Ok(State { head: FORM.to_bytes(&saved)?, pieces })
     }
 
     /// Fills an engine that has seen nothing. Yields what follows from rules that are gone: their alerts end.
@@ -76,18 +78,19 @@ impl Engine {
     /// # Errors
     ///
     /// The bytes are something else, of another version, or damaged; then the engine is of no more use.
-    pub fn restore(&mut self, bytes: &[u8]) -> Result<Vec<Revision>, RestoreError> {
+    pub fn restore(&mut self, found: &Found) -> Result<Vec<Revision>, RestoreError> {
         // Arrow's reader and what adds up damaged times answer some of what is wrong with a panic; nothing outlives it here.
-        let whole = catch_unwind(AssertUnwindSafe(|| self.restore_whole(bytes)));
+        let whole = catch_unwind(AssertUnwindSafe(|| self.restore_whole(found)));
         whole.unwrap_or_else(|_| Err(RestoreError::Damaged("what they say cannot be".into())))
     }
 
-    fn restore_whole(&mut self, bytes: &[u8]) -> Result<Vec<Revision>, RestoreError> {
-        let saved: Saved = FORM.from_bytes(bytes)?;
+    fn restore_whole(&mut self, found: &Found) -> Result<Vec<Revision>, RestoreError> {
+        let saved: Saved = FORM.from_bytes(&found.head)?;
         self.watermark = Watermark::restore(self.watermark.params(), saved.watermark);
         let began = self.watermark.began();
         let now = began.now;
-        self.evaluator.restore(&saved.windows.0, began)?;
+        let windows = Found { head: saved.windows.0, pieces: found.pieces.clone() };
+        self.evaluator.restore(&windows, began)?;
         self.sources = Arc::new(saved.sources);
         self.lanes.restore(saved.lanes, &self.sources);
         self.external.restore(saved.external);

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -16,10 +16,13 @@ use crate::edges::nats::state::Places;
 use crate::engine::Engine;
 use crate::incident::Revision;
 use crate::process::keeping::Kept;
+use crate::window::form::Form;
+use crate::words::blob::Blob;
+use crate::words::saved::{Found, Saved};
 
 /// The form of the bytes.
-const VERSION: u32 = 1;
-/// Taking checkpoints may take this part of the engine's time: one that took long is followed by a longer pause.
+const FORM: Form = Form { magic: *b"squelchH", version: 2 };
+/// Taking and keeping checkpoints may take this part of a processor: one that took long is followed by a longer pause.
 const SHARE: u32 = 20;
 
 /// A place in a stream.
@@ -31,13 +34,14 @@ pub struct Place {
     pub sequence: u64,
 }
 
+/// What a checkpoint says besides its pieces.
 #[derive(Serialize, Deserialize)]
-struct Saved {
-    version: u32,
+struct Head {
     place: Place,
     /// Results that may not be stored yet: subject, message id, incident, whether it is open, body.
-    outbox: Vec<(String, String, String, bool, Vec<u8>)>,
-    engine: Vec<u8>,
+    outbox: Vec<(String, String, String, bool, Blob)>,
+    /// The head of the engine.
+    engine: Blob,
 }
 
 /// What a start goes on from.
@@ -50,15 +54,16 @@ pub struct Resumed {
     pub places: Option<Places>,
 }
 
-/// Takes the bytes of a checkpoint.
+/// Takes a checkpoint.
 ///
 /// # Errors
 ///
 /// An engine that cannot be saved: a defect.
-pub fn save(engine: &mut Engine, place: Place, outbox: &[OutRevision]) -> Result<Vec<u8>> {
-    let outbox = outbox.iter().cloned().map(|out| (out.subject, out.message_id, out.incident, out.open, out.body.to_vec()));
-    let saved = Saved { version: VERSION, place, outbox: outbox.collect(), engine: engine.save()? };
-    Ok(postcard::to_allocvec(&saved)?)
+pub fn save(engine: &mut Engine, place: Place, outbox: &[OutRevision]) -> Result<Saved> {
+    let Saved { head: engine, pieces } = engine.save()?;
+    let outbox = outbox.iter().cloned().map(|out| (out.subject, out.message_id, out.incident, out.open, Blob(out.body.to_vec())));
+    let head = Head { place, outbox: outbox.collect(), engine: Blob(engine) };
+    Ok(Saved { head: FORM.to_bytes(&head)?, pieces })
 }
 
 /// What is `loaded`, its engine filled from the newest checkpoint that can be used. What cannot be used is said loudly, and `fresh`
@@ -77,8 +82,8 @@ pub async fn resume<L>(
     let mut loaded = loaded;
     let mut nth = 0;
     while let Some(content) = kept.read(nth).await {
-        let resumed = content.and_then(|(content, places)| {
-            let resumed = restore(engine_of(&mut loaded), &content, outgoing)?;
+        let resumed = content.and_then(|(found, places)| {
+            let resumed = restore(engine_of(&mut loaded), found, outgoing)?;
             Ok(Resumed { places, ..resumed })
         });
         match resumed {
@@ -96,42 +101,40 @@ pub async fn resume<L>(
     Ok((loaded, None))
 }
 
-fn restore(engine: &mut Engine, content: &[u8], outgoing: &dyn Fn(&[Revision]) -> Vec<OutRevision>) -> Result<Resumed> {
-    let (version, _): (u32, _) = postcard::take_from_bytes(content).context("the checkpoint is damaged")?;
-    if version != VERSION {
-        bail!("the checkpoint has form {version}, this version of squelch reads form {VERSION}");
-    }
-    let saved: Saved = postcard::from_bytes(content).context("the checkpoint is damaged")?;
-    let of_gone = engine.restore(&saved.engine)?;
-    let outbox = saved.outbox.into_iter().map(|(subject, message_id, incident, open, body)| OutRevision {
+fn restore(engine: &mut Engine, found: Found, outgoing: &dyn Fn(&[Revision]) -> Vec<OutRevision>) -> Result<Resumed> {
+    let head: Head = FORM.from_bytes(&found.head)?;
+    let of_gone = engine.restore(&Found { head: head.engine.0, pieces: found.pieces })?;
+    let outbox = head.outbox.into_iter().map(|(subject, message_id, incident, open, body)| OutRevision {
         subject,
         message_id,
         incident,
         open,
-        body: Bytes::from(body),
+        body: Bytes::from(body.0),
     });
-    Ok(Resumed { place: saved.place, outbox: outbox.chain(outgoing(&of_gone)).collect(), places: None })
+    Ok(Resumed { place: head.place, outbox: outbox.chain(outgoing(&of_gone)).collect(), places: None })
 }
 
 /// Says when the next checkpoint is due. What time it is, it is told.
 pub struct Pace {
     every: Duration,
-    next: Instant,
+    taken: Instant,
+    /// What taking the last one took.
+    took: Duration,
 }
 
 impl Pace {
-    /// One after `every`, unless taking it takes too much of the time.
+    /// One after `every`, unless that takes too much of the time.
     pub fn new(every: Duration, now: Instant) -> Self {
-        Self { every, next: now + every }
+        Self { every, taken: now, took: Duration::ZERO }
     }
 
-    /// Whether one is due.
-    pub fn is_due(&self, now: Instant) -> bool {
-        now >= self.next
+    /// Whether one is due, where keeping the last one took `keeping` of a processor.
+    pub fn is_due(&self, now: Instant, keeping: Duration) -> bool {
+        now.saturating_duration_since(self.taken) >= self.every.max((self.took + keeping) * SHARE)
     }
 
     /// One was taken until `now`, which took so long.
     pub fn taken(&mut self, now: Instant, took: Duration) {
-        self.next = now + self.every.max(took * SHARE);
+        (self.taken, self.took) = (now, took);
     }
 }

@@ -14,6 +14,12 @@ pub fn stopwatch_ns() -> u64 {
     STARTED.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }
 
+/// Nanoseconds that this thread was on a processor; 0 where the system does not say.
+pub fn processor_ns() -> u64 {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    told.split(' ').next().and_then(|on_cpu| on_cpu.parse().ok()).unwrap_or(0)
+}
+
 /// The time over which a rule's share is taken.
 const OVER: Duration = Duration::from_secs(60);
 /// How often it is looked at.

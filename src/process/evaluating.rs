@@ -1,6 +1,7 @@
 //! The thread that evaluates: the only one that touches the engine.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use crate::process::decoding::{Decoded, TakenPart, ToEngine, Work};
 use crate::process::gaps;
 use crate::process::metrics::{Snapshot, Telemetry};
 use crate::process::replay::stopwatch;
+use crate::words::saved::Saved;
 
 /// How often the snapshot for the endpoint is renewed at most.
 const SNAPSHOT_EVERY: Duration = Duration::from_millis(500);
@@ -41,20 +43,44 @@ pub struct Evaluating {
     checkpoints: Option<(Pace, Place)>,
     /// The engine holds what no event decided, and no checkpoint does.
     undecided: bool,
-    /// Whoever has a checkpoint to keep holds it too.
-    under_way: Arc<()>,
+    under_way: Arc<UnderWay>,
 }
 
 /// What is for the publisher to do. `A` acknowledges messages.
 pub struct ToSink<A = Ack> {
     /// A checkpoint to be kept before anything is stored, its results in it.
-    pub before: Option<Vec<u8>>,
+    pub before: Option<Saved>,
     /// What is to be stored.
     pub outgoing: Outgoing<A>,
     /// A checkpoint to be kept after that.
-    pub after: Option<Vec<u8>>,
-    /// Held until that is done.
-    pub under_way: Option<Arc<()>>,
+    pub after: Option<After>,
+}
+
+/// A checkpoint that is kept after results.
+pub struct After {
+    /// It.
+    pub saved: Saved,
+    /// Whether what comes next may be stored meanwhile: then it would only be made again without it.
+    pub behind: bool,
+    /// Held until it is kept.
+    pub under_way: Option<Arc<UnderWay>>,
+}
+
+/// Whoever has a checkpoint to keep holds it, and says what keeping it took.
+#[derive(Debug, Default)]
+pub struct UnderWay {
+    spent_ns: AtomicU64,
+}
+
+impl UnderWay {
+    /// The checkpoint is kept: that took so much of a processor.
+    pub fn is_kept(&self, spent: Duration) {
+        self.spent_ns.store(spent.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    fn spent(&self) -> Duration {
+        Duration::from_nanos(self.spent_ns.load(Ordering::Relaxed))
+    }
 }
 
 impl Evaluating {
@@ -152,22 +178,25 @@ impl Evaluating {
         self.undecided |= !by_events && (unread || self.engine.watermark() != watermark);
         let before = if !by_events && !outgoing.revisions.is_empty() { self.checkpoint(&outgoing.revisions) } else { silence };
         // A disk that is slower than the pace must not fill the memory with checkpoints that wait for it.
-        let paced = || self.checkpoints.as_ref().is_some_and(|(pace, _)| pace.is_due((self.clock)()));
+        let paced = || self.checkpoints.as_ref().is_some_and(|(pace, _)| pace.is_due((self.clock)(), self.under_way.spent()));
         let due = unread || (Arc::strong_count(&self.under_way) == 1 && paced());
         let due = due && before.is_none();
+        // What holds silence must be kept before anything that follows from later events.
+        let behind = !self.undecided;
         let after = if due { self.checkpoint(&[]) } else { None };
-        let under_way = after.is_some().then(|| Arc::clone(&self.under_way));
+        let after = after.map(|saved| After { saved, behind, under_way: Some(Arc::clone(&self.under_way)) });
         let nothing = outgoing.acker.is_none() && outgoing.revisions.is_empty() && outgoing.rejected.is_empty();
         let nothing = nothing && before.is_none() && after.is_none();
-        (!nothing).then_some(ToSink { before, outgoing, after, under_way })
+        (!nothing).then_some(ToSink { before, outgoing, after })
     }
 
     /// A stop leaves nothing to be read again.
     pub fn last<A>(&mut self) -> ToSink<A> {
-        ToSink { before: None, outgoing: Outgoing::default(), after: self.checkpoint(&[]), under_way: None }
+        let after = self.checkpoint(&[]).map(|saved| After { saved, behind: false, under_way: None });
+        ToSink { before: None, outgoing: Outgoing::default(), after }
     }
 
-    fn checkpoint(&mut self, outbox: &[OutRevision]) -> Option<Vec<u8>> {
+    fn checkpoint(&mut self, outbox: &[OutRevision]) -> Option<Saved> {
         let (pace, place) = self.checkpoints.as_mut()?;
         let began = (self.clock)();
         let saved = checkpointing::save(&mut self.engine, *place, outbox);

@@ -120,8 +120,10 @@ pub struct Telemetry {
     pub checkpoints: AtomicU64,
     /// Checkpoints that could not be kept.
     pub checkpoint_failures: AtomicU64,
-    /// Bytes of the last one.
+    /// Bytes that a restart has to read of the last one.
     pub checkpoint_bytes: AtomicU64,
+    /// Bytes written for all of them.
+    pub checkpoint_written_bytes: AtomicU64,
     /// When the last one was kept, by [`stopwatch_ns`]; 0 before the first.
     pub checkpoint_at_ns: AtomicU64,
     /// Why a checkpoint takes so long.
@@ -211,7 +213,7 @@ impl Status for Endpoint {
             None => Ok(()),
         };
         lasting("cannot store results", &self.0.storing.trouble)?;
-        lasting("cannot keep a checkpoint, and results wait", &self.0.keeping)?;
+        lasting("cannot keep a checkpoint", &self.0.keeping)?;
         lasting("cannot read", &self.0.reading.trouble)
     }
 }
@@ -316,6 +318,12 @@ impl Collector for Endpoint {
         write.counter("squelch_checkpoints", "Checkpoints kept", kept(&self.0.checkpoints))?;
         write.counter("squelch_checkpoint_failures", "Checkpoints that could not be kept", kept(&self.0.checkpoint_failures))?;
         write.gauge("squelch_checkpoint_bytes", "Size of the last checkpoint", kept(&self.0.checkpoint_bytes) as i64)?;
+        let written = kept(&self.0.checkpoint_written_bytes);
+        write.counter(
+            "squelch_checkpoint_written_bytes",
+            "Bytes written for checkpoints: what lasts is written once",
+            written,
+        )?;
         let kept_at = kept(&self.0.checkpoint_at_ns);
         if kept_at > 0 {
             let age_s = stopwatch_ns().saturating_sub(kept_at) / 1_000_000_000;

@@ -26,6 +26,7 @@ pub mod role;
 mod rule_cost;
 mod rule_words;
 pub mod run;
+pub mod segments;
 pub mod standby;
 pub mod story;
 pub mod topology;

@@ -239,8 +239,7 @@ async fn lead(
     );
     telemetry.lead(tenure.cloned());
     let outbox = resumed.map(|resumed| resumed.outbox).unwrap_or_default();
-    let first =
-        ToSink { before: begins, outgoing: Outgoing { revisions: outbox, ..Outgoing::default() }, after: None, under_way: None };
+    let first = ToSink { before: begins, outgoing: Outgoing { revisions: outbox, ..Outgoing::default() }, after: None };
     to_sink.send(first).await.context("the publisher is gone")?;
     if partitions.is_none() {
         let (for_rules, until) = (to_decoder.clone(), stopped.clone());

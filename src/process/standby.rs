@@ -16,7 +16,7 @@ use crate::edges::nats::publish::Fence;
 use crate::edges::nats::state::{Places, StateStore};
 use crate::edges::nats::streams;
 use crate::process::config::Config;
-use crate::process::keeping::Kept;
+use crate::process::keeping::{Kept, Store};
 use crate::process::metrics::Telemetry;
 
 /// How long to wait after a look that the server did not answer.
@@ -97,7 +97,13 @@ pub async fn open_store(config: &Config, context: &Context, tenure: &Tenure) -> 
     let bucket = streams::state(context, config.checkpoint.store.as_deref().unwrap_or_default()).await?;
     loop {
         match StateStore::open(context.clone(), bucket.clone(), &config.input.consumer, tenure.clone()).await {
-            Ok(store) => return Ok(Some(Kept::Store(Box::new(store)))),
+            Ok(state) => match Store::new(state).await {
+                Ok(store) => return Ok(Some(Kept::Store(Box::new(store)))),
+                Err(error) => {
+                    tracing::warn!(%error, "the checkpoints cannot be read; trying again");
+                    sleep(RETRY_AFTER).await;
+                }
+            },
             Err(NotStored::LeaseLost(_)) => return Ok(None),
             Err(NotStored::Failed(error)) => {
                 tracing::warn!(error, "the checkpoints cannot be reached; trying again");

@@ -4,17 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use crate::edges::nats::publish::Sink;
-use crate::process::evaluating::ToSink;
-use crate::process::keeping::Kept;
+use crate::process::evaluating::{After, ToSink};
+use crate::process::keeping::{Kept, RESULTS_WAIT};
 use crate::process::metrics::Telemetry;
 use crate::process::replay::stopwatch;
 
 /// Stores until nothing more comes. Where another process has taken the work over, the rest is its to store.
 pub async fn write(mut sink: Sink, kept: Kept, telemetry: Arc<Telemetry>, mut from_engine: mpsc::Receiver<ToSink>) {
-    while let Some(ToSink { before, outgoing, after, under_way }) = from_engine.recv().await {
+    let mut behind: Option<JoinHandle<()>> = None;
+    while let Some(ToSink { before, outgoing, after }) = from_engine.recv().await {
+        if before.is_some() {
+            over(&mut behind, &telemetry).await;
+        }
         kept.keep(before, sink.places(), true, &telemetry).await;
         let publishing =
             tracing::debug_span!("publish", revisions = outgoing.revisions.len(), rejected = outgoing.rejected.len());
@@ -24,9 +29,31 @@ pub async fn write(mut sink: Sink, kept: Kept, telemetry: Arc<Telemetry>, mut fr
         if stored.is_err() {
             break;
         }
-        kept.keep(after, sink.places(), false, &telemetry).await;
-        drop(under_way);
+        let Some(After { saved, behind: may_wait, under_way }) = after else { continue };
+        over(&mut behind, &telemetry).await;
+        let (kept, places, told) = (kept.clone(), sink.places(), Arc::clone(&telemetry));
+        let keeping = async move {
+            let size = kept.keep(Some(saved), places, !may_wait, &told).await;
+            under_way.iter().for_each(|under_way| under_way.is_kept(size.spent));
+        };
+        if may_wait {
+            behind = Some(tokio::spawn(keeping));
+        } else {
+            keeping.await;
+        }
     }
+    over(&mut behind, &telemetry).await;
     // Whoever still makes results is not kept waiting.
     while from_engine.recv().await.is_some() {}
+}
+
+/// Waits for a checkpoint that is written while results are stored: no other may come before it.
+async fn over(behind: &mut Option<JoinHandle<()>>, telemetry: &Telemetry) {
+    let Some(keeping) = behind.take() else { return };
+    if !keeping.is_finished() {
+        telemetry.keeping.failed(RESULTS_WAIT.into());
+    }
+    if let Err(error) = keeping.await {
+        tracing::error!(%error, "keeping a checkpoint failed");
+    }
 }

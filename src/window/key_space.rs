@@ -14,7 +14,9 @@ use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use hashbrown::HashTable;
 
+use crate::window::save::pieces::SavedKeys;
 use crate::words::limits::KEYS_PER_SPACE_MAX;
+use crate::words::saved::{Piece, Whereabouts};
 
 /// The id of a key within its space.
 pub type GroupId = u32;
@@ -28,6 +30,8 @@ const NULL: u8 = 0;
 const TEXT: u8 = 1;
 /// Buffers that the texts of the key columns may be spread over before they are written anew.
 const TEXT_BUFFERS_MAX: usize = 64;
+/// Keys that are saved together.
+const KEYS_PER_PIECE: usize = 1 << 16;
 
 /// A growing set of keys.
 #[derive(Debug)]
@@ -40,6 +44,8 @@ pub struct KeySpace {
     /// The first keys as columns, for results: brought up to date when it is asked for.
     columns: Vec<ArrayRef>,
     scratch: Vec<u8>,
+    /// Where each full piece of keys was written.
+    written: Vec<Whereabouts>,
 }
 
 #[derive(Debug)]
@@ -68,6 +74,7 @@ impl KeySpace {
             ends: Vec::new(),
             columns: Vec::new(),
             scratch: Vec::new(),
+            written: Vec::new(),
         })
     }
 
@@ -191,16 +198,18 @@ impl KeySpace {
         let (old_bytes, old_ends) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.ends));
         self.index = HashTable::new();
         self.columns = Vec::new();
+        self.written = Vec::new();
         for id in alive {
             renamed[*id as usize] = self.find_or_add(slice(&old_bytes, &old_ends, *id));
         }
         renamed
     }
 
-    /// Forgets all keys. Returns them as [`Self::save`] does.
+    /// Forgets all keys. Returns them as one text of bytes, and the end of each: what [`Self::adopt`] takes.
     pub fn take(&mut self) -> (Vec<u8>, Vec<usize>) {
         self.index.clear();
         self.columns.clear();
+        self.written.clear();
         (std::mem::take(&mut self.bytes), std::mem::take(&mut self.ends))
     }
 
@@ -218,14 +227,22 @@ impl KeySpace {
         ids
     }
 
-    /// The keys as one text of bytes and the end of each: what [`Self::restore`] takes.
-    pub fn save(&self) -> (&[u8], &[usize]) {
-        (&self.bytes, &self.ends)
-    }
-
-    /// Fills an empty space with saved keys: their ids are as they were.
-    pub fn restore(&mut self, bytes: &[u8], ends: &[usize]) {
-        self.adopt(bytes, ends);
+    /// The keys, in order of their ids. A full piece lasts: keys are only added, until [`Self::retain`] begins anew.
+    pub fn save(&mut self) -> Vec<Piece> {
+        let Self { bytes, ends, written, .. } = self;
+        written.resize_with(ends.len() / KEYS_PER_PIECE, Whereabouts::default);
+        let mut begin = 0;
+        let pieces = ends.chunks(KEYS_PER_PIECE).enumerate().map(|(nth, ends)| {
+            let end = ends.last().copied().unwrap_or(begin);
+            let (from, mine) = (begin, &bytes[begin..end]);
+            begin = end;
+            let content = || SavedKeys::new(mine, from, ends);
+            match written.get(nth) {
+                Some(whereabouts) => Piece::lasting(whereabouts, content),
+                None => Piece::passing(content()),
+            }
+        });
+        pieces.collect()
     }
 }
 

@@ -154,10 +154,20 @@ impl OpenPane {
 
     /// The pane as it would be sealed now; it goes on taking rows.
     pub fn snapshot(&mut self, columns: &[AggregateColumn]) -> Result<SealedPane> {
-        let (fresh, rows) = (Self::new(columns, self.times.is_some())?, self.rows);
-        let sealed = std::mem::replace(self, fresh).seal()?;
-        *self = Self { rows, ..Self::resume(columns, &sealed)? };
-        Ok(sealed)
+        // To say their state empties accumulators. Fresh ones take it back; which group has which number stays.
+        let states = self.take_states()?;
+        self.accumulators = accumulators(columns)?;
+        let locals: Vec<usize> = (0..self.groups.len()).collect();
+        if !locals.is_empty() {
+            for (accumulator, states) in self.accumulators.iter_mut().zip(&states) {
+                accumulator.merge_batch(states, &locals, locals.len())?;
+            }
+        }
+        Ok(SealedPane { groups: self.groups.clone(), states, times: self.times.clone() })
+    }
+
+    fn take_states(&mut self) -> Result<Vec<Vec<ArrayRef>>> {
+        self.accumulators.iter_mut().map(|accumulator| accumulator.state(EmitTo::All)).collect()
     }
 
     /// A pane that takes rows again.
@@ -169,8 +179,7 @@ impl OpenPane {
 
     /// Ends the pane.
     pub fn seal(mut self) -> Result<SealedPane> {
-        let states =
-            self.accumulators.iter_mut().map(|accumulator| accumulator.state(EmitTo::All)).collect::<Result<Vec<_>>>()?;
+        let states = self.take_states()?;
         Ok(SealedPane { groups: self.groups, states, times: self.times })
     }
 

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use datafusion::common::Result;
 
@@ -15,6 +16,7 @@ use crate::rule::source::AggregateColumn;
 use crate::window::key_space::GroupId;
 use crate::window::merge::Merger;
 use crate::window::pane::SealedPane;
+use crate::words::saved::Whereabouts;
 use crate::words::time::{TimestampMs, align_down};
 
 /// How many pieces of a level make one of the next.
@@ -30,11 +32,28 @@ const MIDDLE_LEVEL: usize = 2;
 #[derive(Clone, Debug, Default)]
 pub struct PaneStore {
     pane_ms: i64,
-    panes: BTreeMap<TimestampMs, SealedPane>,
+    panes: BTreeMap<TimestampMs, StoredPane>,
     /// Roll-ups, level by level. Made when a window first needs them.
     levels: [BTreeMap<TimestampMs, SealedPane>; LEVELS],
     /// The middle of each window, by the window's length and its distance from the evaluation: merged pieces.
     middles: BTreeMap<WindowId, (Vec<Piece>, SealedPane)>,
+}
+
+/// A sealed pane, shared with whoever writes a checkpoint of it, and where one has it already.
+#[derive(Clone, Debug)]
+pub struct StoredPane {
+    /// The pane.
+    pub pane: Arc<SealedPane>,
+    /// Where it was written.
+    pub whereabouts: Whereabouts,
+}
+
+impl StoredPane {
+    /// To change the pane: what was written is another one then.
+    fn change(&mut self) -> &mut SealedPane {
+        self.whereabouts = Whereabouts::default();
+        Arc::make_mut(&mut self.pane)
+    }
 }
 
 /// Tells the windows over a table apart: length, and how long before the evaluation it ends.
@@ -55,7 +74,7 @@ impl PaneStore {
 
     /// Adds a pane that was sealed.
     pub fn insert(&mut self, start: TimestampMs, pane: SealedPane) {
-        self.panes.insert(start, pane);
+        self.panes.insert(start, StoredPane { pane: Arc::new(pane), whereabouts: Whereabouts::default() });
     }
 
     /// Forgets the panes that start before `at`, and every roll-up that begins before it.
@@ -123,7 +142,7 @@ impl PaneStore {
     }
 
     fn piece(&self, (level, start): Piece) -> Option<&SealedPane> {
-        if level == 0 { self.panes.get(&start) } else { self.levels[level - 1].get(&start) }
+        if level == 0 { self.panes.get(&start).map(|stored| stored.pane.as_ref()) } else { self.levels[level - 1].get(&start) }
     }
 
     /// What a window is merged of, after [`Self::prepare`].
@@ -175,17 +194,21 @@ impl PaneStore {
 
     /// The groups of all panes.
     pub fn groups(&self) -> impl Iterator<Item = GroupId> {
-        self.panes.values().flat_map(|pane| pane.groups.iter().copied())
+        self.panes.values().flat_map(|stored| stored.pane.groups.iter().copied())
     }
 
     /// The panes by their start.
-    pub fn panes(&self) -> impl Iterator<Item = (TimestampMs, &SealedPane)> {
-        self.panes.iter().map(|(start, pane)| (*start, pane))
+    pub fn panes(&self) -> impl Iterator<Item = (TimestampMs, &StoredPane)> {
+        self.panes.iter().map(|(start, stored)| (*start, stored))
     }
 
     fn all(&self) -> impl Iterator<Item = &SealedPane> {
         let levels = self.levels.iter().flat_map(BTreeMap::values);
-        self.panes.values().chain(levels).chain(self.middles.values().map(|(_, merged)| merged))
+        self.panes
+            .values()
+            .map(|stored| stored.pane.as_ref())
+            .chain(levels)
+            .chain(self.middles.values().map(|(_, merged)| merged))
     }
 
     /// Gives every group its new id.
@@ -200,6 +223,6 @@ impl PaneStore {
 
     fn all_mut(&mut self) -> impl Iterator<Item = &mut SealedPane> {
         let levels = self.levels.iter_mut().flat_map(BTreeMap::values_mut);
-        self.panes.values_mut().chain(levels).chain(self.middles.values_mut().map(|(_, merged)| merged))
+        self.panes.values_mut().map(StoredPane::change).chain(levels).chain(self.middles.values_mut().map(|(_, merged)| merged))
     }
 }

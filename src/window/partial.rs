@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::window::key_space::{GroupId, KeySpace, NO_GROUP};
 use crate::window::row_table::RowTable;
-use crate::window::save::{RestoreError, batch_of_pane, batches_of, pane_of_batch, stream_of, with_times, without_times};
+use crate::window::save::RestoreError;
+use crate::window::save::pieces::{batch_of_pane, batches_of, pane_of_batch, stream_of, with_times, without_times};
 use crate::window::table::{AggregateTable, Ingested, Layout};
 use crate::window::tables::{SharedTable, TableState};
+use crate::words::blob::Blob;
 use crate::words::time::TimestampMs;
 
 /// What all tables of an evaluator have counted in since the last time.
@@ -26,7 +28,7 @@ pub struct PartialWindows {
 /// The keys of one space, by id.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Keys {
-    bytes: Vec<u8>,
+    bytes: Blob,
     ends: Vec<usize>,
 }
 
@@ -43,7 +45,7 @@ pub(super) struct PartialTable {
     /// Why rows are missing.
     broken: Option<String>,
     /// An IPC stream with one batch a pane; nothing where there is none.
-    content: Vec<u8>,
+    content: Blob,
 }
 
 /// What a rule could not count in.
@@ -65,14 +67,14 @@ impl PartialWindows {
 impl Keys {
     pub(super) fn take(space: &mut KeySpace) -> Self {
         let (bytes, ends) = space.take();
-        Self { bytes, ends }
+        Self { bytes: Blob(bytes), ends }
     }
 
     fn adopted_by(&self, space: &mut KeySpace) -> Result<Vec<GroupId>, RestoreError> {
-        if !self.ends.is_sorted() || self.ends.last().copied().unwrap_or(0) != self.bytes.len() {
+        if !self.ends.is_sorted() || self.ends.last().copied().unwrap_or(0) != self.bytes.0.len() {
             return Err(RestoreError::Damaged("the keys do not end where their bytes do".into()));
         }
-        Ok(space.adopt(&self.bytes, &self.ends))
+        Ok(space.adopt(&self.bytes.0, &self.ends))
     }
 }
 
@@ -81,7 +83,7 @@ impl PartialTable {
     pub(super) fn drain(table: &mut SharedTable) -> Result<Self> {
         let (key, layout) = (table.key.clone(), table.state.layout().clone());
         let mut taken =
-            Self { key, layout, space: None, aggregates: Vec::new(), panes: Vec::new(), broken: None, content: Vec::new() };
+            Self { key, layout, space: None, aggregates: Vec::new(), panes: Vec::new(), broken: None, content: Blob::default() };
         let rows = match &mut table.state {
             TableState::Aggregate(table, space) => {
                 let drained = table.drain()?;
@@ -93,12 +95,12 @@ impl PartialTable {
             TableState::Rows(table) => {
                 let (drained, broken) = table.drain()?;
                 taken.broken = broken;
-                taken.panes = drained.iter().map(|(start, rows, _)| (*start, rows.num_rows() as u64)).collect();
-                drained.iter().map(|(_, rows, times)| with_times(rows, times)).collect::<Result<Vec<_>, _>>()?
+                taken.panes = drained.iter().map(|pane| (pane.start, pane.rows.num_rows() as u64)).collect();
+                drained.iter().map(|pane| with_times(&pane.rows, &pane.times)).collect::<Result<Vec<_>, _>>()?
             }
         };
         if !rows.is_empty() {
-            taken.content = stream_of(&rows)?;
+            taken.content = Blob(stream_of(&rows)?);
         }
         Ok(taken)
     }
@@ -163,7 +165,7 @@ impl PartialTable {
         if self.panes.is_empty() {
             return Ok(Vec::new());
         }
-        let batches = batches_of(&self.content)?;
+        let batches = batches_of(&self.content.0)?;
         if batches.len() != self.panes.len() {
             return Err(damaged("there are other panes than it says"));
         }

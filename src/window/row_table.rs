@@ -19,6 +19,7 @@ use crate::rule::source::{Binding, RowSource};
 use crate::window::micro_batch::Stretch;
 use crate::window::table::{Ingested, Layout};
 use crate::words::limits::{ROWS_RETAINED_BYTES_MAX, ROWS_RETAINED_MAX};
+use crate::words::saved::Whereabouts;
 use crate::words::time::{TimestampMs, align_down};
 
 /// The rows of one source, shared by rules.
@@ -36,8 +37,17 @@ pub struct RowTable {
     broken: Option<String>,
 }
 
-/// A pane's start, its rows and their times.
-pub type KeptPane = (TimestampMs, RecordBatch, ArrayRef);
+/// What a pane holds.
+pub struct KeptPane {
+    /// When it starts.
+    pub start: TimestampMs,
+    /// Its rows.
+    pub rows: RecordBatch,
+    /// Their times.
+    pub times: ArrayRef,
+    /// Where it was written, if it stays as it is.
+    pub whereabouts: Option<Whereabouts>,
+}
 
 /// The source's expressions over the few columns that they read.
 struct Bound {
@@ -64,6 +74,7 @@ struct RowPane {
     times: Vec<ArrayRef>,
     bytes: usize,
     sorted: bool,
+    whereabouts: Whereabouts,
 }
 
 impl fmt::Debug for RowTable {
@@ -156,6 +167,7 @@ impl RowTable {
         pane.times.push(times);
         pane.bytes += bytes;
         pane.sorted = false;
+        pane.whereabouts = Whereabouts::default();
     }
 
     fn check(&mut self) {
@@ -256,9 +268,17 @@ impl RowTable {
 
     /// The panes, each as one batch with its times.
     pub fn contents(&mut self) -> Result<Vec<KeptPane>> {
-        let starts: Vec<TimestampMs> = self.panes.keys().copied().collect();
-        let one = |start: TimestampMs| self.rows(&(start..start + 1)).map(|(rows, times)| (start, rows, times));
-        starts.into_iter().map(one).collect()
+        let mut contents = Vec::with_capacity(self.panes.len());
+        for (start, pane) in &mut self.panes {
+            if !pane.sorted {
+                pane.sort()?;
+            }
+            let ([rows], [times]) = (pane.batches.as_slice(), pane.times.as_slice()) else { continue };
+            let sealed = start + self.layout.pane_ms <= self.sealed_until;
+            let whereabouts = sealed.then(|| pane.whereabouts.clone());
+            contents.push(KeptPane { start: *start, rows: rows.clone(), times: Arc::clone(times), whereabouts });
+        }
+        Ok(contents)
     }
 
     /// Takes all panes out, as [`Self::contents`] gives them, and why they are not all, where they are not.

@@ -1,19 +1,17 @@
 //! The state of all windows as bytes, and back: what a restart needs.
 //!
-//! Panes are Arrow columns already and go into one IPC stream a table; what stands around them is written with postcard. State is
-//! found again by what it means (stream, filter, grouping, aggregates, layout of time), never by place: a table that no rule
+//! Panes are Arrow columns already: each is a piece of its own, a message of its table's IPC stream, and one that is sealed lasts. What
+//! stands around them is the head, written with postcard. State is found again by what it means (stream, filter, grouping, aggregates, layout of time), never by place: a table that no rule
 //! wants any more is left out, a rule that is new or has changed begins empty, and all others go on as if nothing had happened.
 
-use std::io::Cursor;
+pub(in crate::window) mod pieces;
+
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, TimestampMillisecondArray, UInt32Array,
-};
-use arrow::datatypes::{Field, Int64Type, Schema, SchemaRef, UInt32Type};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
+use bytes::Bytes;
 use datafusion::common::DataFusionError;
 use serde::{Deserialize, Serialize};
 
@@ -21,15 +19,19 @@ use crate::rule::source::{AggregateColumn, AggregateSource, Leaf};
 use crate::window::WindowLimits;
 use crate::window::evaluator::restart::SavedRule;
 use crate::window::form::Form;
-use crate::window::pane::{SealedPane, Times};
-use crate::window::table::Layout;
-use crate::window::table::restart::{SavedAggregate, SavedPane};
+use crate::window::row_table::RowTable;
+use crate::window::save::pieces::{
+    PaneContent, RowsContent, SavedKeys, batch_of_pane, batches_of, head_of, pane_of_batch, with_times, without_times,
+};
+use crate::window::table::restart::{HeldPane, SavedAggregate, SavedPane};
+use crate::window::table::{AggregateTable, Layout};
 use crate::window::tables::{TableState, Tables, content_of};
 use crate::words::blob::Blob;
+use crate::words::saved::Piece;
 use crate::words::time::TimestampMs;
 
 /// The form of the bytes. A form that is not this one is refused.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 const FORM: Form = Form { magic: *b"squelchW", version: VERSION };
 
 /// Why saved bytes cannot be used.
@@ -67,11 +69,14 @@ pub(super) struct Saved {
     tables: Vec<SavedTable>,
 }
 
+/// Of each of several, its pieces.
+type Shares<'p> = Vec<&'p [Bytes]>;
+
 #[derive(Serialize, Deserialize)]
 struct SavedSpace {
     key: String,
-    bytes: Blob,
-    ends: Vec<usize>,
+    /// Pieces that its keys are in.
+    pieces: usize,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -85,56 +90,44 @@ struct SavedTable {
     sessions_until: Option<TimestampMs>,
     /// The texts of the aggregates; their state columns follow each other in this order. Empty for rows.
     aggregates: Vec<(String, usize)>,
+    /// Each is a piece.
     panes: Vec<(SavedPane, TimestampMs)>,
     /// Why no rows are kept any more.
     broken: Option<String>,
-    /// An IPC stream with one batch a pane.
-    content: Blob,
+    /// How the IPC stream of the panes begins; nothing where there are none.
+    begin: Blob,
 }
 
 impl Saved {
-    /// Takes down what tables hold. They go on unchanged.
-    pub(super) fn new(tables: &mut Tables, rules: Vec<SavedRule>, started: bool) -> Result<Self, ArrowError> {
-        let spaces = tables.spaces.iter().map(|space| {
-            let (bytes, ends) = space.keys.save();
-            SavedSpace { key: space.key.clone(), bytes: Blob(bytes.to_vec()), ends: ends.to_vec() }
-        });
-        let spaces = spaces.collect();
+    /// Takes down what tables hold: first the keys of all spaces, then the panes of all tables. They go on unchanged.
+    pub(super) fn new(tables: &mut Tables, rules: Vec<SavedRule>, started: bool) -> Result<(Self, Vec<Piece>), ArrowError> {
+        let mut pieces = Vec::new();
+        let mut spaces = Vec::new();
+        for space in &mut tables.spaces {
+            let keys = space.keys.save();
+            spaces.push(SavedSpace { key: space.key.clone(), pieces: keys.len() });
+            pieces.extend(keys);
+        }
         let mut saved = Vec::new();
         for table in &mut tables.tables {
-            let layout = table.state.layout().clone();
-            let (key, rows);
-            let mut broken = None;
-            let (sealed_until, sessions_until, aggregates, panes) = match &mut table.state {
-                TableState::Aggregate(table, _) => {
-                    let held = table.save()?;
-                    rows = held.panes.iter().map(|(.., pane)| batch_of_pane(pane)).collect::<Result<Vec<_>, _>>()?;
-                    let panes = held.panes.iter().map(|(kind, start, _)| (*kind, *start)).collect();
-                    (held.sealed_until, held.sessions_until, held.aggregates, panes)
-                }
-                TableState::Rows(table) => {
-                    broken = table.broken().map(String::from);
-                    let held = table.contents()?;
-                    rows = held.iter().map(|(_, rows, times)| with_times(rows, times)).collect::<Result<Vec<_>, _>>()?;
-                    let panes = held.iter().map(|(start, ..)| (SavedPane::Sealed, *start)).collect();
-                    (table.sealed_until(), None, Vec::new(), panes)
-                }
+            let mut mine = SavedTable {
+                key: table.key.clone(),
+                layout: table.state.layout().clone(),
+                known: table.known(),
+                sealed_until: TimestampMs::MIN,
+                sessions_until: None,
+                aggregates: Vec::new(),
+                panes: Vec::new(),
+                broken: None,
+                begin: Blob::default(),
             };
-            key = table.key.clone();
-            let known = table.known();
-            saved.push(SavedTable {
-                key,
-                layout,
-                known,
-                sealed_until,
-                sessions_until,
-                aggregates,
-                panes,
-                broken,
-                content: Blob(stream_of(&rows)?),
-            });
+            match &mut table.state {
+                TableState::Aggregate(table, _) => mine.take_aggregate(table, &mut pieces)?,
+                TableState::Rows(table) => mine.take_rows(table, &mut pieces)?,
+            }
+            saved.push(mine);
         }
-        Ok(Self { started, rules, spaces, tables: saved })
+        Ok((Self { started, rules, spaces, tables: saved }, pieces))
     }
 
     /// As bytes.
@@ -147,15 +140,32 @@ impl Saved {
         FORM.from_bytes(bytes)
     }
 
+    /// Which pieces are whose: of each space, and of each table.
+    fn shares<'p>(&self, pieces: &'p [Bytes]) -> Result<(Shares<'p>, Shares<'p>), RestoreError> {
+        let mut rest = pieces;
+        let mut take = |number: usize| {
+            let (mine, after) = rest.split_at_checked(number)?;
+            rest = after;
+            Some(mine)
+        };
+        let of_spaces: Option<Vec<_>> = self.spaces.iter().map(|space| take(space.pieces)).collect();
+        let of_tables: Option<Vec<_>> = self.tables.iter().map(|table| take(table.panes.len())).collect();
+        match (of_spaces, of_tables) {
+            (Some(of_spaces), Some(of_tables)) if rest.is_empty() => Ok((of_spaces, of_tables)),
+            _ => Err(RestoreError::Damaged(format!("{} pieces are not what the head tells of", pieces.len()))),
+        }
+    }
+
     /// The tables as they were, those of them that some of `leaves` can stand on. Rules join them as they join the tables of other
     /// rules at a reload: one whose aggregates a table does not know must not empty it for the others.
-    pub(super) fn tables(&self, leaves: &[&Leaf], limits: WindowLimits) -> Result<Tables, RestoreError> {
+    pub(super) fn tables(&self, pieces: &[Bytes], leaves: &[&Leaf], limits: WindowLimits) -> Result<Tables, RestoreError> {
+        let (of_spaces, of_tables) = self.shares(pieces)?;
         let mut tables = Tables::new(limits);
         let mut made = Vec::new();
-        for saved in &self.tables {
+        for (saved, pieces) in self.tables.iter().zip(of_tables) {
             let mine: Vec<&Leaf> = leaves.iter().filter(|leaf| content_of(leaf) == saved.key).copied().collect();
             let Some(leaf) = saved.leaf(&mine) else { continue };
-            made.push((saved, tables.add(saved.key.clone(), &leaf, saved.layout.clone()).map_err(defect)?));
+            made.push((saved, pieces, tables.add(saved.key.clone(), &leaf, saved.layout.clone()).map_err(defect)?));
             // As far back as it reached when it was saved, nothing is forgotten.
             let reach_ms = saved.known.1;
             match (tables.tables.last_mut().map(|table| &mut table.state), &leaf) {
@@ -164,22 +174,15 @@ impl Saved {
                 _ => {}
             }
         }
-        for space in &self.spaces {
+        for (space, pieces) in self.spaces.iter().zip(of_spaces) {
             if let Some(mine) = tables.spaces.iter_mut().find(|mine| mine.key == space.key) {
-                let whole = space.ends.is_sorted() && space.ends.last().copied().unwrap_or(0) == space.bytes.0.len();
-                if !whole {
-                    return Err(RestoreError::Damaged("the keys do not end where their bytes do".into()));
-                }
-                mine.keys.restore(&space.bytes.0, &space.ends);
+                pieces.iter().try_for_each(|piece| SavedKeys::add_to(piece, &mut mine.keys))?;
             }
         }
-        for (saved, at) in made {
+        for (saved, pieces, at) in made {
             let Tables { tables, spaces, .. } = &mut tables;
             let mine = &mut tables[at];
-            let batches = batches_of(&saved.content.0)?;
-            if batches.len() != saved.panes.len() {
-                return Err(RestoreError::Damaged(format!("{} panes where {} should be", batches.len(), saved.panes.len())));
-            }
+            let batches = saved.batches(pieces)?;
             let panes = saved.panes.iter().zip(batches);
             let taken = match &mut mine.state {
                 TableState::Aggregate(table, space) => {
@@ -212,6 +215,57 @@ impl Saved {
 }
 
 impl SavedTable {
+    fn take_aggregate(&mut self, table: &mut AggregateTable, pieces: &mut Vec<Piece>) -> Result<(), ArrowError> {
+        let held = table.save()?;
+        let schema = batch_of_pane(&held.nothing)?.schema();
+        self.begin(&schema)?;
+        for HeldPane { kind, start, pane, whereabouts } in held.panes {
+            self.panes.push((kind, start));
+            let content = || PaneContent { pane, schema: Arc::clone(&schema) };
+            pieces.push(match whereabouts {
+                Some(whereabouts) => Piece::lasting(&whereabouts, content),
+                None => Piece::passing(content()),
+            });
+        }
+        (self.sealed_until, self.sessions_until, self.aggregates) = (held.sealed_until, held.sessions_until, held.aggregates);
+        Ok(())
+    }
+
+    fn take_rows(&mut self, table: &mut RowTable, pieces: &mut Vec<Piece>) -> Result<(), ArrowError> {
+        self.broken = table.broken().map(String::from);
+        self.sealed_until = table.sealed_until();
+        let mut schema: Option<SchemaRef> = None;
+        for pane in table.contents()? {
+            self.panes.push((SavedPane::Sealed, pane.start));
+            let rows = with_times(&pane.rows, &pane.times)?;
+            if schema.is_none() {
+                self.begin(&rows.schema())?;
+            }
+            let schema = Arc::clone(schema.get_or_insert_with(|| rows.schema()));
+            let content = || RowsContent { rows, schema };
+            pieces.push(match &pane.whereabouts {
+                Some(whereabouts) => Piece::lasting(whereabouts, content),
+                None => Piece::passing(content()),
+            });
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, schema: &Schema) -> Result<(), ArrowError> {
+        self.begin = Blob(head_of(schema)?);
+        Ok(())
+    }
+
+    fn batches(&self, pieces: &[Bytes]) -> Result<Vec<RecordBatch>, RestoreError> {
+        let mut stream = self.begin.0.clone();
+        pieces.iter().for_each(|piece| stream.extend_from_slice(piece));
+        let batches = if pieces.is_empty() { Vec::new() } else { batches_of(&stream)? };
+        if batches.len() != self.panes.len() {
+            return Err(RestoreError::Damaged(format!("{} panes where {} should be", batches.len(), self.panes.len())));
+        }
+        Ok(batches)
+    }
+
     /// What the table was of, so far as leaves of its content know: of its aggregates those that some of them asks for.
     fn leaf(&self, leaves: &[&Leaf]) -> Option<Leaf> {
         let first = *leaves.first()?;
@@ -230,78 +284,4 @@ impl SavedTable {
 
 fn defect(error: DataFusionError) -> RestoreError {
     RestoreError::Damaged(error.strip_backtrace())
-}
-
-/// One row a group: the group, first and last time where they are kept, then the states.
-pub(super) fn batch_of_pane(pane: &SealedPane) -> Result<RecordBatch, ArrowError> {
-    let mut columns: Vec<(&str, ArrayRef)> = vec![("group", Arc::new(UInt32Array::from(pane.groups.clone())))];
-    if let Some(times) = &pane.times {
-        columns.push(("first", Arc::new(times.iter().map(|times| times.first).collect::<Int64Array>())));
-        columns.push(("last", Arc::new(times.iter().map(|times| times.last).collect::<Int64Array>())));
-    }
-    columns.extend(pane.states.iter().flatten().map(|state| ("state", Arc::clone(state))));
-    batch(columns)
-}
-
-/// The pane that [`batch_of_pane`] wrote; `keys` is how many its groups are numbers of.
-pub(super) fn pane_of_batch(
-    rows: &RecordBatch,
-    layout: &Layout,
-    aggregates: &[(String, usize)],
-    keys: usize,
-) -> Result<SealedPane, RestoreError> {
-    let damaged = |what: &str| RestoreError::Damaged(what.to_string());
-    let with_times = layout.session_gap_ms.is_some();
-    let states: usize = aggregates.iter().map(|(_, columns)| columns).sum();
-    if rows.num_columns() != 1 + 2 * usize::from(with_times) + states {
-        return Err(damaged("a pane has other columns than its aggregates"));
-    }
-    let groups = rows.column(0).as_primitive_opt::<UInt32Type>().ok_or_else(|| damaged("a pane's groups are no numbers"))?;
-    if groups.values().iter().any(|group| *group as usize >= keys) {
-        return Err(damaged("a pane has a group that no key has"));
-    }
-    let time = |at: usize| rows.column(at).as_primitive_opt::<Int64Type>().ok_or_else(|| damaged("a session has no times"));
-    let times = if with_times {
-        let (first, last) = (time(1)?, time(2)?);
-        Some(first.values().iter().zip(last.values()).map(|(first, last)| Times { first: *first, last: *last }).collect())
-    } else {
-        None
-    };
-    let mut columns = rows.columns()[1 + 2 * usize::from(with_times)..].iter().cloned();
-    let states = aggregates.iter().map(|(_, number)| columns.by_ref().take(*number).collect()).collect();
-    Ok(SealedPane { groups: groups.values().to_vec(), states, times })
-}
-
-pub(super) fn with_times(rows: &RecordBatch, times: &ArrayRef) -> Result<RecordBatch, ArrowError> {
-    let columns = std::iter::once(("time", Arc::clone(times)));
-    batch(columns.chain(rows.columns().iter().map(|column| ("column", Arc::clone(column)))).collect())
-}
-
-pub(super) fn without_times(rows: &RecordBatch) -> Result<(ArrayRef, RecordBatch), RestoreError> {
-    let times = rows.columns().first().filter(|times| times.as_any().is::<TimestampMillisecondArray>());
-    let times = times.ok_or_else(|| RestoreError::Damaged("kept rows have no times".into()))?;
-    Ok((Arc::clone(times), rows.project(&(1..rows.num_columns()).collect::<Vec<_>>())?))
-}
-
-fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch, ArrowError> {
-    let rows = columns.first().map_or(0, |(_, column)| column.len());
-    let fields = columns
-        .iter()
-        .enumerate()
-        .map(|(at, (name, column))| Field::new(format!("{name}{at}"), column.data_type().clone(), true));
-    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(schema, columns.into_iter().map(|(_, column)| column).collect(), &options)
-}
-
-pub(super) fn stream_of(batches: &[RecordBatch]) -> Result<Vec<u8>, ArrowError> {
-    let schema: SchemaRef = batches.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
-    let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
-    batches.iter().try_for_each(|batch| writer.write(batch))?;
-    writer.into_inner()
-}
-
-/// The batches that [`stream_of`] wrote.
-pub(super) fn batches_of(content: &[u8]) -> Result<Vec<RecordBatch>, ArrowError> {
-    StreamReader::try_new(Cursor::new(content), None)?.collect()
 }

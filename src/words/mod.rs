@@ -7,6 +7,7 @@ pub mod event;
 pub mod fingerprint;
 pub mod labels;
 pub mod limits;
+pub mod saved;
 pub mod seal;
 pub mod severity;
 pub mod time;

@@ -3,7 +3,8 @@
 use sha2::{Digest, Sha256};
 
 const MARK: [u8; 8] = *b"squelchC";
-const DIGEST_BYTES: usize = 32;
+/// Length of a digest.
+pub const DIGEST_BYTES: usize = 32;
 
 /// What is wrong with bytes that should be sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,9 +20,33 @@ pub enum Broken {
     Digest,
 }
 
+/// What tells bytes from all others.
+pub type Sum = [u8; DIGEST_BYTES];
+
+/// The digest of bytes.
+pub fn digest(content: &[u8]) -> Sum {
+    Sha256::digest(content).into()
+}
+
+/// The digest of bytes that come one after the other.
+#[derive(Default)]
+pub struct Summing(Sha256);
+
+impl Summing {
+    /// More bytes.
+    pub fn add(&mut self, more: &[u8]) {
+        self.0.update(more);
+    }
+
+    /// The digest of all of them.
+    pub fn sum(self) -> Sum {
+        self.0.finalize().into()
+    }
+}
+
 /// What the sealed form has before and behind the content: nobody needs to copy what is large.
 pub fn seal(content: &[u8]) -> [Vec<u8>; 2] {
-    [MARK.to_vec(), Sha256::digest(content).to_vec()]
+    [MARK.to_vec(), digest(content).to_vec()]
 }
 
 /// What was sealed.
@@ -35,8 +60,8 @@ pub fn open(mut sealed: Vec<u8>) -> Result<Vec<u8>, Broken> {
     }
     sealed.drain(..MARK.len());
     let content = sealed.len().checked_sub(DIGEST_BYTES).ok_or(Broken::CutOff)?;
-    let digest = sealed.split_off(content);
-    if Sha256::digest(&sealed).as_slice() == digest { Ok(sealed) } else { Err(Broken::Digest) }
+    let known = sealed.split_off(content);
+    if digest(&sealed).as_slice() == known { Ok(sealed) } else { Err(Broken::Digest) }
 }
 
 #[cfg(test)]

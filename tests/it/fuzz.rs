@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures::FutureExt;
 use squelch::edges::decode::inflate::Encoding;
 use squelch::edges::decode::{Decoder, Format, MessageInfo};
@@ -20,11 +21,13 @@ use squelch::edges::files::topology;
 use squelch::engine::{Engine, EngineParams, Input};
 use squelch::process::checkpointing::{self, Place};
 use squelch::process::config::Config;
-use squelch::process::keeping::Kept;
+use squelch::process::keeping::{Folder, Kept};
 use squelch::process::report;
+use squelch::process::segments::Segments;
 use squelch::rule::check::{self, Complaints};
 use squelch::topology::Topology;
 use squelch::words::event::{EventBatch, Kind, LabelKeys};
+use squelch::words::saved::Found;
 
 use self::mutate::mutate;
 use crate::support::runs::Scenario;
@@ -387,7 +390,7 @@ fn states() -> Vec<Vec<u8>> {
             decoder.message(line, MessageInfo::default(), &mut |_| {});
         }
         engine.step(Input::Events(&decoder.take()));
-        engine.save().unwrap()
+        bytes_of(&engine.save().unwrap().found().unwrap())
     };
     STATEFUL.iter().map(save).collect()
 }
@@ -406,11 +409,29 @@ fn stateful() -> (Engine, Decoder) {
     (Engine::of(rules.clone(), Topology::default(), &params).unwrap(), Decoder::new(keys, i64::MAX))
 }
 
+/// Saved state as bytes that can be damaged: the head, and each piece, led by their lengths.
+fn bytes_of(found: &Found) -> Vec<u8> {
+    let parts = std::iter::once(found.head.as_slice()).chain(found.pieces.iter().map(|piece| piece.as_ref()));
+    parts.flat_map(|part| (part.len() as u32).to_le_bytes().into_iter().chain(part.iter().copied())).collect()
+}
+
+fn found(bytes: &[u8]) -> Option<Found> {
+    let mut rest = bytes;
+    let mut parts = Vec::new();
+    while let Some((length, after)) = rest.split_first_chunk::<4>() {
+        let (part, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        parts.push(Bytes::copy_from_slice(part));
+        rest = after;
+    }
+    let (head, pieces) = parts.split_first()?;
+    Some(Found { head: head.to_vec(), pieces: pieces.to_vec() })
+}
+
 #[test]
 fn saved_engines() {
     fuzz("saved_engines", 300, states, &[], &|bytes| {
         let (mut engine, _) = stateful();
-        engine.restore(bytes).is_ok()
+        found(bytes).is_some_and(|found| engine.restore(&found).is_ok())
     });
 }
 
@@ -420,23 +441,24 @@ fn checkpoints() {
         let place = Place { born_ns: 7, sequence: 9 };
         let save = |bytes: Vec<u8>| {
             let (mut engine, _) = stateful();
-            engine.restore(&bytes).unwrap();
-            checkpointing::save(&mut engine, place, &[]).unwrap()
+            engine.restore(&found(&bytes).unwrap()).unwrap();
+            let saved = checkpointing::save(&mut engine, place, &[]).unwrap();
+            Segments::new(u64::MAX, [], Default::default(), 0).lay_out(&saved, &mut |_| unreachable!()).unwrap().head
         };
         states().into_iter().step_by(4).map(save).collect()
     };
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().to_path_buf();
     fuzz("checkpoints", 100, corpus, &[], &|bytes| {
-        let kept = Arc::new(Checkpoints::open(&path, "fuzz").unwrap());
+        let files = Checkpoints::open(&path, "fuzz").unwrap();
         // Every other time what is damaged has a good digest, and every other time it is the file itself.
         if bytes.len() % 2 == 0 {
-            kept.write(bytes).unwrap();
+            files.write(bytes).unwrap();
         } else {
             std::fs::write(path.join("fuzz.checkpoint"), bytes).unwrap();
         }
         let fresh = || Ok(stateful().0);
-        let from = Kept::Dir(kept);
+        let from = Kept::Dir(Arc::new(Folder::new(files, 0).unwrap()));
         let resuming = checkpointing::resume(&from, stateful().0, &fresh, |engine| engine, &|_| Vec::new());
         let (_, resumed) = resuming.now_or_never().expect("a folder is no server").unwrap();
         resumed.is_some()

@@ -99,7 +99,7 @@ fn run_on_changing_graphs(alerts: &[ExternalAlert], edges: &[(u8, u8)], seed: u6
         }
         take(engine.step(Input::Events(&batch)));
         if restarts > 0 && restarting.below(3) == 0 {
-            let saved = engine.save().unwrap();
+            let saved = engine.save().unwrap().found().unwrap();
             engine = fresh(&now);
             take(engine.restore(&saved).unwrap());
         }
@@ -121,7 +121,7 @@ fn run(alerts: &[ExternalAlert], edges: &[(u8, u8)], seed: u64, restarts: bool) 
     for batch in batches(alerts, dice) {
         take(engine.step(Input::Events(&batch)));
         if restarts && dice.below(3) == 0 {
-            let saved = engine.save().unwrap();
+            let saved = engine.save().unwrap().found().unwrap();
             engine = fresh(&parts(edges));
             take(engine.restore(&saved).unwrap());
         }

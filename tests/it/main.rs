@@ -8,6 +8,7 @@ mod arrow_ipc;
 mod backpressure;
 mod bad_input;
 mod chaos;
+mod checkpoints;
 mod cli;
 mod decode;
 mod demo;

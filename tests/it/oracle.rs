@@ -368,7 +368,7 @@ fn run(texts: &[String], queries: &[&str], rows: &[Row], seed: u64, seen: Seen<'
     for batch in &batches {
         counting.ingest(batch, &mut evaluator, dice);
         if dice.below(8) == 0 {
-            let saved = evaluator.save().unwrap();
+            let saved = evaluator.save().unwrap().found().unwrap();
             evaluator = evaluator_of(texts);
             evaluator.restore(&saved, Began { now: START_MS, latest: START_MS }).unwrap();
         }

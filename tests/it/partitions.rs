@@ -113,7 +113,7 @@ fn shared(
         let part = Part::from_bytes(&bytes).unwrap();
         revisions.extend(engine.step(Input::Part { partition: one, place: 0, part: &part }));
         if dice.below(10) == 0 {
-            let saved = engine.save().unwrap();
+            let saved = engine.save().unwrap().found().unwrap();
             engine = fresh();
             assert!(engine.restore(&saved).unwrap().is_empty());
             // What was taken before it died comes again.

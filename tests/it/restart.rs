@@ -1,9 +1,11 @@
 //! A process that ends and one that begins with what it saved are one: nothing is told twice, nothing is lost.
 
+use bytes::Bytes;
 use squelch::edges::wire;
 use squelch::engine::{Engine, EngineParams};
 use squelch::topology::Topology;
 use squelch::window::save::RestoreError;
+use squelch::words::saved::Found;
 
 use crate::support::expect::first_difference;
 use crate::support::runs::Scenario;
@@ -30,12 +32,15 @@ fn restarts_change_nothing() {
 #[test]
 fn what_is_no_state_is_refused() {
     let engine = || Engine::new(Vec::new(), Topology::default(), &EngineParams::default()).unwrap();
-    let saved = engine().save().unwrap();
+    let saved = engine().save().unwrap().found().unwrap();
     assert!(engine().restore(&saved).unwrap().is_empty());
-    assert!(matches!(engine().restore(b"something else"), Err(RestoreError::NoState)));
-    assert!(matches!(engine().restore(&saved[..10]), Err(RestoreError::NoState)));
-    assert!(matches!(engine().restore(&saved[..saved.len() - 1]), Err(RestoreError::Damaged(_))));
-    let mut newer = saved.clone();
+    let refused = |head: &[u8]| engine().restore(&Found { head: head.to_vec(), pieces: saved.pieces.clone() }).unwrap_err();
+    assert!(matches!(refused(b"something else"), RestoreError::NoState));
+    assert!(matches!(refused(&saved.head[..10]), RestoreError::NoState));
+    assert!(matches!(refused(&saved.head[..saved.head.len() - 1]), RestoreError::Damaged(_)));
+    let mut newer = saved.head.clone();
     newer[8] = 9;
-    assert!(matches!(engine().restore(&newer), Err(RestoreError::OtherVersion(9))));
+    assert!(matches!(refused(&newer), RestoreError::OtherVersion(9)));
+    let more = Found { pieces: vec![Bytes::from_static(b"a piece too many")], ..saved.clone() };
+    assert!(matches!(engine().restore(&more), Err(RestoreError::Damaged(_))));
 }

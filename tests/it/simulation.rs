@@ -118,7 +118,7 @@ fn run(
     counts: &Counts,
 ) -> Result<(), String> {
     let whole = || {
-        let mut system = System::new(world, disk, schedule.every_ms, Arc::clone(telemetry));
+        let mut system = System::new(world, disk, schedule, Arc::clone(telemetry));
         system.start()?;
         schedule.acts.iter().try_for_each(|act| system.act(*act))?;
         system.finish()?;

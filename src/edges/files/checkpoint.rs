@@ -1,13 +1,17 @@
-//! Checkpoints on the local disk: the newest and the one before it.
+//! Checkpoints on the local disk: the newest and the one before it, and the segments that they share.
 //!
-//! A checkpoint is written beside the others, brought to the disk, and only then takes the newest one's place: whatever happens
-//! meanwhile, a whole one is there. A digest at its end tells a damaged one.
+//! A checkpoint's head is written beside the others, brought to the disk, and only then takes the newest one's place: whatever happens
+//! meanwhile, a whole one is there. A digest at its end tells a damaged one. Segments come before the head that names them, and stay
+//! until no head does.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::words::seal::{self, Broken};
+
+/// What of a segment is written at once.
+const SEGMENT_BUFFER_BYTES: usize = 256 << 10;
 
 /// Why checkpoints cannot be kept or read.
 #[derive(Debug, thiserror::Error)]
@@ -40,8 +44,37 @@ pub struct Checkpoints {
     before: PathBuf,
     writing: PathBuf,
     dir: PathBuf,
+    /// What the names of segments begin with.
+    segment: String,
     /// Holds the lock as long as it is open.
     _lock: File,
+}
+
+/// A segment that is being written.
+#[derive(Debug)]
+pub struct SegmentFile {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl SegmentFile {
+    /// Adds to it.
+    ///
+    /// # Errors
+    ///
+    /// The file system's.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<(), CheckpointError> {
+        self.file.write_all(bytes).map_err(|source| at(&self.path, source))
+    }
+
+    /// Brings it to the disk.
+    ///
+    /// # Errors
+    ///
+    /// The file system's.
+    pub fn end(mut self) -> Result<(), CheckpointError> {
+        self.file.flush().and_then(|()| self.file.get_ref().sync_all()).map_err(|source| at(&self.path, source))
+    }
 }
 
 impl Checkpoints {
@@ -60,12 +93,64 @@ impl Checkpoints {
             Err(fs::TryLockError::Error(source)) => return Err(at(&path, source)),
         }
         let file = |end: &str| dir.join(format!("{name}.checkpoint{end}"));
-        Ok(Self { newest: file(""), before: file(".before"), writing: file(".writing"), dir: dir.to_path_buf(), _lock: lock })
+        Ok(Self {
+            newest: file(""),
+            before: file(".before"),
+            writing: file(".writing"),
+            dir: dir.to_path_buf(),
+            segment: format!("{name}.segment."),
+            _lock: lock,
+        })
     }
 
-    /// What was kept, newest first: the content of the `nth`, or why it cannot be used.
+    /// The heads that were kept, newest first: the content of the `nth`, or why it cannot be used.
     pub fn read(&self, nth: usize) -> Option<Result<Vec<u8>, CheckpointError>> {
         [&self.newest, &self.before].into_iter().filter(|path| path.exists()).nth(nth).map(|path| read(path))
+    }
+
+    /// The numbers of the segments that are there.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be read.
+    pub fn segments(&self) -> Result<Vec<u64>, CheckpointError> {
+        let of_dir = |source| at(&self.dir, source);
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(of_dir)? {
+            let name = entry.map_err(of_dir)?.file_name();
+            numbers.extend(name.to_str().and_then(|name| name.strip_prefix(&self.segment)?.parse::<u64>().ok()));
+        }
+        Ok(numbers)
+    }
+
+    fn segment(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("{}{number}", self.segment))
+    }
+
+    /// The content of a segment, as it is.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn read_segment(&self, number: u64) -> Result<Vec<u8>, CheckpointError> {
+        let path = self.segment(number);
+        fs::read(&path).map_err(|source| at(&path, source))
+    }
+
+    /// Begins a segment.
+    ///
+    /// # Errors
+    ///
+    /// The file system's.
+    pub fn begin_segment(&self, number: u64) -> Result<SegmentFile, CheckpointError> {
+        let path = self.segment(number);
+        let file = File::create(&path).map_err(|source| at(&path, source))?;
+        Ok(SegmentFile { path, file: BufWriter::with_capacity(SEGMENT_BUFFER_BYTES, file) })
+    }
+
+    /// Removes a segment; says whether it is gone. One that is not takes room until the next time.
+    pub fn remove_segment(&self, number: u64) -> bool {
+        fs::remove_file(self.segment(number)).is_ok() || !self.segment(number).exists()
     }
 
     /// Keeps this as the newest. Until it is on the disk whole, the one before stays.

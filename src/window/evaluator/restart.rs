@@ -10,6 +10,7 @@ use crate::window::evaluator::{Evaluator, Quarantine, RuleStats};
 use crate::window::judge::Judge;
 use crate::window::save::{RestoreError, Saved};
 use crate::window::tables::Began;
+use crate::words::saved::{Found, Saved as State};
 use crate::words::time::TimestampMs;
 
 /// What is kept of a rule besides its windows.
@@ -26,12 +27,12 @@ pub(in crate::window) struct SavedRule {
 }
 
 impl Evaluator {
-    /// The state of all windows, as bytes for [`Self::restore`]. The evaluator goes on unchanged.
+    /// The state of all windows, for [`Self::restore`]. The evaluator goes on unchanged.
     ///
     /// # Errors
     ///
     /// A state that cannot be written as Arrow: a defect.
-    pub fn save(&mut self) -> Result<Vec<u8>, RestoreError> {
+    pub fn save(&mut self) -> Result<State, RestoreError> {
         let rules = self.rules.iter().enumerate().map(|(index, evaluated)| SavedRule {
             name: evaluated.rule.name().into(),
             text: evaluated.rule.file.text.to_string(),
@@ -41,7 +42,8 @@ impl Evaluator {
             judge: evaluated.judge.clone(),
             quarantine: evaluated.quarantine.clone(),
         });
-        Saved::new(&mut self.tables, rules.collect(), self.started)?.to_bytes()
+        let (head, pieces) = Saved::new(&mut self.tables, rules.collect(), self.started)?;
+        Ok(State { head: head.to_bytes()?, pieces })
     }
 
     /// Fills an evaluator that has seen nothing with what was saved. Rules that are the same go on as if nothing had happened; one
@@ -50,11 +52,11 @@ impl Evaluator {
     /// # Errors
     ///
     /// The bytes are something else, of another version, or damaged; then the evaluator is of no more use.
-    pub fn restore(&mut self, bytes: &[u8], began: Began) -> Result<(), RestoreError> {
-        let saved = Saved::from_bytes(bytes)?;
+    pub fn restore(&mut self, found: &Found, began: Began) -> Result<(), RestoreError> {
+        let saved = Saved::from_bytes(&found.head)?;
         let leaves: Vec<&Leaf> = self.rules.iter().flat_map(|rule| &rule.rule.plan.leaves).collect();
         let limits = self.tables.limits();
-        let tables = saved.tables(&leaves, limits)?.left_by_all(limits, began);
+        let tables = saved.tables(&found.pieces, &leaves, limits)?.left_by_all(limits, began);
         let rules = self.rules.iter().map(|rule| Arc::clone(&rule.rule)).collect();
         let refused = |error: DataFusionError| RestoreError::Damaged(error.strip_backtrace());
         *self = Self::over(tables, rules, self.clock).map_err(refused)?;

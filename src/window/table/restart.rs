@@ -1,11 +1,14 @@
 //! What a table holds, taken down for a restart and filled in after it.
 
+use std::sync::Arc;
+
 use datafusion::common::{DataFusionError, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::window::pane::{OpenPane, SealedPane};
 use crate::window::save::RestoreError;
 use crate::window::table::AggregateTable;
+use crate::words::saved::Whereabouts;
 use crate::words::time::TimestampMs;
 
 /// What a saved pane was.
@@ -19,7 +22,33 @@ pub enum SavedPane {
     Carried,
 }
 
+/// A pane that a table holds.
+pub struct HeldPane {
+    /// What it is.
+    pub kind: SavedPane,
+    /// When it starts.
+    pub start: TimestampMs,
+    /// Its state.
+    pub pane: Arc<SealedPane>,
+    /// Where it was written, if it stays as it is.
+    pub whereabouts: Option<Whereabouts>,
+}
+
 /// What a table holds.
+pub struct HeldAggregate {
+    /// Panes that end at or before this instant take no more rows.
+    pub sealed_until: TimestampMs,
+    /// Up to where sessions are stitched together.
+    pub sessions_until: Option<TimestampMs>,
+    /// The texts of the aggregates, and how many state columns each has.
+    pub aggregates: Vec<(String, usize)>,
+    /// The panes.
+    pub panes: Vec<HeldPane>,
+    /// A pane without rows: which columns all of them have.
+    pub nothing: SealedPane,
+}
+
+/// What a table held.
 pub struct SavedAggregate {
     /// Panes that end at or before this instant take no more rows.
     pub sealed_until: TimestampMs,
@@ -33,24 +62,29 @@ pub struct SavedAggregate {
 
 impl AggregateTable {
     /// What the table holds, to be stored. It goes on unchanged.
-    pub fn save(&mut self) -> Result<SavedAggregate> {
-        let mut panes: Vec<(SavedPane, TimestampMs, SealedPane)> =
-            self.sealed.panes().map(|(start, pane)| (SavedPane::Sealed, start, pane.clone())).collect();
+    pub fn save(&mut self) -> Result<HeldAggregate> {
+        let nothing = OpenPane::new(&self.columns, self.sessions.is_some())?.seal()?;
+        let sealed = self.sealed.panes().map(|(start, stored)| HeldPane {
+            kind: SavedPane::Sealed,
+            start,
+            pane: Arc::clone(&stored.pane),
+            whereabouts: Some(stored.whereabouts.clone()),
+        });
+        let mut panes: Vec<HeldPane> = sealed.collect();
+        let passing = |kind, start, pane: SealedPane| {
+            // What never held a row has no columns yet.
+            let pane = Arc::new(if pane.groups.is_empty() { nothing.clone() } else { pane });
+            HeldPane { kind, start, pane, whereabouts: None }
+        };
         for (start, pane) in &mut self.open {
-            panes.push((SavedPane::Open, *start, pane.snapshot(&self.columns)?));
+            panes.push(passing(SavedPane::Open, *start, pane.snapshot(&self.columns)?));
         }
         let sessions_until = self.sessions.as_ref().map(|sessions| {
-            panes.push((SavedPane::Carried, sessions.until(), sessions.carried().clone()));
+            panes.push(passing(SavedPane::Carried, sessions.until(), sessions.carried().clone()));
             sessions.until()
         });
-        let nothing = OpenPane::new(&self.columns, self.sessions.is_some())?.seal()?;
-        for (.., pane) in &mut panes {
-            if pane.groups.is_empty() {
-                *pane = nothing.clone();
-            }
-        }
         let aggregates = self.names_of(&nothing);
-        Ok(SavedAggregate { sealed_until: self.sealed_until, sessions_until, aggregates, panes })
+        Ok(HeldAggregate { sealed_until: self.sealed_until, sessions_until, aggregates, panes, nothing })
     }
 
     /// The texts of the aggregates, and how many state columns each has in a pane.

@@ -126,7 +126,7 @@ pub fn uninterrupted(world: &World, began: Files, history: &[Took], batch_of: us
                 take(engine.step(Input::Topology { source: Source::Bucket, parts }))?;
             }
             Took::Began(files) => {
-                let saved = engine.save().map_err(|error| error.to_string())?;
+                let saved = engine.save().map_err(|error| error.to_string())?.found()?;
                 (engine, decoder) = fresh(world, files);
                 take(engine.restore(&saved).map_err(|error| error.to_string())?)?;
                 decoder = decoder.with_sources(std::sync::Arc::clone(engine.source_names()));

@@ -18,6 +18,8 @@ pub enum Act {
     Refuse,
     /// The next step of storing is done, and the process does not learn of it.
     LoseAnswer,
+    /// The checkpoint that is kept while results are stored is safe.
+    Behind,
     /// Nothing comes for so many milliseconds, and the process is told.
     Silence(u64),
     /// The process's clock goes on, or jumps, by so many milliseconds.
@@ -46,6 +48,7 @@ impl fmt::Display for Act {
             Act::Store(steps) => write!(f, "{steps} steps of storing"),
             Act::Refuse => f.write_str("the next step of storing fails"),
             Act::LoseAnswer => f.write_str("the next step of storing is done, its answer lost"),
+            Act::Behind => f.write_str("a checkpoint that is kept meanwhile is safe"),
             Act::Silence(ms) => write!(f, "nothing comes for {ms} ms"),
             Act::Clock(ms) => write!(f, "the clock goes on by {ms} ms"),
             Act::Rules(version) => write!(f, "the rules are now version {version}"),
@@ -70,10 +73,15 @@ enum Kind {
     Disks,
 }
 
+const TORN: [Torn; 5] = [Torn::HalfSegment, Torn::Segment, Torn::Half, Torn::Beside, Torn::Moved];
+const HARM: [Harm; 6] = [Harm::Flipped, Harm::CutOff, Harm::Emptied, Harm::Gone, Harm::SegmentFlipped, Harm::SegmentGone];
+
 /// How often checkpoints are due, and what happens.
 #[derive(Clone)]
 pub struct Schedule {
     pub every_ms: u64,
+    /// Pieces of checkpoints that last get a segment when they are as many bytes.
+    pub segment_bytes_min: u64,
     pub acts: Vec<Act>,
 }
 
@@ -87,18 +95,20 @@ impl Schedule {
             _ => Kind::Disks,
         };
         let every_ms = [0, 2_000, 20_000, 600_000][dice.below(4) as usize];
+        let segment_bytes_min = [0, 0, 4_000, 1 << 20][dice.below(4) as usize];
         let mut acts = Vec::new();
         let (mut arrived, batch) = (0, 1 + dice.below(12));
         while arrived < messages {
             let act = match dice.below(100) {
                 0..30 => Act::Arrive(1 + dice.below(5)),
                 30..52 => Act::Read(1 + dice.below(batch)),
-                52..76 => Act::Store(1 + dice.below(6)),
+                52..73 => Act::Store(1 + dice.below(6)),
+                73..76 => Act::Behind,
                 76..79 => Act::Refuse,
                 79..82 => Act::LoseAnswer,
                 82..85 => Act::Clock([1, 700, 5_000, 90_000][dice.below(4) as usize]),
                 85..89 => Act::Crash,
-                89..91 => Act::Tear([Torn::Half, Torn::Beside, Torn::Moved][dice.below(3) as usize]),
+                89..91 => Act::Tear(TORN[dice.below(TORN.len() as u64) as usize]),
                 91 => Act::Stop,
                 _ if kind == Kind::Crashes => continue,
                 92..95 => Act::Silence([1_000, 20_000, 60_000, 150_000][dice.below(4) as usize]),
@@ -106,13 +116,13 @@ impl Schedule {
                 96 => Act::Graph(dice.below(graphs as u64) as usize),
                 97 => Act::Bucket(dice.below(graphs as u64) as usize),
                 _ if kind == Kind::Undecided => continue,
-                _ => Act::Harm([Harm::Flipped, Harm::CutOff, Harm::Emptied, Harm::Gone][dice.below(4) as usize]),
+                _ => Act::Harm(HARM[dice.below(HARM.len() as u64) as usize]),
             };
             if let Act::Arrive(more) = act {
                 arrived += more;
             }
             acts.push(act);
         }
-        Self { every_ms, acts }
+        Self { every_ms, segment_bytes_min, acts }
     }
 }

@@ -9,21 +9,21 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use squelch::edges::decode::Decoder;
-use squelch::edges::files::checkpoint::Checkpoints;
 use squelch::edges::nats::publish::{Duty, OutRejected, OutRevision, Outgoing};
 use squelch::engine::Engine;
 use squelch::incident::Revision;
 use squelch::process::checkpointing::{self, Place};
 use squelch::process::decoding::{Decoded, Progress, ToEngine, Work};
-use squelch::process::evaluating::{Evaluating, ToSink, outgoing};
-use squelch::process::keeping;
+use squelch::process::evaluating::{After, Evaluating, ToSink, UnderWay, outgoing};
+use squelch::process::keeping::{self, Folder};
 use squelch::process::metrics::Telemetry;
 use squelch::topology::parts::Source;
+use squelch::words::saved::Saved;
 
 use super::broker::{Broker, Stored};
-use super::disk::{Disk, Torn};
+use super::disk::{Digest, Disk, Torn, digest};
 use super::history::{Files, Kept, SUBJECT, Took, decode, fresh, next_rules};
-use super::schedule::Act;
+use super::schedule::{Act, Schedule};
 use super::world::World;
 
 /// Results that wait to be stored, as many as the channel holds.
@@ -43,15 +43,20 @@ fn clock() -> Instant {
 
 /// One thing to be stored, or kept.
 enum Step {
-    Keep {
-        content: Vec<u8>,
-        known: Kept,
-        /// The results that it holds itself.
-        holds: Vec<String>,
-        /// Tells the process that no other is due while this one waits.
-        _under_way: Option<Arc<()>>,
-    },
+    Keep(Keeping),
     Do(Duty<u64>),
+}
+
+/// A checkpoint that is to be kept.
+struct Keeping {
+    saved: Saved,
+    known: Kept,
+    /// The results that it holds itself.
+    holds: Vec<String>,
+    /// Whether results may be stored meanwhile.
+    behind: bool,
+    /// Tells the process that no other is due while this one waits.
+    _under_way: Option<Arc<UnderWay>>,
 }
 
 /// A result, and what the engine had taken in when it came.
@@ -62,7 +67,7 @@ struct Made {
 
 /// A process, from start to death.
 struct Life {
-    kept: Arc<Checkpoints>,
+    kept: Arc<Folder>,
     evaluating: Evaluating,
     decoder: Decoder,
     sequence: u64,
@@ -71,6 +76,8 @@ struct Life {
     made: Vec<Made>,
     rejected: Vec<(u64, usize)>,
     steps: VecDeque<VecDeque<Step>>,
+    /// A checkpoint that is being written while results are stored.
+    behind: Option<Keeping>,
     silent_since_ms: u64,
 }
 
@@ -97,7 +104,7 @@ pub struct System<'w> {
     /// The files with which the first engine began whose traces are left.
     pub began: Files,
     /// The last checkpoint that should be on the disk.
-    last_kept: Option<Vec<u8>>,
+    last_kept: Option<Digest>,
     /// Why results may differ from those of a process that lived.
     pub excused: Option<&'static str>,
     /// How often a process began with a checkpoint.
@@ -107,14 +114,14 @@ pub struct System<'w> {
 type Held = Result<(), String>;
 
 impl<'w> System<'w> {
-    pub fn new(world: &'w World, disk: &'w mut Disk, every_ms: u64, telemetry: Arc<Telemetry>) -> Self {
+    pub fn new(world: &'w World, disk: &'w mut Disk, schedule: &Schedule, telemetry: Arc<Telemetry>) -> Self {
         NOW_MS.set(0);
-        disk.wipe();
+        disk.wipe(schedule.segment_bytes_min);
         let files = Files { rules: 0, graph: 0, bucket: world.bucket.then_some(0) };
         Self {
             world,
             disk,
-            every: Duration::from_millis(every_ms),
+            every: Duration::from_millis(schedule.every_ms),
             telemetry,
             broker: Broker::default(),
             files,
@@ -154,14 +161,14 @@ impl<'w> System<'w> {
         let (mut history, mut files_then, mut outbox) = (Vec::new(), Files { bucket: None, ..files }, Vec::new());
         let mut place = Place { born_ns: BORN_NS, sequence: self.broker.acknowledged };
         let mut begins = None;
-        if let (Some(resumed), Some((content, known))) = (resumed, found) {
+        if let (Some(resumed), Some((found, known))) = (resumed, found) {
             self.resumed += 1;
             // Rules that were exchanged leave their tables in another order than a start makes them.
             let exchanged = |took: &Took| matches!(took, Took::Rules(_) | Took::Began(_));
             let same = (known.files.rules, known.files.graph) == (files.rules, files.graph);
             let same = same && !known.history.iter().any(exchanged);
-            let again = same.then(|| checkpointing::save(&mut engine, resumed.place, &resumed.outbox).expect("it can be saved"));
-            if again.is_some_and(|again| again != content) {
+            let save = |engine: &mut Engine| checkpointing::save(engine, resumed.place, &resumed.outbox).ok()?.found().ok();
+            if same && save(&mut engine).expect("it can be saved") != found {
                 return Err("an engine that was restored saves other bytes than it was restored from".into());
             }
             place = resumed.place;
@@ -171,7 +178,7 @@ impl<'w> System<'w> {
             history = known.history.to_vec();
             files_then = known.files;
             outbox = resumed.outbox;
-            self.excuse(&known, &content)?;
+            self.excuse(&known, digest(&found))?;
         } else if self.last_kept.is_some() {
             self.excused = Some("no checkpoint could be used");
         } else {
@@ -198,10 +205,11 @@ impl<'w> System<'w> {
             made: Vec::new(),
             rejected: Vec::new(),
             steps: VecDeque::new(),
+            behind: None,
             silent_since_ms: NOW_MS.get(),
         });
         let outgoing = Outgoing { revisions: outbox, ..Outgoing::default() };
-        let first = ToSink { before: begins, outgoing, after: None, under_way: None };
+        let first = ToSink { before: begins, outgoing, after: None };
         self.queue(first, None);
         if let Some(bucket) = files.bucket {
             let then = self.life().files.bucket.replace(bucket);
@@ -214,7 +222,7 @@ impl<'w> System<'w> {
 
     /// Whether the results that are stored will be made again, as they are, by a process that goes on from `known`; if not, whether
     /// that must be so.
-    fn excuse(&mut self, known: &Kept, content: &[u8]) -> Held {
+    fn excuse(&mut self, known: &Kept, from: Digest) -> Held {
         let mut base = known.history.to_vec();
         if known.files != self.files {
             base.push(Took::Began(self.files));
@@ -231,7 +239,7 @@ impl<'w> System<'w> {
             }
             let common = history.iter().zip(known.history.iter()).take_while(|(a, b)| a == b).count();
             let more = &history[common..];
-            if self.last_kept.as_deref() != Some(content) {
+            if self.last_kept != Some(from) {
                 self.excused = Some("the newest checkpoint could not be used");
             } else if known.files != self.files && more.iter().all(|took| matches!(took, Took::Message(_) | Took::Began(_))) {
                 self.excused = Some("files had changed before the process died");
@@ -272,18 +280,20 @@ impl<'w> System<'w> {
     /// Puts results into the channel. A checkpoint before them knows what was `then`, or else all.
     fn queue(&mut self, next: ToSink<u64>, then: Option<Kept>) {
         let life = self.life();
-        let ToSink { before, outgoing, after, under_way } = next;
+        let ToSink { before, outgoing, after } = next;
         let known = life.known();
         let history = Rc::clone(&known.history);
         let ids: Vec<String> = outgoing.revisions.iter().map(|revision| revision.message_id.clone()).collect();
         let made = |message_id: &String| Made { message_id: message_id.clone(), history: Rc::clone(&history) };
         life.made.extend(ids.iter().map(made));
         life.rejected.extend(outgoing.rejected.iter().map(|bad| (bad.sequence, bad.line)));
-        let before = before.map(|content| match then {
-            Some(then) => Step::Keep { content, known: then, holds: Vec::new(), _under_way: None },
-            None => Step::Keep { content, known: known.clone(), holds: ids, _under_way: None },
+        let before = before.map(|saved| {
+            let (known, holds) = then.map_or((known.clone(), ids), |then| (then, Vec::new()));
+            Step::Keep(Keeping { saved, known, holds, behind: false, _under_way: None })
         });
-        let after = after.map(|content| Step::Keep { content, known, holds: Vec::new(), _under_way: under_way });
+        let after = after.map(|After { saved, behind, under_way }| {
+            Step::Keep(Keeping { saved, known, holds: Vec::new(), behind, _under_way: under_way })
+        });
         let steps = before.into_iter().chain(outgoing.duties().map(Step::Do)).chain(after);
         life.steps.push_back(steps.collect());
     }
@@ -304,6 +314,7 @@ impl<'w> System<'w> {
                     self.store(None)?;
                 }
             }
+            Act::Behind => self.finish_behind()?,
             Act::Refuse | Act::LoseAnswer => self.store(Some(act))?,
             Act::Silence(ms) => {
                 NOW_MS.set(NOW_MS.get() + ms);
@@ -389,20 +400,17 @@ impl<'w> System<'w> {
         }
         let Some(steps) = life.steps.front_mut() else { return Ok(()) };
         let Some(step) = steps.pop_front() else { return Ok(()) };
-        if let Step::Keep { content, known, holds, .. } = step {
-            let owed = life.made.iter().filter(|made| known.history.starts_with(&made.history));
-            let lost = owed.map(|made| &made.message_id).find(|id| !self.broker.has(id) && !holds.contains(id));
-            if let Some(lost) = lost {
-                return Err(format!("a checkpoint is kept, and {lost} is neither in it nor stored"));
+        let duty = match step {
+            Step::Keep(keeping) => {
+                self.finish_behind()?;
+                if keeping.behind {
+                    self.life().behind = Some(keeping);
+                    return Ok(());
+                }
+                return self.keep(keeping, fails);
             }
-            if fails != Some(Act::Refuse) {
-                self.disk.write(&life.kept, &content, known);
-            }
-            // A write that fails is said loudly, and the results go out all the same.
-            self.last_kept = Some(content);
-            return Ok(());
-        }
-        let Step::Do(duty) = step else { return Ok(()) };
+            Step::Do(duty) => duty,
+        };
         if fails == Some(Act::Refuse) {
             steps.push_front(Step::Do(duty));
             return Ok(());
@@ -417,6 +425,29 @@ impl<'w> System<'w> {
             steps.push_front(Step::Do(again));
         }
         self.done(duty)
+    }
+
+    /// A checkpoint is kept, or cannot be.
+    fn keep(&mut self, keeping: Keeping, fails: Option<Act>) -> Held {
+        let Some(life) = &self.life else { return Ok(()) };
+        let Keeping { saved, known, holds, .. } = keeping;
+        let owed = life.made.iter().filter(|made| known.history.starts_with(&made.history));
+        let lost = owed.map(|made| &made.message_id).find(|id| !self.broker.has(id) && !holds.contains(id));
+        if let Some(lost) = lost {
+            return Err(format!("a checkpoint is kept, and {lost} is neither in it nor stored"));
+        }
+        // A write that fails is said loudly, and the results go out all the same.
+        let refused = fails == Some(Act::Refuse);
+        self.last_kept = Some(if refused { Digest::default() } else { self.disk.write(&life.kept, &saved, known) });
+        Ok(())
+    }
+
+    /// The checkpoint that is written while results are stored is safe: no other comes before it.
+    fn finish_behind(&mut self) -> Held {
+        match self.life().behind.take() {
+            Some(keeping) => self.keep(keeping, None),
+            None => Ok(()),
+        }
     }
 
     /// The server does what it is asked.
@@ -464,11 +495,20 @@ impl<'w> System<'w> {
     }
 
     fn tear(&mut self, torn: Torn) -> Held {
-        let steps = self.life().steps.iter_mut().find(|steps| !steps.is_empty());
-        if let Some(Step::Keep { content, known, .. }) = steps.and_then(VecDeque::pop_front) {
-            self.disk.tear(&content, known, torn);
+        let Some(mut life) = self.life.take() else { return Ok(()) };
+        let steps = life.steps.iter_mut().find(|steps| !steps.is_empty());
+        let next = match steps.and_then(VecDeque::pop_front) {
+            Some(Step::Keep(keeping)) => Some(keeping),
+            _ => None,
+        };
+        let (kept, torn_one) = (Arc::clone(&life.kept), life.behind.take().or(next));
+        drop(life);
+        if let Some(Keeping { saved, known, .. }) = torn_one {
+            self.disk.tear(kept, &saved, known, torn);
+        } else {
+            drop(kept);
         }
-        self.crash()
+        self.start()
     }
 
     /// Everything that waits is stored.
@@ -477,7 +517,7 @@ impl<'w> System<'w> {
             self.store(None)?;
         }
         self.life().steps.clear();
-        Ok(())
+        self.finish_behind()
     }
 
     fn stop(&mut self) -> Held {
