@@ -140,12 +140,12 @@ impl Out for Waiting {
 }
 
 impl Store {
-    /// Checkpoints in a bucket.
+    /// Checkpoints in a bucket, with segments of at least so many bytes.
     ///
     /// # Errors
     ///
     /// The server does not answer.
-    pub async fn new(state: StateStore) -> Result<Self, StateError> {
+    pub async fn new(state: StateStore, segment_bytes_min: u64) -> Result<Self, StateError> {
         let mut named = [Vec::new(), Vec::new()];
         for (nth, named) in named.iter_mut().enumerate() {
             match state.read(nth).await {
@@ -155,7 +155,7 @@ impl Store {
                 Some(Err(StateError::Damaged { .. })) | None => {}
             }
         }
-        let segments = Segments::new(SEGMENT_BYTES_MIN, state.segments().await?, named, state.segments_after());
+        let segments = Segments::new(segment_bytes_min, state.segments().await?, named, state.segments_after());
         Ok(Self { state, segments: Arc::new(Mutex::new(segments)) })
     }
 

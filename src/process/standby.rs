@@ -18,6 +18,7 @@ use crate::edges::nats::streams;
 use crate::process::config::Config;
 use crate::process::keeping::{Kept, Store};
 use crate::process::metrics::Telemetry;
+use crate::process::segments::SEGMENT_BYTES_MIN;
 
 /// How long to wait after a look that the server did not answer.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -97,7 +98,7 @@ pub async fn open_store(config: &Config, context: &Context, tenure: &Tenure) -> 
     let bucket = streams::state(context, config.checkpoint.store.as_deref().unwrap_or_default()).await?;
     loop {
         match StateStore::open(context.clone(), bucket.clone(), &config.input.consumer, tenure.clone()).await {
-            Ok(state) => match Store::new(state).await {
+            Ok(state) => match Store::new(state, SEGMENT_BYTES_MIN).await {
                 Ok(store) => return Ok(Some(Kept::Store(Box::new(store)))),
                 Err(error) => {
                     tracing::warn!(%error, "the checkpoints cannot be read; trying again");
