@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::alert::Alert;
 use crate::incident::{Candidate, Link, Revision};
+use crate::words::limits::SUBJECT_TOKEN_BYTES_MAX;
 use crate::words::time::format_rfc3339;
 
 /// One revision of one incident.
@@ -52,6 +53,9 @@ pub struct IncidentMessage {
     pub notify: Notify,
     /// The dependency graph that the causes of this revision were ranked on.
     pub topology: TopologyMessage,
+    /// Only where the message was larger than the server takes, and texts end in `…`: how many entries are missing of which list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<std::collections::BTreeMap<String, u64>>,
 }
 
 /// Which dependency graph.
@@ -205,6 +209,7 @@ impl From<&Revision> for IncidentMessage {
             split_from: revision.split_from.as_ref().map(ToString::to_string),
             notify: Notify { send: revision.decision.send, reason: revision.decision.reason.clone() },
             topology: TopologyMessage { version: revision.topology.version, hash: format!("{:016x}", revision.topology.hash) },
+            left_out: None,
         }
     }
 }
@@ -282,8 +287,12 @@ pub fn message_id(revision: &Revision) -> String {
     format!("{}-{}", revision.id, revision.revision)
 }
 
-/// A text as one token of a subject.
+/// A text as one token of a subject; of a long one its beginning.
 fn token(text: &str) -> String {
-    let safe: String = text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' }).collect();
+    let safe: String = text
+        .chars()
+        .take(SUBJECT_TOKEN_BYTES_MAX)
+        .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' })
+        .collect();
     if safe.is_empty() { "unknown".into() } else { safe }
 }

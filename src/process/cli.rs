@@ -17,7 +17,7 @@ use crate::process::logging::{self, LogFormat};
 use crate::process::replay::{replay, stopwatch, summary};
 use crate::process::role::Partition;
 use crate::process::story::{self, Style};
-use crate::process::{demo, explain, recall, role, run};
+use crate::process::{demo, explain, file_limit, recall, role, run};
 use crate::topology::Topology;
 
 /// Streaming alert correlation: windowed SQL rules over NATS, one explained incident per problem.
@@ -190,6 +190,10 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let server = matches!(cli.command, Command::Run { .. });
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    // Before any other thread: what a limit of the file size does to a write is a thing of the whole process.
+    if let Err(error) = file_limit::is_an_error() {
+        drop(writeln!(std::io::stderr(), "squelch: a limit of the file size would end this process: {error}"));
+    }
     logging::start(cli.log_format, if server { "info,async_nats=warn" } else { "warn" }, color);
     match dispatch(cli.command) {
         Ok(Answer::Yes) => ExitCode::SUCCESS,
@@ -250,6 +254,10 @@ fn config_of(file: &std::path::Path) -> Result<Config> {
 }
 
 fn check(paths: &[PathBuf], stdout: &mut dyn Write, style: Style) -> Result<Answer> {
+    for path in paths {
+        std::fs::metadata(path)
+            .with_context(|| format!("cannot check {}: name a folder of rules or a rule file", path.display()))?;
+    }
     let mut printed = String::new();
     match load_or_explain(paths, style.color, &mut |text| printed.push_str(text)) {
         Ok(book) => {

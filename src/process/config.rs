@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::edges::files::text;
 use crate::edges::nats::settings::{InputConfig, NatsConfig, OutputConfig, PartitionsConfig, RejectedConfig};
 use crate::engine::EngineParams;
 use crate::incident::CorrelationParams;
@@ -21,6 +22,7 @@ use crate::process::looking::Every;
 use crate::process::validate;
 use crate::window::WindowLimits;
 use crate::words::diagnostic::{Diagnostic, offset_of};
+use crate::words::limits::CONFIG_FILE_BYTES_MAX;
 use crate::words::{duration, yaml};
 
 /// The whole file.
@@ -320,7 +322,7 @@ impl Default for HttpConfig {
 impl Config {
     /// Reads a file. Relative paths in it start from its folder.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = text::read(path, CONFIG_FILE_BYTES_MAX).with_context(|| format!("cannot read {}", path.display()))?;
         let mut config = Self::parse(&text, &path.display().to_string())?;
         let base = path.parent().unwrap_or(Path::new(""));
         let rebase = |path: &mut PathBuf| *path = base.join(&*path);

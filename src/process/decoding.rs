@@ -257,7 +257,9 @@ impl Decoding {
     fn message(&mut self, message: &Incoming) {
         let Self { decoder, sequences, rejected, progress, warnings, .. } = self;
         let mut reject = |bad: Rejected| {
-            *progress.rejected.entry(bad.reason.code()).or_default() += 1;
+            bad.counts().for_each(|(code, lines)| *progress.rejected.entry(code).or_default() += lines);
+            let more = bad.more.values().sum::<u64>();
+            let like_it = if more > 0 { format!(" ({more} lines like it are not told one by one)") } else { String::new() };
             // A collector that sends nonsense sends much of it: a few lines an hour tell an operator as much as a million.
             if warnings.check_key(&bad.reason.code()).is_ok() {
                 let (subject, sequence) = (&message.subject, message.sequence);
@@ -272,8 +274,9 @@ impl Decoding {
             rejected.push(OutRejected {
                 subject: message.subject.clone(),
                 sequence: message.sequence,
+                born_ns: message.born_ns,
                 line: bad.line,
-                reason: format!("{}: {}", bad.reason.code(), bad.reason),
+                reason: format!("{}: {}{like_it}", bad.reason.code(), bad.reason),
                 bytes: bad.bytes.into(),
             });
         };
@@ -283,7 +286,7 @@ impl Decoding {
                 decoder.message(&message.payload, info, &mut reject);
                 sequences.push(message.sequence);
             }
-            Err(why) => reject(Rejected { line: 0, bytes: message.payload.to_vec(), reason: Reason::Inflate(why.clone()) }),
+            Err(why) => reject(Rejected::one(0, message.payload.to_vec(), Reason::Inflate(why.clone()))),
         }
     }
 }

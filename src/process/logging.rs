@@ -21,7 +21,8 @@ const SILENT: [&str; 2] = ["async_nats::connection=warn", "async_nats::connector
 pub fn start(format: LogFormat, default_level: &str, color: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_level));
     let filter = SILENT.into_iter().filter_map(|part| part.parse().ok()).fold(filter, EnvFilter::add_directive);
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(color);
+    // What cannot be written is left out: saying so would go where the line could not go, and take the thread down.
+    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(color).log_internal_errors(false);
     let started = match format {
         LogFormat::Text => builder.with_target(false).finish().try_init(),
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),

@@ -311,6 +311,7 @@ impl Collector for Endpoint {
         write.counters("squelch_input_gaps", "Holes in what is read, by cause", gaps)?;
         write.counter("squelch_input_renewals", "Times that the consumer was made again", kept(&reading.renewals))?;
         write.counter("squelch_input_failures", "Pulls that failed or stalled", kept(&reading.failures))?;
+        write.counter("squelch_output_cut", "Revisions that went out shortened", kept(&self.0.storing.cut))?;
         write.counter("squelch_output_retries", "Publishes tried again", kept(&self.0.storing.retries))?;
         let leads = matches!(self.0.role(), Role::Leads(tenure) if tenure.as_ref().is_none_or(Tenure::is_current));
         write.gauge("squelch_leading", "Whether this process does the work: 0 where it stands by", i64::from(leads))?;

@@ -9,6 +9,7 @@ pub mod decoding;
 pub mod demo;
 pub mod evaluating;
 pub mod explain;
+pub mod file_limit;
 pub mod gaps;
 pub mod incident_story;
 pub mod keeping;

@@ -53,7 +53,7 @@ fn read(
     let mut lines = 0_u64;
     let mut take = |line: Line<'_>, decoder: &mut Decoder| {
         decoder.message(line.bytes, MessageInfo::default(), &mut |bad: Rejected| {
-            *rejected.entry(bad.reason.code()).or_default() += 1;
+            bad.counts().for_each(|(code, lines)| *rejected.entry(code).or_default() += lines);
             shown += 1;
             if shown <= REJECTED_SHOWN {
                 bar.suspend(|| tracing::warn!("{}:{}: {}", line.path.display(), line.number, bad.reason));

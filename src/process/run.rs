@@ -218,7 +218,9 @@ async fn lead(
         }
         None => None,
     };
-    let sink = Sink::new(context, bucket, config.rejected.subject.clone(), Arc::clone(&telemetry.storing)).with_fence(fence);
+    let sink = Sink::new(context, bucket, config.rejected.subject.clone(), Arc::clone(&telemetry.storing))
+        .called(&config.input.consumer)
+        .with_fence(fence);
     let (stop, stopped) = watch::channel(false);
     let (to_decoder, from_source) = mpsc::channel(CHANNEL_BATCHES);
     let (to_engine, from_decoder) = mpsc::channel(DECODED_BATCHES);

@@ -1,5 +1,6 @@
 //! What no type can say about a configuration: keys that need or exclude each other, and values that would mute or stop the engine.
 
+use crate::edges::nats::settings::{NatsConfig, SignIn};
 use crate::process::config::{CheckpointConfig, Config};
 use crate::words::duration::format_ms;
 use crate::words::limits::{ALERTS_PER_RULE_MAX, GROUPS_PER_TABLE_MAX, LEARN_EVERY_MS, ROWS_RETAINED_MAX};
@@ -35,6 +36,7 @@ pub fn complaints(config: &Config) -> Vec<Complaint> {
     if nats.token.is_some() && (nats.user.is_some() || nats.password.is_some()) {
         complain("nats.token", "nats.token and nats.user exclude each other".into(), "sign in one way: drop one of them");
     }
+    complain_of_sign_ins(nats, &mut complain);
     if nats.tls.cert_file.is_some() != nats.tls.key_file.is_some() {
         let given = if nats.tls.cert_file.is_some() { "nats.tls.cert_file" } else { "nats.tls.key_file" };
         complain(given, "nats.tls.cert_file and nats.tls.key_file belong together".into(), "set both or none");
@@ -95,6 +97,23 @@ pub fn complaints(config: &Config) -> Vec<Complaint> {
         );
     }
     all
+}
+
+/// The client signs in to all servers in one way.
+fn complain_of_sign_ins(nats: &NatsConfig, complain: &mut dyn FnMut(&'static str, String, &str)) {
+    let Some(first) = nats.sign_in_of_servers() else { return };
+    if nats.servers.iter().filter_map(|server| SignIn::of(server)).any(|other| other != first) {
+        let message = "nats.servers name different ways to sign in".into();
+        complain("nats.servers", message, "one way serves for all servers: say it once, or set nats.user and nats.password");
+    }
+    let others = [
+        ("nats.user", nats.user.is_some()),
+        ("nats.token", nats.token.is_some()),
+        ("nats.creds_file", nats.creds_file.is_some()),
+    ];
+    if let Some((key, _)) = others.into_iter().find(|(_, is_set)| *is_set) {
+        complain(key, format!("nats.servers and {key} both say how to sign in"), "sign in one way: drop one of them");
+    }
 }
 
 fn complain_of_checkpoints(config: &Config, complain: &mut dyn FnMut(&'static str, String, &str)) {

@@ -19,7 +19,7 @@ use crate::rule::sql::{self, Sql, SqlError};
 use crate::rule::template::Templates;
 use crate::words::diagnostic::{Diagnostic, nearest};
 use crate::words::event::LabelKeys;
-use crate::words::limits::RULE_FILE_BYTES_MAX;
+use crate::words::limits::{CHECK_STACK_BYTES, ERRORS_PER_FILE_MAX, RULE_FILE_BYTES_MAX};
 
 /// All rules of some folders, and the labels that they read.
 #[derive(Debug, Default)]
@@ -56,7 +56,20 @@ pub fn load(paths: &[PathBuf]) -> Result<RuleBook, Complaints> {
 }
 
 /// Makes rules of texts that are already in memory, for example those embedded in the binary.
-pub fn from_texts(files: Vec<(PathBuf, Arc<str>)>, mut complaints: Complaints) -> Result<RuleBook, Complaints> {
+pub fn from_texts(files: Vec<(PathBuf, Arc<str>)>, complaints: Complaints) -> Result<RuleBook, Complaints> {
+    // How deep a query is shows when it has been read, and whoever reads and frees one that is too deep needs the stack for it.
+    let reader = std::thread::Builder::new().name("rules".into()).stack_size(CHECK_STACK_BYTES);
+    std::thread::scope(|scope| match reader.spawn_scoped(scope, move || read_texts(files, complaints)) {
+        Ok(reader) => reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        Err(error) => {
+            let mut complaints = Complaints::default();
+            complaints.add(Path::new("rules"), 0..0, format!("no thread can be started to read them: {error}"), None);
+            Err(complaints)
+        }
+    })
+}
+
+fn read_texts(files: Vec<(PathBuf, Arc<str>)>, mut complaints: Complaints) -> Result<RuleBook, Complaints> {
     let mut drafts = Vec::new();
     for (path, text) in files {
         complaints.texts.insert(path.clone(), Arc::clone(&text));
@@ -68,6 +81,7 @@ pub fn from_texts(files: Vec<(PathBuf, Arc<str>)>, mut complaints: Complaints) -
     let mut rules: Vec<Rule> = drafts.into_iter().filter_map(|draft| draft.finish(&label_keys, &mut complaints)).collect();
     if !complaints.diagnostics.is_empty() {
         complaints.diagnostics.sort_by(|a, b| (&a.file, a.span.start, &a.message).cmp(&(&b.file, b.span.start, &b.message)));
+        complaints.shorten();
         return Err(complaints);
     }
     rules.sort_by(|a, b| a.name().cmp(b.name()));
@@ -82,6 +96,20 @@ impl Complaints {
             message: message.into(),
             hint: hint.map(String::from),
         });
+    }
+
+    /// Of each file the first errors, and how many more there are.
+    fn shorten(&mut self) {
+        let mut told: BTreeMap<PathBuf, usize> = BTreeMap::new();
+        self.diagnostics.retain(|diagnostic| {
+            let before = told.entry(diagnostic.file.clone()).or_default();
+            *before += 1;
+            *before <= ERRORS_PER_FILE_MAX
+        });
+        for (file, errors) in told.into_iter().filter(|(_, errors)| *errors > ERRORS_PER_FILE_MAX) {
+            let end = self.texts.get(&file).map_or(0, |text| text.trim_end().len());
+            self.add(&file, end..end, format!("{} more errors", errors - ERRORS_PER_FILE_MAX), Some("mend those above first"));
+        }
     }
 
     fn add_sql(&mut self, file: &Path, error: SqlError) {
@@ -106,9 +134,14 @@ impl Complaints {
 
 /// The text of a rule file, or why there is none.
 pub(super) fn read(path: &Path) -> Result<Arc<str>, String> {
-    match std::fs::metadata(path).map(|meta| meta.len()) {
-        Ok(size) if size > RULE_FILE_BYTES_MAX => Err(format!("{size} bytes, the limit of a rule file is {RULE_FILE_BYTES_MAX}")),
-        _ => std::fs::read_to_string(path).map(Arc::from).map_err(|error| format!("cannot be read: {error}")),
+    let cannot = |error| format!("cannot be read: {error}");
+    match std::fs::metadata(path).map_err(cannot)? {
+        // Who reads a pipe or a device may wait for ever, or read without end.
+        meta if !meta.is_file() => Err("no file: rules are read from files".into()),
+        meta if meta.len() > RULE_FILE_BYTES_MAX => {
+            Err(format!("{} bytes, the limit of a rule file is {RULE_FILE_BYTES_MAX}", meta.len()))
+        }
+        _ => std::fs::read_to_string(path).map(Arc::from).map_err(cannot),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod aggregate;
 pub mod budget;
 pub mod catalog;
 pub mod check;
+pub mod depth;
 pub mod explain_error;
 pub mod file;
 pub mod fits_head;

@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use crate::rule::{catalog, refuse, syntax};
+use crate::rule::{catalog, depth, refuse, syntax};
 use crate::words::diagnostic::offset_of;
 use crate::words::event::{Kind, LabelKeys, label_column};
 use crate::words::limits::SQL_DEPTH_MAX;
@@ -43,6 +43,9 @@ pub struct SqlError {
 
 /// Parses the text of one rule (see [`crate::rule::file::RuleFile::sql`]).
 pub fn parse(text: &str) -> Result<Sql, Vec<SqlError>> {
+    if let Some(error) = depth::too_long(text) {
+        return Err(vec![error]);
+    }
     let statements = DFParserBuilder::new(text)
         .with_dialect(&PostgreSqlDialect {})
         .with_recursion_limit(SQL_DEPTH_MAX)
@@ -70,6 +73,9 @@ pub fn parse(text: &str) -> Result<Sql, Vec<SqlError>> {
         DfStatement::Statement(statement) if matches!(statement.as_ref(), Statement::Query(_)) => *statement,
         other => return Err(vec![forbidden(text, span, &other)]),
     };
+    if let Some(error) = depth::too_deep(text, &statement) {
+        return Err(vec![error]);
+    }
     let refused = refuse::all(text, &statement);
     let groups_not_selected = refuse::groups_not_selected(text, &statement);
     if let ControlFlow::Break(()) = VisitMut::visit(&mut statement, &mut HavingAliases) {

@@ -10,7 +10,7 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, escape_
 
 use crate::rule::output::{Breach, OutputColumns};
 use crate::words::diagnostic::nearest;
-use crate::words::limits::{TEMPLATE_BYTES_MAX, TEMPLATE_FUEL_MAX};
+use crate::words::limits::{TEMPLATE_BYTES_MAX, TEMPLATE_FUEL_MAX, TEMPLATE_SOURCE_BYTES_MAX};
 
 /// The compiled texts of one rule.
 #[derive(Debug)]
@@ -43,6 +43,12 @@ impl Templates {
         let mut errors = Vec::new();
         for (part, text) in [(SUMMARY, summary), (DESCRIPTION, description)] {
             let Some(text) = text else { continue };
+            if text.len() > TEMPLATE_SOURCE_BYTES_MAX {
+                let message = format!("{} bytes, the limit of a template is {TEMPLATE_SOURCE_BYTES_MAX}", text.len());
+                let hint = Some("say the rest behind `runbook`".to_string());
+                errors.push(TemplateError { part, word: None, hint, message });
+                continue;
+            }
             match templates.environment.add_template_owned(part, text.to_string()) {
                 Ok(()) => errors.extend(templates.complaints(part, columns)),
                 Err(error) => errors.push(in_words(part, &error)),

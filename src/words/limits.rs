@@ -4,6 +4,14 @@
 pub const EVENT_BYTES_MAX: usize = 1 << 20;
 /// Bytes of one message after inflation: a zip bomb ends here.
 pub const MESSAGE_INFLATED_BYTES_MAX: usize = 64 << 20;
+/// Bad lines of one message that are handed back one by one; where there are more, the whole message stands for the rest.
+pub const REJECTED_LINES_MAX: usize = 1_000;
+/// Characters of the reason why an event was rejected: it stands in a header and in the log.
+pub const REASON_CHARS_MAX: usize = 300;
+/// Bytes of one token of a subject that squelch makes: a line of the protocol holds 4,096.
+pub const SUBJECT_TOKEN_BYTES_MAX: usize = 256;
+/// Bytes of the subject that rejected input goes out on, for the same reason.
+pub const REJECTED_SUBJECT_BYTES_MAX: usize = 3_500;
 /// Columns of one Arrow stream. Tables have ten; the rest are labels.
 pub const ARROW_COLUMNS_MAX: usize = 4_096;
 /// Labels kept of one external alert; the rest are left out.
@@ -90,6 +98,21 @@ pub const TEXT_GROWTH_MAX: usize = 256;
 pub const PATTERN_BYTES_MAX: usize = 1_000;
 /// Bytes of SQL nesting are bounded by this many levels.
 pub const SQL_DEPTH_MAX: usize = 50;
+/// Words and signs of one rule's SQL.
+pub const SQL_TOKENS_MAX: usize = 20_000;
+/// Levels of a rule's syntax tree, of its plan, and of each expression with the columns that it stands on written out. Whoever walks
+/// through one of them, to plan, to evaluate, or only to free it, needs so many steps of a thread's stack.
+pub const TREE_DEPTH_MAX: usize = 150;
+/// Tables and queries that stand after FROM and JOIN in one rule.
+pub const TABLES_READ_MAX: usize = 64;
+/// Stack of the thread that reads rules before they are known to keep to these limits: a level may take a token or two.
+pub const CHECK_STACK_BYTES: usize = 256 << 20;
+/// Bytes of one template.
+pub const TEMPLATE_SOURCE_BYTES_MAX: usize = 16 << 10;
+/// Errors of one rule file that are told; more are counted.
+pub const ERRORS_PER_FILE_MAX: usize = 100;
+/// Bytes of squelch.yaml.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
 
 const _: () = assert!(GROUPS_PER_TABLE_MAX <= RESULT_ROWS_MAX, "every group may breach");
 const _: () = assert!(SOURCES_MAX <= 1 << 16, "a source's id is a u16");
@@ -98,4 +121,9 @@ const _: () = assert!(2 * TEMPLATE_BYTES_MAX <= EVENT_BYTES_MAX, "the prose of o
 const _: () = assert!(GROUPS_PER_TABLE_MAX <= KEYS_PER_SPACE_MAX, "one rule alone may use all of its limit");
 const _: () = assert!(ALERTS_PER_INCIDENT_MAX <= ALERTS_PER_RULE_MAX, "one rule alone may fill an incident");
 const _: () = assert!(LEARNED_EDGES_MAX <= LEARNING_PENDING_MAX, "every learned edge may be seen in a stretch");
+const _: () = assert!(SQL_DEPTH_MAX < TREE_DEPTH_MAX, "what the parser takes may still be too deep");
+const _: () = assert!(TREE_DEPTH_MAX <= EXPRESSION_NODES_MAX, "a chain may be as long as it may be deep");
+const _: () = assert!(TABLES_READ_MAX <= PLAN_NODES_MAX, "each table is a part of the plan");
+const _: () =
+    assert!(CHECK_STACK_BYTES / SQL_TOKENS_MAX >= 8 << 10, "a level of a tree takes some kilobytes where nothing is optimised");
 const _: () = assert!(REACH_NODES_MAX <= REACH_EDGES_MAX, "every node found was found over an edge");

@@ -94,6 +94,16 @@ fn in_words(text: &str, at: usize, error: &str) -> (String, Option<String>) {
             Some("it needs its closing bracket".into()),
         ),
         _ if error.starts_with("tabs disallowed") => ("a tab cannot indent YAML".into(), Some("indent with spaces".into())),
+        _ if error.starts_with("budget breached: Depth") || error == "recursion limit exceeded" => {
+            ("nested too deeply".into(), Some("keys, values and lists need a few levels".into()))
+        }
+        _ if error.starts_with("budget breached") => (
+            "too much to read, with each alias (`*name`) written out".into(),
+            Some("write what the aliases stand for, or less of it; a large graph is read from JSON".into()),
+        ),
+        "recursive references require weak recursion types" => {
+            ("an alias stands within what it names".into(), Some("write out what it stands for".into()))
+        }
         _ if error.starts_with("EOF while parsing") => {
             ("the file ends in the middle".into(), Some("a bracket or a quote is still open".into()))
         }

@@ -222,6 +222,57 @@ fn a_full_disk_fails_checkpoints_alone() {
     });
 }
 
+/// A limit of the file size (`ulimit -f`) is as a full disk, of checkpoints and of the log: the system's signal ends nothing, and a line
+/// that cannot be logged takes no thread along.
+#[test]
+fn a_limit_of_the_file_size_fails_checkpoints_alone() {
+    let server = NatsServer::start();
+    let mut squelch = one_rule(&server);
+    let limit = |squelch: &Mortal, bytes: &str| {
+        let id = squelch.id().to_string();
+        assert!(Command::new("prlimit").args(["--pid", &id, &format!("--fsize={bytes}")]).status().unwrap().success());
+    };
+    runtime().block_on(async {
+        let context = context(&server).await;
+        squelch.start();
+        say(&context, 0, "nothing").await;
+        squelch.wait_for("metrics", "squelch_events_total 1");
+        squelch.wait_for("metrics", "squelch_checkpoints_total");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        limit(&squelch, "64:unlimited");
+        let (kept, said) = (newest(&squelch), squelch.log());
+        assert!(kept.len() > 64);
+        let failed = || metric(squelch.http, "squelch_checkpoint_failures_total");
+        for at_s in 1.. {
+            assert!(at_s < 100, "no checkpoint fails");
+            say(&context, at_s * 10, "panic").await;
+            squelch.wait_for("metrics", &format!("squelch_events_total {}", at_s + 1));
+            if failed() >= 3.0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        assert!(newest(&squelch) == kept, "what was kept is untouched");
+        assert_eq!(squelch.log(), said, "nothing more could be logged");
+        assert!(get(squelch.http, "readyz").unwrap().contains("200 OK"), "results go out");
+        assert!(!read_stream(&context, "INCIDENTS", 1).await.is_empty());
+        limit(&squelch, "unlimited:unlimited");
+        let before = failed();
+        say(&context, 5_000, "panic").await;
+        squelch.wait_for("metrics", "squelch_checkpoint_age_seconds 0");
+        for at_s in 0.. {
+            assert!(at_s < 100, "no checkpoint is kept any more: {}", squelch.log());
+            say(&context, 5_001 + at_s, "nothing").await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            if newest(&squelch) != kept {
+                break;
+            }
+        }
+        assert!(failed() <= before + 1.0);
+        squelch.stop();
+    });
+}
+
 /// A rule that takes long: what is read and not yet decided shows, and squelch is as ready as before.
 #[test]
 fn a_slow_rule_shows_as_lag() {

@@ -32,7 +32,9 @@ fn exit_codes() {
     for (args, code) in [
         (vec!["check", "rules"], 0),
         (vec!["check", "fixtures/bad_rules"], 1),
-        (vec!["check", "no/such/folder"], 1),
+        (vec!["check", "no/such/folder"], 2),
+        (vec!["check", "rules", "no/such/folder"], 2),
+        (vec!["check", "fixtures/bad_rules/no_rules_here"], 1),
         (vec!["explain", "no_such_rule"], 1),
         (vec!["explain", "host_cpu_high"], 0),
         (vec!["schema", "incident"], 0),

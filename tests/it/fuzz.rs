@@ -277,6 +277,12 @@ const SQL: &[&str] = &[
     "1e400",
     "NULL",
     "9223372036854775808",
+    "::int::int::int::int::int::int::int::int",
+    " OR name = 'a' OR name = 'b' OR name = 'c' OR name = 'd'",
+    " UNION SELECT service, value FROM a",
+    " ~ '(a{1,1000}){1,1000}'",
+    " LIKE '%a%a%a%a%'",
+    "{{ ---- not not 1 | abs | abs }}",
 ];
 
 #[test]

@@ -18,13 +18,14 @@ const T: i64 = 1_773_456_000_000;
 const GOOD: &str = "/*---\nrule: good\nseverity: warning\nwindow: 1m\nevery: 30s\nsummary: \"{{ service }}: {{ value }}\"\n---*/\n\
     SELECT service, sum(value) AS value FROM metrics WHERE name = 'x' GROUP BY service HAVING sum(value) >= 100\n";
 
-fn rule(name: &str, front: &str, sql: &str) -> (PathBuf, Arc<str>) {
+/// A rule file of this name, head and query.
+pub fn rule(name: &str, front: &str, sql: &str) -> (PathBuf, Arc<str>) {
     let text = format!("/*---\nrule: {name}\nseverity: warning\n{front}\nsummary: hostile\n---*/\n{sql}\n");
     (PathBuf::from(format!("rules/{name}.sql")), Arc::from(text))
 }
 
 /// 3 minutes of `hosts` hosts, each with a sample of `x` and one of `y` every half minute; each service has 100 of them.
-fn events(hosts: usize) -> Vec<String> {
+pub fn events(hosts: usize) -> Vec<String> {
     let mut messages = Vec::new();
     for step in 0..6 {
         let mut lines = String::new();
@@ -44,14 +45,16 @@ fn events(hosts: usize) -> Vec<String> {
     messages
 }
 
-struct Run {
+/// What is left of a run.
+pub struct Run {
     engine: Engine,
     /// What people are told of the good rule.
     good: String,
 }
 
 impl Run {
-    fn stats(&self, name: &str) -> RuleStats {
+    /// Of the rule of this name.
+    pub fn stats(&self, name: &str) -> RuleStats {
         self.engine.rules().find(|(rule, ..)| rule.name() == name).unwrap().1
     }
 
@@ -61,7 +64,8 @@ impl Run {
     }
 }
 
-fn run(hostile: Option<(PathBuf, Arc<str>)>, messages: &[String], params: &EngineParams, stop: Option<(usize, &str)>) -> Run {
+/// Runs the good rule, and a hostile one beside it; `stop` sends a rule to rest before a message.
+pub fn run(hostile: Option<(PathBuf, Arc<str>)>, messages: &[String], params: &EngineParams, stop: Option<(usize, &str)>) -> Run {
     let files = std::iter::once((PathBuf::from("rules/good.sql"), Arc::from(GOOD))).chain(hostile).collect();
     let book = check::from_texts(files, Complaints::default());
     let book = book.unwrap_or_else(|complaints| panic!("{}", squelch::process::report::render(&complaints, false)));

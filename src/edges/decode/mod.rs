@@ -10,6 +10,7 @@ mod number;
 mod scan;
 pub mod tables;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -18,7 +19,9 @@ use crate::edges::decode::inflate::{Encoding, inflate};
 use crate::edges::decode::scan::scan;
 use crate::edges::decode::tables::Tables;
 use crate::words::event::{EventBatch, Kind, LabelKeys, SourceId, Sources};
-use crate::words::limits::{BYTES_PER_BATCH_MAX, EVENT_BYTES_MAX, ROWS_PER_BATCH_MAX};
+use crate::words::limits::{
+    BYTES_PER_BATCH_MAX, EVENT_BYTES_MAX, MESSAGE_INFLATED_BYTES_MAX, REASON_CHARS_MAX, REJECTED_LINES_MAX, ROWS_PER_BATCH_MAX,
+};
 use crate::words::time::{EARLIEST_MS, LATEST_MS, TimestampMs, format_rfc3339};
 
 /// Why an event or a message was rejected.
@@ -71,9 +74,15 @@ impl fmt::Display for Reason {
             | Reason::Kind(why)
             | Reason::Time(why)
             | Reason::Future(why)
-            | Reason::Field(why) => f.write_str(why),
+            | Reason::Field(why) => f.write_str(clip(why)),
         }
     }
+}
+
+/// What an event holds may be all of a reason: its beginning tells enough.
+fn clip(why: &str) -> &str {
+    let end = why.char_indices().nth(REASON_CHARS_MAX).map_or(why.len(), |(at, _)| at);
+    &why[..end]
 }
 
 /// What was not taken in.
@@ -85,6 +94,42 @@ pub struct Rejected {
     pub bytes: Vec<u8>,
     /// Why.
     pub reason: Reason,
+    /// Where the whole message stands for lines that are too many to be handed back one by one: how many, by reason.
+    pub more: BTreeMap<&'static str, u64>,
+}
+
+impl Rejected {
+    /// One line, or 0 for the whole message.
+    pub fn one(line: usize, bytes: Vec<u8>, reason: Reason) -> Self {
+        Self { line, bytes, reason, more: BTreeMap::new() }
+    }
+
+    /// How many lines or messages it is, by reason.
+    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let itself = self.more.is_empty().then(|| (self.reason.code(), 1));
+        itself.into_iter().chain(self.more.iter().map(|(code, lines)| (*code, *lines)))
+    }
+}
+
+/// Hands on what is bad in one message, as long as it is not too much: a small one may inflate to millions of bad lines.
+#[derive(Default)]
+struct Rejections {
+    told: usize,
+    bytes: usize,
+    first_untold: Option<Reason>,
+    untold: BTreeMap<&'static str, u64>,
+}
+
+impl Rejections {
+    fn take(&mut self, bad: Rejected, reject: &mut dyn FnMut(Rejected)) {
+        if self.told < REJECTED_LINES_MAX && self.bytes < MESSAGE_INFLATED_BYTES_MAX {
+            self.told += 1;
+            self.bytes += bad.bytes.len();
+            return reject(bad);
+        }
+        *self.untold.entry(bad.reason.code()).or_default() += 1;
+        self.first_untold.get_or_insert(bad.reason);
+    }
 }
 
 /// How events are written in a message.
@@ -159,16 +204,21 @@ impl Decoder {
     pub fn message(&mut self, bytes: &[u8], info: MessageInfo, reject: &mut dyn FnMut(Rejected)) {
         let inflated = inflate(bytes, info.encoding);
         self.bytes += inflated.as_ref().map_or(0, |inflated| inflated.len()).max(bytes.len());
+        let mut rejections = Rejections::default();
+        let each = &mut |bad: Rejected| rejections.take(bad, reject);
         let taken = match (inflated, info.format) {
             (Ok(inflated), Format::Json) => {
-                self.lines(&inflated, info, reject);
+                self.lines(&inflated, info, each);
                 Ok(())
             }
-            (Ok(inflated), Format::ArrowStream) => ipc::take_in(self, inflated, info, reject),
+            (Ok(inflated), Format::ArrowStream) => ipc::take_in(self, inflated, info, each),
             (Err(why), _) => Err(Reason::Inflate(why)),
         };
         if let Err(reason) = taken {
-            reject(Rejected { line: 0, bytes: bytes.to_vec(), reason });
+            reject(Rejected::one(0, bytes.to_vec(), reason));
+        }
+        if let Some(reason) = rejections.first_untold {
+            reject(Rejected { line: 0, bytes: bytes.to_vec(), reason, more: rejections.untold });
         }
         self.tables.end_message(info.received_at, info.source);
     }
@@ -188,7 +238,7 @@ impl Decoder {
                 // What is nearly too long is looked at as a line, without the space around it.
                 Some(end) if end - start <= EVENT_BYTES_MAX => {
                     if let Err(reason) = self.event(&mut event, info) {
-                        reject(Rejected { line: number, bytes: bytes[start..end].trim_ascii().to_vec(), reason });
+                        reject(Rejected::one(number, bytes[start..end].trim_ascii().to_vec(), reason));
                     }
                     end
                 }
@@ -215,7 +265,7 @@ impl Decoder {
             event.and_then(|mut event| self.event(&mut event, info))
         };
         if let Err(reason) = taken {
-            reject(Rejected { line: number, bytes: line.to_vec(), reason });
+            reject(Rejected::one(number, line.to_vec(), reason));
         }
     }
 

@@ -2,4 +2,5 @@
 
 pub mod checkpoint;
 pub mod events;
+pub mod text;
 pub mod topology;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::edges::files::text;
 use crate::topology::kind::{EdgeKind, NodeKind};
 use crate::topology::{Edge, Node, Parts};
 use crate::words::diagnostic::{Diagnostic, nearest, offset_of};
@@ -156,7 +157,7 @@ pub fn read_text(path: &Path) -> Result<String, TopologyError> {
     if bytes > TOPOLOGY_FILE_BYTES_MAX {
         return Err(TopologyError::Size { path: path.to_path_buf(), bytes });
     }
-    std::fs::read_to_string(path).map_err(fail)
+    text::read(path, TOPOLOGY_FILE_BYTES_MAX).map_err(fail)
 }
 
 /// Reads the text of a topology file; JSON is YAML too.

@@ -53,6 +53,8 @@ pub struct Incoming {
     pub info: Result<MessageInfo, String>,
     /// Its place in the stream.
     pub sequence: u64,
+    /// The stream's birth, nanoseconds since 1970: one that was made anew counts from 1 again.
+    pub born_ns: i64,
 }
 
 /// What reading yields.
@@ -317,7 +319,7 @@ impl Source {
             let received_at = (info.published.unix_timestamp_nanos() / 1_000_000) as TimestampMs;
             let (message, acker) = message.split();
             last = Some(acker);
-            messages.push(incoming(message, sequence, received_at));
+            messages.push(incoming(message, sequence, self.born_ns, received_at));
         }
         self.reading.read.store(self.read, Ordering::Relaxed);
         let (life, lives, reading) = (self.lives.load(Ordering::Relaxed), Arc::clone(&self.lives), Arc::clone(&self.reading));
@@ -345,7 +347,7 @@ impl Source {
     }
 }
 
-fn incoming(message: async_nats::Message, sequence: u64, received_at: TimestampMs) -> Incoming {
+fn incoming(message: async_nats::Message, sequence: u64, born_ns: i64, received_at: TimestampMs) -> Incoming {
     let info = encoding(&message).map(|encoding| MessageInfo {
         kind: kind_of(&message.subject),
         format: format(&message),
@@ -353,7 +355,7 @@ fn incoming(message: async_nats::Message, sequence: u64, received_at: TimestampM
         received_at: Some(received_at),
         source: 0,
     });
-    Incoming { subject: message.subject.to_string(), payload: message.payload, info, sequence }
+    Incoming { subject: message.subject.to_string(), payload: message.payload, info, sequence, born_ns }
 }
 
 /// The kind of the events on a subject: the first token that names one, `metrics` in `events.metrics.telegraf`.

@@ -3,6 +3,7 @@
 pub mod chain;
 pub mod connect;
 pub mod consume;
+pub mod fit;
 pub mod gap;
 pub mod lease;
 pub mod partials;
@@ -31,7 +32,7 @@ pub enum NatsError {
     },
     /// The sign-in is refused.
     #[error(
-        "the NATS server at {servers} refuses the sign-in: check nats.user and nats.password, nats.token or nats.creds_file in squelch.yaml"
+        "the NATS server at {servers} refuses the sign-in: check nats.user and nats.password, nats.token, nats.creds_file or what stands before the @ in nats.servers, in squelch.yaml"
     )]
     SignIn {
         /// As configured.

@@ -14,14 +14,18 @@ use tokio::time::sleep;
 
 use crate::edges::nats::chain::Chain;
 use crate::edges::nats::consume::Ack;
+use crate::edges::nats::fit;
 use crate::edges::nats::lease::{LeaseLost, NotStored, Tenure};
 use crate::edges::nats::register::{self, WriteError};
 use crate::edges::nats::state::Places;
 use crate::edges::nats::trouble::Trouble;
+use crate::words::limits::REJECTED_SUBJECT_BYTES_MAX;
 
 /// The first wait after a publish that failed; doubled up to [`RETRY_MAX`].
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// Headers of a message, at most: ids, the reason, subjects aside.
+const HEADER_BYTES: usize = 4_096;
 /// How long one write to the bucket of incidents may take.
 const KEEP_WITHIN: Duration = Duration::from_secs(5);
 
@@ -47,6 +51,8 @@ pub struct OutRejected {
     pub subject: String,
     /// Its place in the stream of events.
     pub sequence: u64,
+    /// The birth of that stream, nanoseconds since 1970.
+    pub born_ns: i64,
     /// The line within the message; 0 for all of it.
     pub line: usize,
     /// Why.
@@ -109,6 +115,7 @@ pub struct Sink {
     context: Context,
     bucket: kv::Store,
     rejected_subject: String,
+    consumer: String,
     storing: Arc<Storing>,
     fence: Option<Fence>,
     /// The revision in the bucket of each open incident, where this process wrote it.
@@ -120,6 +127,8 @@ pub struct Sink {
 pub struct Storing {
     /// Publishes tried again.
     pub retries: AtomicU64,
+    /// Revisions that went out shortened.
+    pub cut: AtomicU64,
     /// Why results cannot be stored.
     pub trouble: Trouble,
 }
@@ -127,7 +136,12 @@ pub struct Storing {
 impl Sink {
     /// A sink that shows in `storing` how it does.
     pub fn new(context: Context, bucket: kv::Store, rejected_subject: String, storing: Arc<Storing>) -> Self {
-        Self { context, bucket, rejected_subject, storing, fence: None, kept: BTreeMap::new() }
+        Self { context, bucket, rejected_subject, consumer: String::new(), storing, fence: None, kept: BTreeMap::new() }
+    }
+
+    /// The same, for the squelch that is called so: several may write to one stream of rejected input.
+    pub fn called(self, consumer: &str) -> Self {
+        Self { consumer: consumer.into(), ..self }
     }
 
     /// The same, for as long as a lease is held.
@@ -146,7 +160,8 @@ impl Sink {
     /// # Errors
     ///
     /// Another process does the work: what is left is its to store.
-    pub async fn store(&mut self, outgoing: Outgoing) -> Result<(), LeaseLost> {
+    pub async fn store(&mut self, mut outgoing: Outgoing) -> Result<(), LeaseLost> {
+        outgoing.revisions.iter_mut().for_each(|revision| self.fit(revision));
         for duty in outgoing.duties() {
             let mut wait = RETRY_FIRST;
             while let Err(error) = self.attempt(&duty).await {
@@ -169,6 +184,21 @@ impl Sink {
             self.storing.trouble.over();
         }
         Ok(())
+    }
+
+    /// Bytes of a message's body that the server takes beside these of its headers.
+    fn room(&self, header_bytes: usize) -> usize {
+        self.context.client().server_info().max_payload.saturating_sub(header_bytes)
+    }
+
+    /// Shortens a revision that no server would take.
+    fn fit(&self, revision: &mut OutRevision) {
+        if let Some(short) = fit::revision(&revision.body, self.room(HEADER_BYTES)) {
+            let (id, whole, bytes) = (&revision.message_id, revision.body.len(), short.len());
+            tracing::warn!(id, whole, bytes, "a revision is larger than the server takes (max_payload): it goes out shortened");
+            self.storing.cut.fetch_add(1, Ordering::Relaxed);
+            revision.body = short;
+        }
     }
 
     async fn attempt(&mut self, duty: &Duty) -> Result<(), NotStored> {
@@ -195,18 +225,23 @@ impl Sink {
 
     async fn publish_rejected(&mut self, rejected: &OutRejected) -> Result<(), NotStored> {
         let mut headers = HeaderMap::new();
-        let id = format!("{}-{}", rejected.sequence, rejected.line);
+        let id = rejected_id(&self.consumer, rejected);
         headers.insert("Nats-Msg-Id", id.as_str());
         headers.insert("Squelch-Reason", one_line(&rejected.reason).as_str());
         headers.insert("Squelch-Subject", rejected.subject.as_str());
         headers.insert("Squelch-Sequence", rejected.sequence.to_string().as_str());
         headers.insert("Squelch-Line", rejected.line.to_string().as_str());
-        let subject = format!("{}.{}", self.rejected_subject, rejected.subject);
+        let subject = rejected_subject(&self.rejected_subject, &rejected.subject);
+        let room = self.room(HEADER_BYTES + 2 * rejected.subject.len());
+        let bytes = rejected.bytes.slice(..rejected.bytes.len().min(room));
+        if bytes.len() < rejected.bytes.len() {
+            headers.insert("Squelch-Cut", rejected.bytes.len().to_string().as_str());
+        }
         match &mut self.fence {
             Some(Fence { tenure, rejected: chain, .. }) => {
-                chain.publish(&self.context, tenure, (&id, &subject), headers, &rejected.bytes).await
+                chain.publish(&self.context, tenure, (&id, &subject), headers, &bytes).await
             }
-            None => publish(&self.context, &subject, headers, rejected.bytes.clone()).await,
+            None => publish(&self.context, &subject, headers, bytes).await,
         }
     }
 
@@ -244,6 +279,23 @@ impl Sink {
             }
         }
     }
+}
+
+/// Where rejected input goes: of a long subject its beginning, as the prefix may be what is too much for the server.
+fn rejected_subject(prefix: &str, subject: &str) -> String {
+    let mut whole = format!("{prefix}.{subject}");
+    if whole.len() > REJECTED_SUBJECT_BYTES_MAX {
+        let end = (0..=REJECTED_SUBJECT_BYTES_MAX).rev().find(|at| whole.is_char_boundary(*at)).unwrap_or_default();
+        whole.truncate(end);
+        whole.truncate(whole.trim_end_matches('.').len());
+    }
+    whole
+}
+
+/// The same whenever the message is read again; another for what another squelch rejects, and for the stream that was made anew
+/// and counts from 1 again.
+fn rejected_id(consumer: &str, rejected: &OutRejected) -> String {
+    format!("{consumer}-{:x}-{}-{}", rejected.born_ns, rejected.sequence, rejected.line)
 }
 
 async fn publish(context: &Context, subject: &str, headers: HeaderMap, body: Bytes) -> Result<(), NotStored> {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 #[derive(Clone, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct NatsConfig {
-    /// `nats://host:port`, or `tls://…`.
+    /// `nats://host:port`, or `tls://…`; with `user:password@` or `token@` before the host.
     pub servers: Vec<String>,
     /// The connection's name, as the server lists it.
     pub name: String,
@@ -22,6 +22,53 @@ pub struct NatsConfig {
     pub creds_file: Option<PathBuf>,
     /// TLS.
     pub tls: TlsConfig,
+}
+
+/// How to sign in, as the address of a server says it. It is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SignIn {
+    /// `user:password@host`
+    Password {
+        /// The user.
+        user: String,
+        /// Its password.
+        password: String,
+    },
+    /// `token@host`
+    Token(String),
+}
+
+impl SignIn {
+    /// What stands before the @ of an address, if anything does.
+    pub fn of(server: &str) -> Option<Self> {
+        let (before, _) = server.rsplit_once('@')?;
+        let said = before.split_once("://").map_or(before, |(_, said)| said);
+        match said.split_once(':') {
+            Some((user, password)) => Some(SignIn::Password { user: spelt_out(user), password: spelt_out(password) }),
+            None => Some(SignIn::Token(spelt_out(said))).filter(|_| !said.is_empty()),
+        }
+    }
+}
+
+/// In an address `%40` stands for @, and so on; what is no such thing stays as it is.
+fn spelt_out(text: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text);
+    while let Some(at) = rest.find('%') {
+        bytes.extend_from_slice(&rest.as_bytes()[..at]);
+        let code = rest.get(at + 1..at + 3).filter(|code| code.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &rest[at + 3..];
+            }
+            None => {
+                bytes.push(b'%');
+                rest = &rest[at + 1..];
+            }
+        }
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    String::from_utf8(bytes).unwrap_or_else(|_| text.to_string())
 }
 
 /// TLS towards NATS.
@@ -125,6 +172,20 @@ impl Default for NatsConfig {
 }
 
 impl NatsConfig {
+    /// How the servers say to sign in: of several that do, the first. Settings that disagree are refused before.
+    pub fn sign_in_of_servers(&self) -> Option<SignIn> {
+        self.servers.iter().find_map(|server| SignIn::of(server))
+    }
+
+    /// The servers without what stands before the @: the client uses only what it is told apart from them, and may log them.
+    pub fn addresses(&self) -> Vec<String> {
+        let address = |server: &String| match server.rsplit_once('@') {
+            Some((before, host)) => before.split_once("://").map_or("nats", |(scheme, _)| scheme).to_string() + "://" + host,
+            None => server.clone(),
+        };
+        self.servers.iter().map(address).collect()
+    }
+
     /// The servers as they may be shown: what stands before an @ may be a password.
     pub fn servers_without_secrets(&self) -> Vec<String> {
         let shown = |server: &String| match server.rsplit_once('@') {
@@ -168,5 +229,32 @@ impl Default for OutputConfig {
 impl Default for RejectedConfig {
     fn default() -> Self {
         Self { stream: "REJECTED".into(), subject: "rejected".into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_say_how_to_sign_in() {
+        let password = |user: &str, password: &str| Some(SignIn::Password { user: user.into(), password: password.into() });
+        for (server, wanted, address) in [
+            ("nats://a:4222", None, "nats://a:4222"),
+            ("nats://@a", None, "nats://a"),
+            ("nats://u:p@a:4222", password("u", "p"), "nats://a:4222"),
+            ("u:p@a", password("u", "p"), "nats://a"),
+            ("tls://u:@a", password("u", ""), "tls://a"),
+            ("nats://u:p%40%3A%2f%C3%A9@a", password("u", "p@:/é"), "nats://a"),
+            ("nats://u:p@q@a", password("u", "p@q"), "nats://a"),
+            ("nats://u:100%@a", password("u", "100%"), "nats://a"),
+            ("nats://u:%zz%f@a", password("u", "%zz%f"), "nats://a"),
+            ("nats://u:%ff@a", password("u", "%ff"), "nats://a"),
+            ("nats://t%21@a:1", Some(SignIn::Token("t!".into())), "nats://a:1"),
+        ] {
+            assert!(SignIn::of(server) == wanted, "{server}");
+            let config = NatsConfig { servers: vec![server.into()], ..NatsConfig::default() };
+            assert_eq!(config.addresses(), [address], "{server}");
+        }
     }
 }

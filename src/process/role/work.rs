@@ -83,7 +83,8 @@ async fn work(config: Config, partition: Partition) -> Result<()> {
     let decoding = Decoding::new(Decoder::new(&book.label_keys, config.time.future.0));
     let decoding = if by_subject { decoding } else { decoding.only(mine(config.partitions.by, partition)) };
     let folding = Folding::new(folder, partition, born_ns, config.time.idle.0, Arc::clone(&telemetry));
-    let sink = Sink::new(context, bucket, config.rejected.subject.clone(), Arc::clone(&telemetry.storing));
+    let sink = Sink::new(context, bucket, config.rejected.subject.clone(), Arc::clone(&telemetry.storing))
+        .called(&config.input.consumer);
     serve(&config, &telemetry).await?;
     tracing::info!(
         stream = config.input.stream,

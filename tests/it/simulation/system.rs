@@ -582,6 +582,7 @@ pub fn out_rejected(world: &World, sequence: u64, bad: squelch::edges::decode::R
     OutRejected {
         subject: world.messages[sequence as usize - 1].subject.into(),
         sequence,
+        born_ns: 7,
         line: bad.line,
         reason: format!("{}: {}", bad.reason.code(), bad.reason),
         bytes: bad.bytes.into(),

@@ -106,7 +106,8 @@ fn revisions(ids: &[&str]) -> Outgoing {
 
 fn rejected(sequence: u64) -> Outgoing {
     let line = format!("line {sequence}");
-    let rejected = OutRejected { subject: "events".into(), sequence, line: 0, reason: "json".into(), bytes: line.into() };
+    let rejected =
+        OutRejected { subject: "events".into(), sequence, born_ns: 7, line: 0, reason: "json".into(), bytes: line.into() };
     Outgoing { rejected: vec![rejected], ..Outgoing::default() }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn take_in(
         for row in 0..columns.rows() {
             number += 1;
             if let Err(reason) = take_row(decoder, columns, row, info) {
-                reject(Rejected { line: number, bytes: columns.row_as_json(kind, row), reason });
+                reject(Rejected::one(number, columns.row_as_json(kind, row), reason));
             }
         }
     }
