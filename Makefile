@@ -6,7 +6,7 @@ ifdef CI
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/squelch-target
 endif
 
-.PHONY: demo test lint bench evaluate side-by-side nats-server
+.PHONY: demo test lint bench evaluate ablate side-by-side nats-server
 
 # Where the labelled outages and their scoring script lie; they are not part of the project.
 OUTAGES ?= ../shared
@@ -33,6 +33,11 @@ evaluate: ## incidents against labelled outages; needs them at $(OUTAGES), build
 		python3 $(OUTAGES)/eval/evaluate.py --squelch $${CARGO_TARGET_DIR:-target}/release/squelch \
 			--data $(OUTAGES)/data/$$name --rules $$set/rules --config $$set/squelch.yaml || exit 1; \
 	done
+
+ablate: ## what each part of the correlation is worth on the labelled outages; needs them at $(OUTAGES), builds in release
+	@[ -f $(OUTAGES)/eval/evaluate.py ] || { echo "no labelled outages at $(OUTAGES): set OUTAGES=path" >&2; exit 1; }
+	$(CARGO) build --release
+	@./scripts/ablate --squelch $${CARGO_TARGET_DIR:-target}/release/squelch --evaluate $(OUTAGES)/eval/evaluate.py --data $(OUTAGES)/data
 
 side-by-side: ## the labelled outages' alerts through Alertmanager and through squelch; needs them at $(OUTAGES), builds in release
 	@[ -f $(OUTAGES)/eval/evaluate.py ] || { echo "no labelled outages at $(OUTAGES): set OUTAGES=path" >&2; exit 1; }

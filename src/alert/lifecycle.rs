@@ -3,7 +3,8 @@
 //! Prometheus's semantics of `for` and `keep_firing_for` (rules/alerting.go): an alert fires at the first evaluation at least
 //! `for` after its first breach; a pending alert that misses one evaluation is forgotten; a firing one that misses goes on for
 //! `keep_firing_for`, counted from the first evaluation that missed. Unlike there, a rule that breaches more than its limit
-//! keeps the first alerts and counts the rest, and a severity never falls while the alert fires.
+//! keeps the first alerts and counts the rest, and a severity never falls while the alert fires. And unlike there, value and texts
+//! are of one and the same breach, the one by which it fired or its severity last rose: what was told of it stays true when it ends.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -219,18 +220,17 @@ impl RuleAlerts {
             }
             State::Firing { alert, missing_since } => {
                 *missing_since = None;
-                let escalated = severity > alert.severity;
-                let mut now = Alert {
+                if severity <= alert.severity {
+                    return None;
+                }
+                *alert = Arc::new(Alert {
                     value: breach.value,
                     score: breach.score(),
-                    severity: severity.max(alert.severity),
+                    severity,
+                    texts: texts(breach, severity),
                     ..alert.as_ref().clone()
-                };
-                if escalated {
-                    now.texts = texts(breach, severity);
-                }
-                *alert = Arc::new(now);
-                escalated.then(|| Transition { change: Change::Escalated, alert: Arc::clone(alert) })
+                });
+                Some(Transition { change: Change::Escalated, alert: Arc::clone(alert) })
             }
         }
     }

@@ -33,9 +33,9 @@ pub struct Alert {
     pub peer: Option<Arc<str>>,
     /// The labels.
     pub labels: Labels,
-    /// The value of the last breach.
+    /// The value of the breach by which it fired, or by which its severity last rose: the one that its texts tell.
     pub value: f64,
-    /// How far the value departs from what is usual, where the rule says.
+    /// How far that value departs from what is usual, where the rule says.
     pub score: Option<f64>,
     /// The tick of the first breach: when it began, not when `for` had passed.
     pub started_at: TimestampMs,

@@ -25,6 +25,8 @@ pub struct IncidentMessage {
     pub env: String,
     /// One line for a person.
     pub title: String,
+    /// What a person needs besides the title: how bad, since when, the likeliest cause, and what fails with it.
+    pub summary: String,
     /// When the first of its alerts began (RFC 3339, UTC, as all times).
     #[schemars(with = "Time")]
     pub started_at: String,
@@ -85,6 +87,8 @@ pub struct CandidateMessage {
     pub entity: String,
     /// 0 to 1; only the order within one incident means something.
     pub score: f64,
+    /// What speaks for it and against it, in words.
+    pub reasons: Vec<String>,
 }
 
 /// One alert of the incident.
@@ -105,7 +109,7 @@ pub struct AlertMessage {
     pub peer: Option<String>,
     /// Its labels.
     pub labels: std::collections::BTreeMap<String, String>,
-    /// Its value when it last fired, escalated or ended.
+    /// Its value when it fired or its severity last rose: the one that the summary tells, also when it has ended.
     pub value: f64,
     /// When its condition first held.
     #[schemars(with = "Time")]
@@ -193,6 +197,7 @@ impl From<&Revision> for IncidentMessage {
             severity: revision.severity.into(),
             env: revision.env.to_string(),
             title: revision.title.clone(),
+            summary: revision.summary.clone(),
             started_at: format_rfc3339(revision.started_at),
             updated_at: format_rfc3339(revision.updated_at),
             resolved_at: revision.resolved_at.map(format_rfc3339),
@@ -227,7 +232,7 @@ impl From<crate::words::severity::Severity> for Severity {
 
 impl From<&Candidate> for CandidateMessage {
     fn from(candidate: &Candidate) -> Self {
-        Self { entity: candidate.entity.to_string(), score: candidate.score }
+        Self { entity: candidate.entity.to_string(), score: candidate.score, reasons: candidate.reasons.clone() }
     }
 }
 

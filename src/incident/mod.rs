@@ -24,6 +24,9 @@ use crate::words::fingerprint::stable_hash;
 use crate::words::severity::Severity;
 use crate::words::time::TimestampMs;
 
+/// Where the second candidate has this share of the first one's score, it is told with it: that ranking decides little.
+pub const NEARLY_AS_LIKELY: f64 = 0.9;
+
 /// The identity of an incident: the same in every run over the same events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct IncidentId(u64);
@@ -159,6 +162,8 @@ pub struct Revision {
     pub env: Arc<str>,
     /// One line for a person.
     pub title: String,
+    /// What a person needs besides.
+    pub summary: String,
     /// When the first of its alerts began.
     pub started_at: TimestampMs,
     /// When this revision was made.

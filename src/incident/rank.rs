@@ -51,6 +51,8 @@ struct Evidence<'a> {
     window_ms: i64,
     severity: Severity,
     score: f64,
+    /// Some alert is about itself, not only about calls for which it answers.
+    alerts: bool,
     /// The callees of its edges that nobody else complains of: it answers for them.
     answers_for: BTreeSet<&'a str>,
 }
@@ -65,6 +67,8 @@ impl Evidence<'_> {
 struct Failing<'a> {
     /// By name.
     all: &'a [Evidence<'a>],
+    /// Those of which alerts tell, but for which their callers answer; by name.
+    cleared: Vec<&'a Arc<str>>,
     explained: Explained,
     /// Never walked through: the order of a hash map is nobody's.
     by_spot: HashMap<Spot, &'a Evidence<'a>>,
@@ -148,13 +152,16 @@ pub fn rank<'a>(alerts: impl Iterator<Item = &'a Alert>, of_env: &OfEnv, topolog
             window_ms: alert.window_ms,
             severity: alert.severity,
             score: 0.0,
+            alerts: false,
             answers_for: BTreeSet::new(),
         });
         known.score = known.score.max(alert.score.unwrap_or(0.0));
         let shown = (alert.started_at, alert.window_ms, alert.period_ms);
         (known.started_at, known.window_ms, known.period_ms) = (known.started_at, known.window_ms, known.period_ms).min(shown);
         known.severity = known.severity.max(alert.severity);
-        if blamed != entity {
+        if blamed == entity {
+            known.alerts = true;
+        } else {
             known.answers_for.insert(entity);
             cleared.entry(entity).or_default().insert(blamed);
         }
@@ -170,11 +177,12 @@ pub fn rank<'a>(alerts: impl Iterator<Item = &'a Alert>, of_env: &OfEnv, topolog
     };
     let failing = Failing {
         all: &all,
+        cleared: cleared.keys().copied().filter(|entity| !is_known(&all, entity)).collect(),
         explained: Explained::new(&all, of_env),
         by_spot: all.iter().filter_map(|evidence| Some((evidence.spot?, evidence))).collect(),
     };
     let mut ranked: Vec<Ranked> = all.iter().map(|evidence| failing.watched(evidence, &edges, of_env, &measure)).collect();
-    if !cleared.is_empty() {
+    if !failing.cleared.is_empty() {
         let scores: HashMap<&str, f64> = ranked.iter().map(|known| (known.entity.as_ref(), known.score)).collect();
         for (entity, callers) in cleared.iter().filter(|(entity, _)| !scores.contains_key(entity.as_ref())) {
             let of_callers = callers.iter().filter_map(|caller| scores.get(caller.as_ref()));
@@ -193,14 +201,18 @@ pub fn rank<'a>(alerts: impl Iterator<Item = &'a Alert>, of_env: &OfEnv, topolog
         entity: Arc::clone(known.entity),
         score: known.score,
         reasons: match known.of {
-            Of::Alerting(evidence) => failing.reasons(evidence, &edges, of_env, &measure),
+            Of::Alerting(evidence) => failing.reasons(evidence, &edges, (of_env, topology), &measure),
             Of::Suspected(dependents) => vec![
-                format!("{dependents} of the {} failing entities depend on it", all.len()),
-                "no alert of its own: suspected, not seen".into(),
+                match all.len() {
+                    2 => "both failing entities depend on it".into(),
+                    failing if failing == dependents => format!("all {failing} failing entities depend on it"),
+                    failing => format!("{dependents} of the {failing} failing entities depend on it"),
+                },
+                "no alert is about it: suspected, not seen".into(),
             ],
             Of::Cleared(callers) => {
                 let callers = callers.iter().map(|caller| caller.as_ref()).collect::<Vec<_>>().join(", ");
-                vec![format!("only {callers} complains of it, and answers for that itself")]
+                vec![format!("only calls from {callers} to it suffer, which answers for that itself")]
             }
         },
     };
@@ -230,46 +242,74 @@ impl<'a> Failing<'a> {
         alerting.min_by_key(|(hops, other)| (*hops, other.entity))
     }
 
-    fn reasons(&self, mine: &Evidence, edges: &Edges, of_env: &OfEnv, measure: &Measure) -> Vec<String> {
-        let (_, explained) = self.explained.of(mine.spot, mine);
-        let late_ms = mine.started_at - measure.first_at;
+    fn reasons(&self, mine: &Evidence, edges: &Edges, (of_env, topology): (&OfEnv, &Topology), measure: &Measure) -> Vec<String> {
         let mut reasons = Vec::new();
-        if self.all.len() > 1 {
-            reasons.push(match self.all.len() - 1 {
-                1 if explained == 1 => "the other failing entity depends on it".into(),
-                1 => "the other failing entity does not depend on it".into(),
-                2 if explained == 2 => "both other failing entities depend on it".into(),
-                others if explained == others => format!("all {others} other failing entities depend on it"),
-                others => format!("{explained} of the {others} other failing entities depend on it"),
-            });
-            reasons.push(match self.nearest_cause(mine, of_env) {
-                None => "nothing that it depends on alerts".into(),
-                Some((_, other)) => format!("it depends on {}, which alerts too", other.entity),
-            });
-            reasons.push(match late_ms {
-                0 => "it was the first to fail".into(),
-                _ if measure.late_ms(mine) == 0 => {
-                    format!("it failed {} after the first, less than can be told apart", format_ms(late_ms))
+        let unknown = topology.size().0 > 0 && !mine.spot.is_some_and(|spot| spot.is_node(topology));
+        let cleared = || self.cleared.iter().filter(|entity| !mine.answers_for.contains(entity.as_ref()));
+        match self.all.len() - 1 + cleared().count() {
+            0 if mine.alerts => reasons.push("it alone alerts".into()),
+            0 => reasons.push("no alert is about it, only about its calls".into()),
+            others => {
+                let of_cleared = cleared().filter(|entity| mine.spot.is_some_and(|spot| of_env.depends(entity, spot)));
+                reasons.push(depending(self.explained.of(mine.spot, mine).1 + of_cleared.count(), others));
+                reasons.push(match self.nearest_cause(mine, of_env) {
+                    None if unknown => "the topology does not know it, nor what it depends on".into(),
+                    None if mine.dependencies(of_env).is_empty() => "it depends on nothing that the topology knows".into(),
+                    None => "nothing that it depends on alerts".into(),
+                    Some((_, other)) => format!("it depends on {}, which alerts too", other.entity),
+                });
+                if self.all.len() > 1 {
+                    reasons.push(self.when(mine, measure));
                 }
-                _ => format!("it failed {} after the first", format_ms(late_ms)),
-            });
-        } else {
-            reasons.push("it alone alerts".into());
+            }
+        }
+        if unknown && reasons.len() == 1 {
+            reasons.push("the topology does not know it".into());
         }
         if !mine.answers_for.is_empty() {
             let callees = mine.answers_for.iter().copied().collect::<Vec<_>>().join(", ");
-            reasons.push(format!("its calls of {callees} suffer, of which nobody else complains"));
+            reasons.push(format!("its calls to {callees} suffer, nobody else's do"));
         }
         let callers = edges.callers(mine.entity);
         if !callers.is_empty() {
-            reasons.push(format!("{} complain{} of it", callers.join(", "), if callers.len() == 1 { "s" } else { "" }));
+            reasons.push(format!("calls to it from {} suffer", callers.join(", ")));
         }
-        if mine.score > 0.0 {
-            let most = if mine.score >= measure.score_max { ", the most of all" } else { "" };
-            reasons.push(format!("it is {:.0} deviations from its usual{most}", mine.score));
+        if mine.score > 0.0 && self.all.len() > 1 {
+            let score = mine.score;
+            let further = self.all.iter().filter(|other| other.score > score).max_by(|a, b| a.score.total_cmp(&b.score));
+            reasons.push(match further {
+                None => format!("nothing else departs further from what is usual (score {score:.0})"),
+                Some(other) => {
+                    format!("it departs from what is usual (score {score:.0}), but {} further ({:.0})", other.entity, other.score)
+                }
+            });
         }
-        reasons.push(format!("its worst alert is {}", mine.severity));
+        reasons.push(if mine.alerts {
+            format!("its worst alert is {}", mine.severity)
+        } else {
+            format!("the worst alert about its calls is {}", mine.severity)
+        });
         reasons
+    }
+
+    /// Whether it came first, as far as one can tell: what began at the same look began in an order that nobody knows.
+    fn when(&self, mine: &Evidence, measure: &Measure) -> String {
+        let late_ms = mine.started_at - measure.first_at;
+        if late_ms > 0 {
+            let blurred = if measure.late_ms(mine) == 0 { ", less than can be told apart" } else { "" };
+            return format!("it failed {} after the first{blurred}", format_ms(late_ms));
+        }
+        let others = self.all.len() - 1;
+        let with_it = self.all.iter().filter(|other| other.started_at == measure.first_at).count() - 1;
+        let close = self.all.iter().filter(|other| measure.late_ms(other) == 0).count() - 1;
+        match close {
+            0 => "it was the first to fail".into(),
+            _ if with_it == others && others == 1 => "both began at the same time".into(),
+            _ if with_it == others => "all began at the same time".into(),
+            _ if with_it == close => format!("it was among the first to fail: {close} more began at the same time"),
+            1 => "it was the first to fail, but one more failed too soon after it to tell".into(),
+            _ => format!("it was the first to fail, but {close} more failed too soon after it to tell"),
+        }
     }
 
     /// Dependencies that no rule watches, or that are silent, on which at least two failing entities depend.
@@ -293,6 +333,24 @@ impl<'a> Failing<'a> {
             let score = round(UNWATCHED * measure.sum(&parts));
             ranked.push(Ranked { entity, score, of: Of::Suspected(dependents) });
         }
+    }
+}
+
+/// Evidence is in the order of names.
+fn is_known(all: &[Evidence], entity: &Arc<str>) -> bool {
+    all.binary_search_by_key(&entity, |evidence| evidence.entity).is_ok()
+}
+
+/// How many of the other failing entities depend on it.
+fn depending(explained: usize, others: usize) -> String {
+    match (explained, others) {
+        (1, 1) => "the other failing entity depends on it".into(),
+        (0, 1) => "the other failing entity does not depend on it".into(),
+        (2, 2) => "both other failing entities depend on it".into(),
+        (0, _) => format!("none of the {others} other failing entities depends on it"),
+        (1, _) => format!("1 of the {others} other failing entities depends on it"),
+        _ if explained == others => format!("all {others} other failing entities depend on it"),
+        _ => format!("{explained} of the {others} other failing entities depend on it"),
     }
 }
 

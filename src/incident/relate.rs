@@ -182,9 +182,14 @@ impl Tie {
             Why::Common { spot, share } => {
                 let via = topology.name(spot.number()).cloned().unwrap_or_default();
                 ground = Ground::Common(Arc::clone(&via));
-                format!("{from} and {to} both depend on {via}, and {:.0}% of what depends on it alerts", share * 100.0)
+                let alerting = if *share < 1.0 {
+                    format!("{:.0}% of what depends on it directly alerts", share * 100.0)
+                } else {
+                    "all that depends on it directly alerts".into()
+                };
+                format!("{from} and {to} both depend on {via}, and {alerting}")
             }
-            Why::Caller => format!("{} waits for both, {from} and {to}", new.peer.as_deref().unwrap_or_default()),
+            Why::Caller => format!("calls to {from} and to {to} both suffer, from {}", new.peer.as_deref().unwrap_or_default()),
             Why::Company(Together { both, either }) => {
                 format!("{from} and {to} failed together {both} of the {either} times before")
             }
@@ -266,10 +271,12 @@ pub fn tie(new: &Alert, known: &Arc<Alert>, context: &Context<'_>) -> Option<Tie
         let share = f64::from(before.both) / f64::from(before.either.max(1));
         make(COMPANY * share * together, Why::Company(before))
     });
+    // What one reaches through the other is nothing that they have in common: then one is the other's symptom, or they are no kin.
+    let in_line = upstream.is_some() || downstream.is_some();
     let best = |ties: [Option<Tie>; 5]| ties.into_iter().flatten().max_by(|a, b| a.score.total_cmp(&b.score));
     let direct = best([company, upstream, downstream, caller, by_key()]);
     // Looking for what both depend on costs most: not where it could say nothing better.
-    let common = if direct.as_ref().is_some_and(|tie| tie.score > round(COMMON_DEPENDENCY * together)) {
+    let common = if in_line || direct.as_ref().is_some_and(|tie| tie.score > round(COMMON_DEPENDENCY * together)) {
         None
     } else {
         common_dependency(context)

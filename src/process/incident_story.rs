@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
+use crate::incident::NEARLY_AS_LIKELY;
 use crate::process::check::count;
 use crate::words::duration::format_ms;
 use crate::words::time::{DAY_MS, TimestampMs, format_clock, format_rfc3339, parse_rfc3339};
@@ -52,7 +53,8 @@ impl Story<'_> {
             }
             _ => {
                 let firing = list(&last["alerts"]).iter().filter(|alert| alert["status"] == "firing").count();
-                format!("{}, {} firing", word(&last["status"]), count(firing, "alert"))
+                let firing = if firing == 0 { "no alert".into() } else { count(firing, "alert") };
+                format!("{} at {}, {firing} firing", word(&last["status"]), self.clock(instant(&last["updated_at"])))
             }
         };
         if let Some(whole) = last["split_from"].as_str() {
@@ -76,7 +78,12 @@ impl Story<'_> {
         if cause.is_null() {
             return "no cause: none of its alerts is about an entity\n".into();
         }
+        let candidates = list(&self.last["candidates"]);
+        let score = |at: usize| candidates.get(at).and_then(|one| one["score"].as_f64()).unwrap_or_default();
         let mut text = format!("why this cause: {}\n", word(&cause["entity"]));
+        if score(1) > 0.0 && score(1) >= NEARLY_AS_LIKELY * score(0) {
+            writeln!(text, "  nearly as likely: {}", word(&candidates[1]["entity"])).ok();
+        }
         for reason in list(&cause["reasons"]) {
             writeln!(text, "  {}", word(reason)).ok();
         }
@@ -85,10 +92,17 @@ impl Story<'_> {
         for runbook in runbooks {
             writeln!(text, "  runbook {runbook}").ok();
         }
-        let ranked: Vec<String> =
-            list(&self.last["candidates"]).iter().map(|one| format!("{} {}", word(&one["entity"]), one["score"])).collect();
-        if ranked.len() > 1 {
-            writeln!(text, "  ranked {}", ranked.join(", ")).ok();
+        if candidates.len() > 1 {
+            writeln!(text, "who else it might be (only the order of scores means something)").ok();
+            let width = candidates.iter().map(|one| word(&one["entity"]).chars().count()).max().unwrap_or(0);
+            for one in candidates {
+                let reasons: Vec<String> = match one["entity"] == cause["entity"] {
+                    true => vec!["as above".into()],
+                    false => list(&one["reasons"]).iter().map(word).collect(),
+                };
+                let line = format!("  {:<5}  {:<width$}  {}", one["score"].to_string(), word(&one["entity"]), reasons.join("; "));
+                writeln!(text, "{}", line.trim_end()).ok();
+            }
         }
         text
     }
@@ -243,6 +257,18 @@ mod tests {
         }
         assert!(text.contains("  2026-03-15 00:01:00  r1"), "another day than that of the beginning is named:\n{text}");
         assert!(text.contains("  23:59:00 still fires  auth  critical"), "{text}");
+    }
+
+    #[test]
+    fn who_else_it_might_be_is_told_with_what_speaks_for_it() {
+        let mut one = revision(1, json!({"entity": "chat", "reasons": []}), &[alert(Some("chat"), "warning", None)]);
+        let of = |entity: &str, score: f64| json!({"entity": entity, "score": score, "reasons": [format!("it is {entity}")]});
+        one["candidates"] = json!([of("chat", 0.9), of("auth", 0.5)]);
+        let text = told(std::slice::from_ref(&one));
+        assert!(text.contains("  0.9    chat  as above\n  0.5    auth  it is auth\n"), "{text}");
+        assert!(!text.contains("nearly"), "{text}");
+        one["candidates"] = json!([of("chat", 0.9), of("auth", 0.85)]);
+        assert!(told(&[one]).contains("why this cause: chat\n  nearly as likely: auth\n"));
     }
 
     #[test]

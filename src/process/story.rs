@@ -58,6 +58,7 @@ pub fn revision(revision: &Revision, style: Style) -> String {
     let mut text = style.loud(&head, revision.severity) + "\n";
     let mut line = |name: &str, value: &str| writeln!(text, "          {:<9} {value}", name).is_ok();
     line("why now", &revision.decision.reason);
+    line("story", &revision.summary);
     if let Some(cause) = revision.root_cause() {
         line("cause", &format!("{}: {}", style.bold(&cause.entity), cause.reasons.join("; ")));
     }

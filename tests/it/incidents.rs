@@ -289,3 +289,123 @@ fn those_who_always_fail_together_are_tied_by_it() {
     params.correlation.together = 0;
     assert_eq!(incidents_each_time(&params).0, [2, 2, 3, 2, 2]);
 }
+
+/// What speaks for an entity as the cause, of the newest revision.
+fn reasons(revision: &Revision, entity: &str) -> Vec<String> {
+    let candidate = revision.candidates.iter().find(|candidate| candidate.entity.as_ref() == entity);
+    candidate.unwrap_or_else(|| panic!("{entity} is none of {:?}", revision.candidates)).reasons.clone()
+}
+
+/// Of what began at one instant nobody knows the order.
+#[test]
+fn who_failed_with_others_is_not_called_the_first() {
+    let graph = [("web", "db"), ("shop", "db")];
+    let mut night = Night::new(&graph, &EngineParams::default());
+    night.fails(0, "db");
+    assert_eq!(reasons(&night.until(11)[0], "db"), ["it alone alerts", "its worst alert is critical"]);
+
+    let mut night = Night::new(&graph, &EngineParams::default());
+    night.fails(0, "web");
+    night.fails(0, "db");
+    let both = night.until(60).pop().unwrap();
+    assert_eq!(
+        reasons(&both, "db"),
+        [
+            "the other failing entity depends on it",
+            "it depends on nothing that the topology knows",
+            "both began at the same time",
+            "its worst alert is critical"
+        ]
+    );
+    assert_eq!(reasons(&both, "web")[2], "both began at the same time");
+    night.fails(90, "shop");
+    let later = night.until(101).pop().unwrap();
+    assert_eq!(reasons(&later, "db")[2], "it was among the first to fail: 1 more began at the same time");
+    assert_eq!(reasons(&later, "shop")[2], "it failed 1m 30s after the first");
+
+    let mut night = Night::new(&graph, &EngineParams::default());
+    night.fails(0, "db");
+    night.fails(60, "web");
+    let first = night.until(71).pop().unwrap();
+    assert_eq!(reasons(&first, "db")[2], "it was the first to fail");
+}
+
+/// What the topology does not know is not said to depend on nothing.
+#[test]
+fn an_entity_without_a_place_in_the_graph_is_told_as_such() {
+    let mut night = Night::new(&[("web", "db")], &EngineParams::default());
+    night.fails(0, "batch");
+    let stranger = night.until(11);
+    assert_eq!(
+        reasons(&stranger[0], "batch"),
+        ["it alone alerts", "the topology does not know it", "its worst alert is critical"]
+    );
+}
+
+/// Title and summary are all that some notifiers show: cause, symptoms, since when, how bad, and how sure.
+#[test]
+fn title_and_summary_tell_what_a_woken_person_needs() {
+    let graph = [("web", "db"), ("shop", "db"), ("mail", "db"), ("app", "db")];
+    let mut night = Night::new(&graph, &EngineParams::default());
+    let summary = |text: &str| format!(r#","annotations":{{"summary":"{text}"}}"#);
+    night.says(0, "firing", "db", &summary("db: no connections left"));
+    let opened = night.until(11).pop().unwrap();
+    assert_eq!(opened.title, "db: no connections left");
+    assert_eq!(opened.summary, "critical in default since 2026-03-14T00:00:00Z. Likeliest cause: db.");
+    night.says(20, "firing", "web", &summary("web: 60% of requests fail"));
+    for (at_s, service) in [(21, "shop"), (22, "mail"), (23, "app")] {
+        night.fails(at_s, service);
+    }
+    let page = night.until(40).pop().unwrap();
+    assert!(page.decision.send, "{}", page.decision.reason);
+    assert_eq!(
+        page.summary,
+        "critical in default since 2026-03-14T00:00:00Z. Likeliest cause: db. Fails too: web: 60% of requests fail; Down; Down; and 1 more."
+    );
+    night.recovers(300, "db");
+    night.recovers(301, "web");
+    night.recovers(302, "shop");
+    let recovering = night.until(313).pop().unwrap();
+    assert_eq!(
+        recovering.summary,
+        "critical in default since 2026-03-14T00:00:00Z. Likeliest cause: db, which has recovered. \
+         Fails too: Down; Down. Failed too, and recovered: shop, web."
+    );
+    night.recovers(320, "mail");
+    night.recovers(321, "app");
+    let over = night.until(500).pop().unwrap();
+    assert_eq!(
+        over.summary,
+        "critical in default from 2026-03-14T00:00:00Z to 2026-03-14T00:05:21Z. Likeliest cause: db. \
+         Failed too, and recovered: app, mail, shop and 1 more."
+    );
+}
+
+/// A ranking that decides little says so.
+#[test]
+fn a_cause_that_is_hardly_likelier_than_the_next_is_told_with_it() {
+    // Each depends on the other: only the time between them speaks for one.
+    let mut night = Night::new(&[("cart", "shop"), ("shop", "cart")], &EngineParams::default());
+    night.fails(0, "shop");
+    night.fails(10, "cart");
+    let page = night.until(40).pop().unwrap();
+    assert!(page.summary.contains(" Cause: shop, or nearly as likely cart."), "{}", page.summary);
+}
+
+/// What an entity reaches only through the other is no tie between them beyond the one that they have.
+#[test]
+fn what_one_reaches_through_the_other_is_not_what_they_share() {
+    let mut night = Night::new(&[("web", "shop"), ("shop", "db")], &EngineParams::default());
+    night.fails(0, "web");
+    night.fails(170, "shop");
+    let tied = night.until(200).pop().unwrap();
+    assert_eq!(tied.links.len(), 1);
+    assert_eq!(tied.links[0].reason, "web depends on shop (directly), which failed 2m 50s after it");
+
+    // A cause that shows much later than its symptom did not cause it, whatever lies below both.
+    let mut night = Night::new(&[("web", "shop"), ("shop", "db")], &EngineParams::default());
+    night.fails(0, "web");
+    night.fails(235, "shop");
+    night.until(246);
+    assert_eq!(night.engine.open_incidents(), 2);
+}

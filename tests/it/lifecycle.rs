@@ -112,3 +112,25 @@ fn the_same_labels_twice_in_one_result_count_once() {
     assert_eq!(fired[0].alert.value, 1.0);
     assert_eq!(alerts.counts().same_labels, 1);
 }
+
+/// What was told when it fired stays true when it ends: value, score and texts are of one and the same breach.
+#[test]
+fn an_alert_that_ends_has_the_value_that_its_summary_tells() {
+    let says = |breach: &Breach, _| Texts { summary: Some(format!("is {} (> 40)", breach.value)), ..Texts::default() };
+    let policy = AlertPolicy { keep_firing_for_ms: EVERY_MS, ..AlertPolicy::new("r", Severity::Warning) };
+    let with = |value: f64, severity: &str| {
+        let numbers = vec![("score".to_string(), value / 10.0)];
+        vec![Breach { severity: Some(severity.into()), numbers, ..breach("a", value) }]
+    };
+    let mut alerts = RuleAlerts::new(policy);
+    let mut told = Vec::new();
+    let ticks = [with(42.0, "warning"), with(90.0, "warning"), with(77.0, "critical"), with(41.0, "warning"), vec![], vec![]];
+    for (tick, breaches) in ticks.into_iter().enumerate() {
+        for transition in alerts.evaluate(tick as i64 * EVERY_MS, breaches, &says) {
+            let alert = &transition.alert;
+            told.push((transition.change, alert.value, alert.score, alert.texts.summary.clone().unwrap()));
+        }
+    }
+    let of = |change, value: f64| (change, value, Some(value / 10.0), format!("is {value} (> 40)"));
+    assert_eq!(told, [of(Change::Fired, 42.0), of(Change::Escalated, 77.0), of(Change::Resolved, 77.0)]);
+}

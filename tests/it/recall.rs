@@ -86,7 +86,7 @@ fn what_is_left_of_an_incident_is_told() {
     });
     let newest = says(explain(&server.url(), ID), 0);
     assert!(newest.contains("3 revisions before these are no longer kept"), "{newest}");
-    assert!(newest.contains("open, 3 alerts firing") && newest.contains(" r4 "), "{newest}");
+    assert!(newest.contains("open at 00:05:00, 3 alerts firing") && newest.contains(" r4 "), "{newest}");
 }
 
 #[test]

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use crate::alert::Alert;
 use crate::incident::book::Incident;
-use crate::incident::{Candidate, Decision, IncidentId, Link, Revision, RevisionChange};
+use crate::incident::{Candidate, Decision, IncidentId, Link, NEARLY_AS_LIKELY, Revision, RevisionChange};
 use crate::topology::Stamp;
 use crate::words::limits::LINKS_PER_INCIDENT_MAX;
-use crate::words::time::TimestampMs;
+use crate::words::time::{TimestampMs, format_rfc3339};
+
+/// Names and sentences that a title or a summary holds of each kind: a page is read on a phone.
+const NAMED_MAX: usize = 3;
 
 /// Keeps the strongest link of each pair, strongest first: of many, so that the same come of it however often it is done.
 pub(super) fn tidy(links: &mut Vec<Link>) {
@@ -36,6 +39,7 @@ pub(super) fn revision_of(
         severity: incident.severity,
         env: Arc::clone(&incident.env),
         title: title(&alerts, candidates.first()),
+        summary: summary(incident, &alerts, &candidates),
         started_at: incident.started_at,
         updated_at: at,
         resolved_at: incident.resolved_at,
@@ -54,19 +58,72 @@ fn title(alerts: &[Arc<Alert>], cause: Option<&Candidate>) -> String {
     let of_cause = alerts.iter().filter(|alert| cause.is_none_or(|cause| alert.entity.as_ref() == Some(&cause.entity)));
     let worst = of_cause.min_by_key(|alert| (std::cmp::Reverse(alert.severity), alert.started_at, alert.fingerprint));
     match (worst, cause) {
-        (Some(alert), _) => alert.texts.summary.clone().unwrap_or_else(|| format!("{} on {}", alert.rule, alert.subject())),
+        (Some(alert), _) => said(alert),
         (None, Some(cause)) if alerts.iter().any(|alert| alert.peer.as_ref() == Some(&cause.entity)) => {
             let callees = alerts.iter().filter(|alert| alert.peer.as_ref() == Some(&cause.entity)).map(|alert| alert.subject());
-            format!(
-                "{}: its calls of {} suffer",
-                cause.entity,
-                callees.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
-            )
+            format!("{}: its calls to {} suffer", cause.entity, some(callees.collect()))
         }
         (None, Some(cause)) => {
-            let failing: BTreeSet<&str> = alerts.iter().map(|alert| alert.subject()).collect();
-            format!("{} suspected: {} depend on it and fail", cause.entity, failing.into_iter().collect::<Vec<_>>().join(", "))
+            let failing = some(alerts.iter().map(|alert| alert.subject()).collect());
+            format!("{} suspected: it would explain that {failing} fail", cause.entity)
         }
         (None, None) => "an incident without alerts".into(),
     }
+}
+
+fn said(alert: &Alert) -> String {
+    alert.texts.summary.clone().unwrap_or_else(|| format!("{} on {}", alert.rule, alert.subject()))
+}
+
+/// A few names, and how many more there are.
+fn some(names: BTreeSet<&str>) -> String {
+    let more = names.len().saturating_sub(NAMED_MAX);
+    let named = names.into_iter().take(NAMED_MAX).collect::<Vec<_>>().join(", ");
+    if more == 0 { named } else { format!("{named} and {more} more") }
+}
+
+/// How bad it is, since when, who is thought to have caused it and how sure that is, and what fails besides: with the title, all
+/// that somebody needs who was just woken.
+fn summary(incident: &Incident, alerts: &[Arc<Alert>], candidates: &[Candidate]) -> String {
+    let began = format_rfc3339(incident.started_at);
+    let when = match incident.resolved_at {
+        Some(at) => format!("from {began} to {}", format_rfc3339(at)),
+        None => format!("since {began}"),
+    };
+    let mut text = format!("{} in {} {when}.", incident.severity, incident.env);
+    let of = |entity: &Arc<str>| alerts.iter().filter(|alert| alert.entity.as_ref() == Some(entity)).collect::<Vec<_>>();
+    match candidates {
+        [] => text.push_str(" Cause unknown: its alerts name no entity."),
+        [cause, next, ..] if next.score >= NEARLY_AS_LIKELY * cause.score => {
+            text.push_str(&format!(" Cause: {}, or nearly as likely {}.", cause.entity, next.entity));
+        }
+        [cause, ..] => {
+            let alerts = of(&cause.entity);
+            let but = match alerts.iter().any(|alert| alert.is_firing()) {
+                _ if alerts.is_empty() => ", though no alert is about it",
+                false if incident.resolved_at.is_none() => ", which has recovered",
+                _ => "",
+            };
+            text.push_str(&format!(" Likeliest cause: {}{but}.", cause.entity));
+        }
+    }
+    // Of each entity besides the cause the worst that is said of it now; of what has recovered, the names.
+    let cause = candidates.first().map(|cause| cause.entity.as_ref());
+    let besides = |alert: &&Arc<Alert>| alert.entity.is_some() && alert.entity.as_deref() != cause;
+    let mut fails: Vec<&Arc<Alert>> = alerts.iter().filter(besides).filter(|alert| alert.is_firing()).collect();
+    fails.sort_by_key(|alert| (std::cmp::Reverse(alert.severity), alert.started_at, alert.fingerprint));
+    let mut seen = BTreeSet::new();
+    fails.retain(|alert| seen.insert(alert.subject()));
+    if !fails.is_empty() {
+        let told: Vec<String> = fails.iter().take(NAMED_MAX).map(|alert| said(alert)).collect();
+        let more = fails.len().saturating_sub(NAMED_MAX);
+        let more = if more == 0 { String::new() } else { format!("; and {more} more") };
+        text.push_str(&format!(" Fails too: {}{more}.", told.join("; ")));
+    }
+    let recovered: BTreeSet<&str> =
+        alerts.iter().filter(besides).map(|alert| alert.subject()).filter(|entity| !seen.contains(entity)).collect();
+    if !recovered.is_empty() {
+        text.push_str(&format!(" Failed too, and recovered: {}.", some(recovered)));
+    }
+    text
 }
