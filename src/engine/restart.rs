@@ -28,8 +28,7 @@ use crate::words::severity::Severity;
 use crate::words::time::TimestampMs;
 
 /// The form of the bytes. A form that is not this one is refused.
-pub const VERSION: u32 = 4;
-const FORM: Form = Form { magic: *b"squelchE", version: VERSION };
+const FORM: Form = Form { magic: *b"squelchE", version: 4 };
 
 #[derive(Serialize, Deserialize)]
 struct Saved {

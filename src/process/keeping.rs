@@ -163,7 +163,7 @@ impl Store {
         loop {
             match self.read_once(nth).await? {
                 // Nobody begins with nothing because the server does not answer for a moment.
-                Err(error) if error.is::<StateError>() && is_unread(&error) && !self.state.is_lost() => {
+                Err(error) if is_unread(&error) && !self.state.is_lost() => {
                     tracing::warn!(%error, "trying again");
                     sleep(RETRY_AFTER).await;
                 }
@@ -291,10 +291,9 @@ impl Kept {
             Kept::Store(store) => store.keep(saved, places).await,
             Kept::Dir(folder) => {
                 let folder = Arc::clone(folder);
-                let failed = |error: String| NotStored::Failed(error);
                 match tokio::task::spawn_blocking(move || folder.keep(&saved)).await {
-                    Ok(kept) => kept.map_err(|error| failed(format!("{error:#}"))),
-                    Err(error) => Err(failed(error.to_string())),
+                    Ok(kept) => kept.map_err(|error| NotStored::Failed(format!("{error:#}"))),
+                    Err(error) => Err(NotStored::Failed(error.to_string())),
                 }
             }
         }

@@ -10,12 +10,13 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::window::form::Form;
 use crate::words::blob::Blob;
 use crate::words::saved::{Found, Piece, Saved, Spot, Whereabouts};
 use crate::words::seal;
 
 /// The form of the head.
-const VERSION: u32 = 2;
+const FORM: Form = Form { magic: *b"squelchS", version: 2 };
 /// Lasting pieces together as large as this get a segment.
 pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 /// With more segments than these, the smaller half becomes one.
@@ -147,7 +148,7 @@ impl Segments {
             |(piece, spot): (&Piece, &Spot)| Some((piece.whereabouts.clone()?, *spot)).filter(|(_, spot)| spot.segment != OWN);
         let lasting = saved.pieces.iter().zip(&spots).filter_map(last).collect();
         let head = Head { segments: named.clone(), spots, own: Blob(own), head: Blob(saved.head.clone()) };
-        let head = postcard::to_extend(&head, postcard::to_allocvec(&VERSION)?)?;
+        let head = FORM.to_bytes(&head)?;
         Ok(Layout { head, written: written.iter().map(|segment| segment.bytes).sum(), named, lasting })
     }
 
@@ -216,21 +217,14 @@ fn bytes_of(piece: &Piece) -> Result<Bytes> {
     content.to_bytes().map_err(|error| anyhow!("a piece of the checkpoint cannot be written: {error}"))
 }
 
-fn head_of(bytes: &[u8]) -> Result<Head> {
-    let (version, rest): (u32, _) = postcard::take_from_bytes(bytes).context("the checkpoint is damaged")?;
-    if version != VERSION {
-        bail!("the checkpoint has form {version}, this version of squelch reads form {VERSION}");
-    }
-    postcard::from_bytes(rest).context("the checkpoint is damaged")
-}
-
 /// The segments that a head names.
 ///
 /// # Errors
 ///
 /// It is damaged or of another version.
 pub fn named_by(head: &[u8]) -> Result<Vec<Segment>> {
-    Ok(head_of(head)?.segments)
+    let head: Head = FORM.from_bytes(head)?;
+    Ok(head.segments)
 }
 
 /// The state that was kept, of its head and the content of [`named_by`] its segments in that order.
@@ -239,7 +233,7 @@ pub fn named_by(head: &[u8]) -> Result<Vec<Segment>> {
 ///
 /// Something of it is damaged.
 pub fn put_together(head: &[u8], segments: Vec<Bytes>) -> Result<Found> {
-    let Head { segments: named, spots, own, head } = head_of(head)?;
+    let Head { segments: named, spots, own, head } = FORM.from_bytes(head)?;
     let mut content = BTreeMap::from([(OWN, Bytes::from(own.0))]);
     for (segment, bytes) in named.iter().zip(segments) {
         if seal::digest(&bytes) != segment.digest {

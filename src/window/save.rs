@@ -31,8 +31,7 @@ use crate::words::saved::Piece;
 use crate::words::time::TimestampMs;
 
 /// The form of the bytes. A form that is not this one is refused.
-pub const VERSION: u32 = 3;
-const FORM: Form = Form { magic: *b"squelchW", version: VERSION };
+const FORM: Form = Form { magic: *b"squelchW", version: 3 };
 
 /// Why saved bytes cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -566,8 +566,10 @@ fn silence_lets_time_go_on() {
         context.publish("events.metrics.s", "nonsense".into()).await.unwrap().await.unwrap();
         let line = r#"{"ts":1773446400000,"name":"m","value":1,"service":"s"}"#;
         context.publish("events.metrics.s", line.into()).await.unwrap().await.unwrap();
-        // What silence decided is in the checkpoint: whoever goes on says the same.
-        assert_eq!(read_stream(&context, "INCIDENTS", 1).await.len(), 1, "{}", all[2].log());
+        // What silence decided is in the checkpoint: whoever goes on says the same, and nothing twice. How much was
+        // said before the kill is up to the machine.
+        let before = read_stream(&context, "INCIDENTS", 1).await;
+        assert!(!before.is_empty(), "{}", all[2].log());
         all[2].kill_and_start();
         let got = read_stream(&context, "INCIDENTS", 2).await;
         let changes: Vec<String> = got
@@ -576,7 +578,9 @@ fn silence_lets_time_go_on() {
             .map(|revision| format!("{} {}", revision["revision"], revision["change"].as_str().unwrap()))
             .collect();
         assert_eq!(changes.first().map(String::as_str), Some("1 opened"));
-        assert!(changes.get(1).is_some_and(|change| change.starts_with("2 ")), "{changes:?}: {}", all[2].log());
+        assert!(changes.len() >= 2, "{changes:?}: {}", all[2].log());
+        let numbers = changes.iter().map(|change| change.split(' ').next().unwrap().parse::<usize>().unwrap());
+        assert!(numbers.eq(1..=changes.len()), "{changes:?}: {}", all[2].log());
         assert_eq!(&read_stream(&context, "REJECTED", 1).await[0].payload[..], b"nonsense");
     });
 }

@@ -161,7 +161,10 @@ impl Sink {
     ///
     /// Another process does the work: what is left is its to store.
     pub async fn store(&mut self, mut outgoing: Outgoing) -> Result<(), LeaseLost> {
-        outgoing.revisions.iter_mut().for_each(|revision| self.fit(revision));
+        if !outgoing.revisions.is_empty() {
+            let room = self.room(HEADER_BYTES);
+            outgoing.revisions.iter_mut().for_each(|revision| self.fit(revision, room));
+        }
         for duty in outgoing.duties() {
             let mut wait = RETRY_FIRST;
             while let Err(error) = self.attempt(&duty).await {
@@ -191,9 +194,9 @@ impl Sink {
         self.context.client().server_info().max_payload.saturating_sub(header_bytes)
     }
 
-    /// Shortens a revision that no server would take.
-    fn fit(&self, revision: &mut OutRevision) {
-        if let Some(short) = fit::revision(&revision.body, self.room(HEADER_BYTES)) {
+    /// Shortens a revision that does not fit into what the server takes.
+    fn fit(&self, revision: &mut OutRevision, room: usize) {
+        if let Some(short) = fit::revision(&revision.body, room) {
             let (id, whole, bytes) = (&revision.message_id, revision.body.len(), short.len());
             tracing::warn!(id, whole, bytes, "a revision is larger than the server takes (max_payload): it goes out shortened");
             self.storing.cut.fetch_add(1, Ordering::Relaxed);
@@ -285,8 +288,7 @@ impl Sink {
 fn rejected_subject(prefix: &str, subject: &str) -> String {
     let mut whole = format!("{prefix}.{subject}");
     if whole.len() > REJECTED_SUBJECT_BYTES_MAX {
-        let end = (0..=REJECTED_SUBJECT_BYTES_MAX).rev().find(|at| whole.is_char_boundary(*at)).unwrap_or_default();
-        whole.truncate(end);
+        whole.truncate(whole.floor_char_boundary(REJECTED_SUBJECT_BYTES_MAX));
         whole.truncate(whole.trim_end_matches('.').len());
     }
     whole

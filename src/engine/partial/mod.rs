@@ -25,8 +25,7 @@ use crate::words::event::{ExternalAlert, MessageMark};
 use crate::words::time::TimestampMs;
 
 /// The form of the bytes. A form that is not this one is refused.
-pub const VERSION: u32 = 1;
-const FORM: Form = Form { magic: *b"squelchP", version: VERSION };
+const FORM: Form = Form { magic: *b"squelchP", version: 1 };
 
 /// What one worker has to say of a stretch of the stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

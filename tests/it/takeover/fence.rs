@@ -61,6 +61,14 @@ impl World {
         Leader { tenure, store, sink }
     }
 
+    /// One that stored a revision, and then one that holds the lease without the first being told.
+    async fn asleep_and_awake(&self) -> (Leader, Leader) {
+        let mut asleep = self.leader("a", None).await;
+        asleep.sink.store(revisions(&["inc-1-1"])).await.unwrap();
+        self.end_lease().await;
+        (asleep, self.leader("b", Some(Places::default())).await)
+    }
+
     /// The lease is free from here on, and its holder is not told.
     async fn end_lease(&self) {
         let entry = self.bucket.get("squelch.lease").await.unwrap().unwrap();
@@ -116,10 +124,7 @@ fn who_lost_the_lease_publishes_nothing() {
     let server = NatsServer::start();
     runtime().block_on(async {
         let world = World::new(&server).await;
-        let mut asleep = world.leader("a", None).await;
-        asleep.sink.store(revisions(&["inc-1-1"])).await.unwrap();
-        world.end_lease().await;
-        let mut awake = world.leader("b", Some(Places::default())).await;
+        let (mut asleep, mut awake) = world.asleep_and_awake().await;
         awake.sink.store(revisions(&["inc-1-1", "inc-1-2"])).await.unwrap();
         ids_are_forgotten().await;
         assert!(asleep.tenure.is_current(), "its clock says that it leads");
@@ -193,10 +198,7 @@ fn what_comes_late_in_its_place_is_there_once() {
     let server = NatsServer::start();
     runtime().block_on(async {
         let world = World::new(&server).await;
-        let mut asleep = world.leader("a", None).await;
-        asleep.sink.store(revisions(&["inc-1-1"])).await.unwrap();
-        world.end_lease().await;
-        let mut awake = world.leader("b", Some(Places::default())).await;
+        let (mut asleep, mut awake) = world.asleep_and_awake().await;
         asleep.sink.store(revisions(&["inc-1-2"])).await.unwrap();
         ids_are_forgotten().await;
         awake.sink.store(revisions(&["inc-1-1", "inc-1-2", "inc-1-3"])).await.unwrap();
