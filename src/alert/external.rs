@@ -56,7 +56,7 @@ impl ExternalAlerts {
     }
 
     /// Another system spoke of the alert with this fingerprint.
-    pub fn hear(&mut self, fingerprint: Fingerprint, said: &ExternalAlert) -> Option<Transition> {
+    pub fn hear(&mut self, fingerprint: Fingerprint, said: ExternalAlert) -> Option<Transition> {
         if !said.firing {
             let heard = self.forget(&fingerprint)?;
             return Some(resolved(&heard.alert, said.ts.max(heard.alert.started_at)));
@@ -90,8 +90,9 @@ impl ExternalAlerts {
                     ended_at: None,
                     texts: texts_of(said),
                 });
-                self.silent.insert((said.ts, fingerprint));
-                self.firing.insert(fingerprint, Heard { alert: Arc::clone(&alert), last_at: said.ts });
+                let last_at = alert.started_at;
+                self.silent.insert((last_at, fingerprint));
+                self.firing.insert(fingerprint, Heard { alert: Arc::clone(&alert), last_at });
                 Some(Transition { change: Change::Fired, alert })
             }
         }
@@ -124,7 +125,6 @@ fn resolved(alert: &Alert, at: TimestampMs) -> Transition {
     Transition { change: Change::Resolved, alert: Arc::new(Alert { ended_at: Some(at), ..alert.clone() }) }
 }
 
-fn texts_of(said: &ExternalAlert) -> Texts {
-    let summary = said.summary.clone().unwrap_or_else(|| said.name.clone());
-    Texts { summary: Some(summary), description: None, runbook: said.runbook.clone() }
+fn texts_of(said: ExternalAlert) -> Texts {
+    Texts { summary: Some(said.summary.unwrap_or(said.name)), description: None, runbook: said.runbook }
 }

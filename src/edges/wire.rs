@@ -209,7 +209,7 @@ impl From<&Revision> for IncidentMessage {
             candidates: revision.candidates.iter().map(CandidateMessage::from).collect(),
             entities: revision.entities().into_iter().map(String::from).collect(),
             alerts: revision.alerts.iter().map(|alert| AlertMessage::from(alert.as_ref())).collect(),
-            links: revision.links.iter().map(LinkMessage::from).collect(),
+            links: revision.links.iter().map(|link| LinkMessage::from(link.as_ref())).collect(),
             merged_into: revision.merged_into.as_ref().map(ToString::to_string),
             split_from: revision.split_from.as_ref().map(ToString::to_string),
             notify: Notify { send: revision.decision.send, reason: revision.decision.reason.clone() },

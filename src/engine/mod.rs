@@ -355,7 +355,7 @@ impl Engine {
         let mut transitions = Vec::new();
         while let Some(entry) = self.awaited.first_entry().filter(|entry| entry.key().0 <= at) {
             let ((_, _, fingerprint, _), alert) = entry.remove_entry();
-            transitions.extend(self.external.hear(fingerprint, &alert));
+            transitions.extend(self.external.hear(fingerprint, alert));
         }
         transitions
     }

@@ -4,6 +4,7 @@
 
 mod graph;
 mod hold;
+mod links;
 mod members;
 pub mod restart;
 mod split;
@@ -15,23 +16,25 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, Change, Transition};
+use crate::incident::book::links::Links;
 use crate::incident::book::members::Members;
-use crate::incident::book::telling::{revision_of, tidy};
+use crate::incident::book::telling::revision_of;
 use crate::incident::company::Company;
-use crate::incident::nearby::{Nearby, Search};
+use crate::incident::nearby::Nearby;
+use crate::incident::nearby::search::Search;
 use crate::incident::notify::{Facts, NotifyParams, NotifyState};
 use crate::incident::relate::{Direction, Tie};
-use crate::incident::{Candidate, CorrelationParams, IncidentId, Link, Revision, RevisionChange, Status, rank};
+use crate::incident::{Candidate, CorrelationParams, IncidentId, Revision, RevisionChange, Status, rank};
 use crate::topology::Topology;
 use crate::words::fingerprint::Fingerprint;
-use crate::words::limits::{ALERTS_PER_INCIDENT_MAX, LINKS_PER_INCIDENT_MAX};
+use crate::words::limits::ALERTS_PER_INCIDENT_MAX;
 use crate::words::severity::Severity;
 use crate::words::time::TimestampMs;
 
 /// An incident of more alerts than this is large.
-const LARGE_ALERTS: usize = 20;
+const LARGE_ALERTS: usize = 5;
 /// For each alert that it has, a large incident waits this long for more before a revision of which nobody is told.
-const WAIT_PER_ALERT_MS: i64 = 100;
+const WAIT_PER_ALERT_MS: i64 = 200;
 /// But no longer than this.
 const WAIT_MAX_MS: i64 = 10_000;
 
@@ -81,7 +84,7 @@ struct Incident {
     severity: Severity,
     revision: u32,
     alerts: Members,
-    links: Vec<Link>,
+    links: Links,
     notify: NotifyState,
     cause: Option<Arc<str>>,
     revised_at: TimestampMs,
@@ -107,7 +110,7 @@ impl Incident {
             severity: first.severity,
             revision: 0,
             alerts: Members::default(),
-            links: Vec::new(),
+            links: Links::default(),
             notify: NotifyState::default(),
             cause: None,
             revised_at: at,
@@ -264,7 +267,7 @@ impl IncidentBook {
                 self.doubt(at, &id);
             }
             self.learn_company(at, &alert, first);
-            self.join(&id, alert, Vec::new(), touched);
+            self.join(&id, alert, &[], touched);
             return;
         }
         let ties = self.ties(&alert);
@@ -277,18 +280,15 @@ impl IncidentBook {
         let joins = |tie: &Tie| matches!(tie.direction(), Direction::Cause | Direction::Same | Direction::Siblings);
         let others: Vec<IncidentId> = ties[1..].iter().filter(|(id, tie)| *id != best && joins(tie)).map(|(id, _)| *id).collect();
         let merging = joins(&ties[0].1) && !others.is_empty();
-        let links: Vec<Link> = ties
-            .iter()
-            .filter(|(id, _)| *id == best || (merging && others.contains(id)))
-            .map(|(_, tie)| tie.link(&alert, &self.topology))
-            .collect();
+        let told: Vec<&Tie> =
+            ties.iter().filter(|(id, _)| *id == best || (merging && others.contains(id))).map(|(_, tie)| tie).collect();
         let mut survivor = best;
         if merging {
             for other in others {
                 survivor = self.merge(at, survivor, other, touched, revisions);
             }
         }
-        self.join(&survivor, alert, links, touched);
+        self.join(&survivor, alert, &told, touched);
     }
 
     /// An announcement keeps nobody company, and what fails already does not begin to.
@@ -323,7 +323,7 @@ impl IncidentBook {
         self.incidents.insert(id, incident);
     }
 
-    fn join(&mut self, id: &IncidentId, alert: Arc<Alert>, links: Vec<Link>, touched: &mut BTreeMap<IncidentId, RevisionChange>) {
+    fn join(&mut self, id: &IncidentId, alert: Arc<Alert>, ties: &[&Tie], touched: &mut BTreeMap<IncidentId, RevisionChange>) {
         let Some(incident) = self.incidents.get_mut(id) else { return };
         touch(touched, id, RevisionChange::Updated);
         if alert.severity > incident.severity {
@@ -338,11 +338,8 @@ impl IncidentBook {
         }
         self.home.insert(alert.fingerprint, *id);
         self.nearby.put(id, &alert);
+        ties.iter().for_each(|tie| incident.links.tie(tie, &alert, &self.topology));
         incident.alerts.put(alert);
-        incident.links.extend(links);
-        if incident.links.len() > 2 * LINKS_PER_INCIDENT_MAX {
-            tidy(&mut incident.links);
-        }
     }
 
     /// Makes two incidents one: the older id survives, the other's last revision says where it went.
@@ -360,7 +357,6 @@ impl IncidentBook {
         let was = touched.remove(&gone);
         other.wake_at.map(|at| self.wakes.remove(&(at, gone)));
         if was != Some(RevisionChange::Opened) {
-            tidy(&mut other.links);
             other.revision += 1;
             let facts = Facts { merged_into: Some(survivor), ..other.facts(at) };
             let decision = other.notify.clone().decide(&self.notify, &facts);
@@ -382,7 +378,7 @@ impl IncidentBook {
                 self.nearby.move_to(&gone, &survivor, alert);
                 incident.alerts.put(Arc::clone(alert));
             }
-            incident.links.extend(other.links);
+            incident.links.absorb(other.links);
             incident.severity = incident.severity.max(other.severity);
             incident.started_at = incident.started_at.min(other.started_at);
             incident.notify.absorb(&other.notify);
@@ -430,7 +426,6 @@ impl IncidentBook {
         let held_by = self.held_by(at, self.incidents.get(id)?, pending);
         let topology = self.topology.stamp();
         let incident = self.incidents.get_mut(id)?;
-        tidy(&mut incident.links);
         incident.revision += 1;
         incident.revised_at = at;
         incident.cause = candidates.first().map(|candidate| Arc::clone(&candidate.entity));
@@ -443,7 +438,7 @@ impl IncidentBook {
 
     fn candidates(&self, incident: &Incident) -> Vec<Candidate> {
         let Some(of_env) = self.nearby.of_env(&incident.env) else { return Vec::new() };
-        rank::rank(incident.alerts.iter().map(Arc::as_ref), of_env, &self.topology)
+        rank::rank(incident.alerts.testimonies(), of_env, &self.topology)
     }
 }
 

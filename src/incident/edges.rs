@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::alert::Alert;
+use crate::incident::testimony::Testimony;
 
 /// What is known of the ends of an incident's edges.
 #[derive(Default)]
@@ -21,21 +21,20 @@ pub struct Edges<'a> {
 }
 
 impl<'a> Edges<'a> {
-    /// The edges that these alerts are about.
-    pub fn new(alerts: &[&'a Alert]) -> Self {
+    /// The edges that these are about.
+    pub fn new(testimonies: &[&'a Testimony]) -> Self {
         let mut edges = Self::default();
-        if alerts.iter().all(|alert| alert.peer.is_none()) {
+        if testimonies.iter().all(|said| said.peer.is_none()) {
             return edges;
         }
-        for alert in alerts {
-            let Some(entity) = alert.entity.as_deref() else { continue };
-            if let Some(peer) = alert.peer.as_deref() {
-                let fresh = edges.callers.entry(entity).or_default().insert(peer);
+        for said in testimonies {
+            if let Some(peer) = said.peer.as_deref() {
+                let fresh = edges.callers.entry(&said.entity).or_default().insert(peer);
                 edges.count += usize::from(fresh);
-                edges.callees.entry(peer).or_default().insert(entity);
+                edges.callees.entry(peer).or_default().insert(&said.entity);
             } else {
-                let own = edges.own.entry(entity).or_default();
-                *own = own.max(alert.score.unwrap_or(0.0));
+                let own = edges.own.entry(&said.entity).or_default();
+                *own = own.max(said.score);
             }
         }
         edges
@@ -51,15 +50,15 @@ impl<'a> Edges<'a> {
         self.callers.get(entity).into_iter().flatten().copied().collect()
     }
 
-    /// The end to which an alert about an edge points; nothing for an alert about an entity.
-    pub fn blames(&self, alert: &'a Alert) -> Option<&'a Arc<str>> {
-        let (entity, peer) = (alert.entity.as_ref()?, alert.peer.as_ref()?);
-        let departs = self.own.get(peer.as_ref()).is_some_and(|own| *own > 0.0 && *own >= alert.score.unwrap_or(0.0));
+    /// The end to which it points: of an edge one of the two, else the entity itself.
+    pub fn blames(&self, said: &'a Testimony) -> &'a Arc<str> {
+        let Testimony { entity, peer: Some(peer), .. } = said else { return &said.entity };
+        let departs = self.own.get(peer.as_ref()).is_some_and(|own| *own > 0.0 && *own >= said.score);
         let several = self
             .callees
             .get(peer.as_ref())
             .is_some_and(|callees| callees.len() > 1 && callees.iter().all(|callee| self.only_one_complains(callee)));
-        Some(if self.only_one_complains(entity) && (departs || several) { peer } else { entity })
+        if self.only_one_complains(entity) && (departs || several) { peer } else { entity }
     }
 
     /// The share of the edges that end at `entity`, or for which it answers.
@@ -78,68 +77,53 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::Edges;
-    use crate::alert::{Alert, Texts};
-    use crate::words::fingerprint::Fingerprint;
-    use crate::words::labels::Labels;
+    use crate::incident::testimony::Testimony;
     use crate::words::severity::Severity;
 
-    fn alert(entity: &str, peer: Option<&str>, score: f64) -> Alert {
-        let labels = Labels::new([("service".to_string(), entity.to_string())]);
-        Alert {
-            fingerprint: Fingerprint::new("r", &labels),
-            rule: "r".into(),
-            severity: Severity::Warning,
-            env: "production".into(),
-            entity: Some(entity.into()),
+    fn said(entity: &str, peer: Option<&str>, score: f64) -> Testimony {
+        Testimony {
+            entity: entity.into(),
             peer: peer.map(Into::into),
-            labels,
-            value: 1.0,
-            score: Some(score),
             started_at: 0,
-            period_ms: 0,
             window_ms: 0,
-            fired_at: 0,
-            ended_at: None,
-            texts: Texts::default(),
+            period_ms: 0,
+            severity: Severity::Warning,
+            score,
         }
     }
 
-    /// Whom the first alert blames.
-    fn blamed(alerts: &[Alert]) -> String {
-        let all: Vec<&Alert> = alerts.iter().collect();
-        Edges::new(&all).blames(&alerts[0]).map_or("nobody", |it| it).to_string()
+    /// Whom the first blames.
+    fn blamed(testimonies: &[Testimony]) -> String {
+        let all: Vec<&Testimony> = testimonies.iter().collect();
+        Edges::new(&all).blames(&testimonies[0]).to_string()
     }
 
     #[test]
     fn a_slow_call_is_the_doing_of_the_one_that_is_called() {
-        assert_eq!(blamed(&[alert("db", Some("shop"), 9.0)]), "db");
-        assert_eq!(blamed(&[alert("db", Some("shop"), 9.0), alert("shop", None, 5.0)]), "db", "the edge departs further");
-        assert_eq!(blamed(&[alert("shop", None, 5.0)]), "nobody");
+        assert_eq!(blamed(&[said("db", Some("shop"), 9.0)]), "db");
+        assert_eq!(blamed(&[said("db", Some("shop"), 9.0), said("shop", None, 5.0)]), "db", "the edge departs further");
+        assert_eq!(blamed(&[said("shop", None, 5.0)]), "shop");
     }
 
     #[test]
     fn the_caller_answers_where_it_stands_out_by_itself() {
-        assert_eq!(blamed(&[alert("db", Some("shop"), 9.0), alert("shop", None, 20.0)]), "shop");
-        assert_eq!(
-            blamed(&[alert("db", Some("shop"), 9.0), alert("mail", Some("shop"), 9.0)]),
-            "shop",
-            "what they have in common"
-        );
+        assert_eq!(blamed(&[said("db", Some("shop"), 9.0), said("shop", None, 20.0)]), "shop");
+        assert_eq!(blamed(&[said("db", Some("shop"), 9.0), said("mail", Some("shop"), 9.0)]), "shop", "what they have in common");
     }
 
     #[test]
     fn what_else_speaks_against_the_callee_keeps_the_blame_there() {
-        let edge = || alert("db", Some("shop"), 9.0);
-        assert_eq!(blamed(&[edge(), alert("shop", None, 20.0), alert("db", None, 1.0)]), "db", "an alert of its own");
-        assert_eq!(blamed(&[edge(), alert("db", Some("cart"), 9.0), alert("shop", None, 20.0)]), "db", "another caller");
-        let both = [edge(), alert("mail", Some("shop"), 9.0), alert("mail", None, 1.0)];
+        let edge = || said("db", Some("shop"), 9.0);
+        assert_eq!(blamed(&[edge(), said("shop", None, 20.0), said("db", None, 1.0)]), "db", "an alert of its own");
+        assert_eq!(blamed(&[edge(), said("db", Some("cart"), 9.0), said("shop", None, 20.0)]), "db", "another caller");
+        let both = [edge(), said("mail", Some("shop"), 9.0), said("mail", None, 1.0)];
         assert_eq!(blamed(&both), "db", "the other callee has trouble of its own");
     }
 
     #[test]
     fn the_share_counts_the_edges_that_end_there() {
-        let alerts = [alert("db", Some("shop"), 9.0), alert("db", Some("cart"), 9.0), alert("mail", Some("cart"), 9.0)];
-        let all: Vec<&Alert> = alerts.iter().collect();
+        let testimonies = [said("db", Some("shop"), 9.0), said("db", Some("cart"), 9.0), said("mail", Some("cart"), 9.0)];
+        let all: Vec<&Testimony> = testimonies.iter().collect();
         let edges = Edges::new(&all);
         assert_eq!(edges.share("db", &BTreeSet::new()), 2.0 / 3.0);
         assert_eq!(edges.share("cart", &BTreeSet::from(["mail"])), 1.0 / 3.0);

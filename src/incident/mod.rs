@@ -11,6 +11,7 @@ pub mod notify;
 pub mod rank;
 pub mod relate;
 pub mod spots;
+pub mod testimony;
 
 use std::fmt;
 use std::sync::Arc;
@@ -177,7 +178,7 @@ pub struct Revision {
     /// Its alerts by start and fingerprint.
     pub alerts: Vec<Arc<Alert>>,
     /// What ties them.
-    pub links: Vec<Link>,
+    pub links: Vec<Arc<Link>>,
     /// The incident that carries on.
     pub merged_into: Option<IncidentId>,
     /// The incident that it was part of before it was split.

@@ -9,14 +9,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ahash::{HashMap, HashSet};
+use ahash::HashMap;
 
-use crate::alert::Alert;
 use crate::incident::Candidate;
 use crate::incident::edges::Edges;
 use crate::incident::nearby::OfEnv;
 use crate::incident::relate::round;
 use crate::incident::spots::Spot;
+use crate::incident::testimony::Testimony;
 use crate::topology::Topology;
 use crate::words::duration::format_ms;
 use crate::words::severity::Severity;
@@ -82,8 +82,8 @@ struct Ranked<'a> {
 }
 
 enum Of<'a> {
-    /// It alerts.
-    Alerting(&'a Evidence<'a>),
+    /// It alerts, and so does this dependency of it, the nearest that does.
+    Alerting(&'a Evidence<'a>, Option<&'a Evidence<'a>>),
     /// This many of the failing entities depend on it.
     Suspected(usize),
     /// These callers complain of it, and answer for that themselves.
@@ -135,39 +135,37 @@ impl Measure {
     }
 }
 
-/// Ranks the possible causes of an incident with these alerts, on this graph. `of_env` knows what its entities depend on.
-pub fn rank<'a>(alerts: impl Iterator<Item = &'a Alert>, of_env: &OfEnv, topology: &Topology) -> Vec<Candidate> {
-    let alerts: Vec<&Alert> = alerts.collect();
-    let edges = Edges::new(&alerts);
-    let mut by_entity: HashMap<&Arc<str>, Evidence> = HashMap::default();
+/// Ranks the possible causes of an incident of which this is said, on this graph. `of_env` knows what its entities depend on.
+pub fn rank<'a>(testimonies: impl Iterator<Item = &'a Testimony>, of_env: &OfEnv, topology: &Topology) -> Vec<Candidate> {
+    let testimonies: Vec<&Testimony> = testimonies.collect();
+    let edges = Edges::new(&testimonies);
+    let mut by_entity: BTreeMap<&Arc<str>, Evidence> = BTreeMap::new();
     let mut cleared: BTreeMap<&Arc<str>, BTreeSet<&Arc<str>>> = BTreeMap::new();
-    for alert in &alerts {
-        let Some(entity) = &alert.entity else { continue };
-        let blamed = edges.blames(alert).unwrap_or(entity);
+    for said in &testimonies {
+        let blamed = edges.blames(said);
         let known = by_entity.entry(blamed).or_insert_with(|| Evidence {
             entity: blamed,
             spot: of_env.spot(blamed),
-            started_at: alert.started_at,
-            period_ms: alert.period_ms,
-            window_ms: alert.window_ms,
-            severity: alert.severity,
+            started_at: said.started_at,
+            period_ms: said.period_ms,
+            window_ms: said.window_ms,
+            severity: said.severity,
             score: 0.0,
             alerts: false,
             answers_for: BTreeSet::new(),
         });
-        known.score = known.score.max(alert.score.unwrap_or(0.0));
-        let shown = (alert.started_at, alert.window_ms, alert.period_ms);
-        (known.started_at, known.window_ms, known.period_ms) = (known.started_at, known.window_ms, known.period_ms).min(shown);
-        known.severity = known.severity.max(alert.severity);
-        if blamed == entity {
+        known.score = known.score.max(said.score);
+        let began = (known.started_at, known.window_ms, known.period_ms).min(said.began());
+        (known.started_at, known.window_ms, known.period_ms) = began;
+        known.severity = known.severity.max(said.severity);
+        if *blamed == said.entity {
             known.alerts = true;
         } else {
-            known.answers_for.insert(entity);
-            cleared.entry(entity).or_default().insert(blamed);
+            known.answers_for.insert(&said.entity);
+            cleared.entry(&said.entity).or_default().insert(blamed);
         }
     }
-    let mut all: Vec<Evidence> = by_entity.into_values().collect();
-    all.sort_unstable_by_key(|evidence| evidence.entity);
+    let all: Vec<Evidence> = by_entity.into_values().collect();
     let Some(first) = all.iter().min_by_key(|evidence| (evidence.started_at, evidence.window_ms)) else { return Vec::new() };
     let measure = Measure {
         first_at: first.started_at,
@@ -190,7 +188,7 @@ pub fn rank<'a>(alerts: impl Iterator<Item = &'a Alert>, of_env: &OfEnv, topolog
             ranked.push(Ranked { entity, score: round(score), of: Of::Cleared(callers) });
         }
     }
-    failing.unwatched(&alerts, of_env, topology, &measure, &mut ranked);
+    failing.unwatched(of_env, topology, &measure, &mut ranked);
     let best_first = |a: &Ranked, b: &Ranked| b.score.total_cmp(&a.score).then_with(|| a.entity.cmp(b.entity));
     if ranked.len() > CANDIDATES_MAX {
         ranked.select_nth_unstable_by(CANDIDATES_MAX, best_first);
@@ -201,7 +199,7 @@ pub fn rank<'a>(alerts: impl Iterator<Item = &'a Alert>, of_env: &OfEnv, topolog
         entity: Arc::clone(known.entity),
         score: known.score,
         reasons: match known.of {
-            Of::Alerting(evidence) => failing.reasons(evidence, &edges, (of_env, topology), &measure),
+            Of::Alerting(evidence, nearest) => failing.reasons(evidence, nearest, &edges, (of_env, topology), &measure),
             Of::Suspected(dependents) => vec![
                 match all.len() {
                     2 => "both failing entities depend on it".into(),
@@ -223,7 +221,8 @@ impl<'a> Failing<'a> {
     /// An entity that alerts.
     fn watched(&self, mine: &'a Evidence<'a>, edges: &Edges, of_env: &OfEnv, measure: &Measure) -> Ranked<'a> {
         let (explains, _) = self.explained.of(mine.spot, mine);
-        let deepest = self.nearest_cause(mine, of_env).map_or(1.0, |(hops, _)| 1.0 - HOP_DECAY.powi(hops as i32 - 1));
+        let nearest = self.nearest_cause(mine, of_env);
+        let deepest = nearest.map_or(1.0, |(hops, _)| 1.0 - HOP_DECAY.powi(hops as i32 - 1));
         let score = measure.sum(&Parts {
             explains,
             deepest,
@@ -232,7 +231,7 @@ impl<'a> Failing<'a> {
             departs: measure.departs(mine.score),
             edges: edges.share(mine.entity, &mine.answers_for),
         });
-        Ranked { entity: mine.entity, score: round(score), of: Of::Alerting(mine) }
+        Ranked { entity: mine.entity, score: round(score), of: Of::Alerting(mine, nearest.map(|(_, other)| other)) }
     }
 
     /// The nearest of its dependencies that alerts.
@@ -242,7 +241,14 @@ impl<'a> Failing<'a> {
         alerting.min_by_key(|(hops, other)| (*hops, other.entity))
     }
 
-    fn reasons(&self, mine: &Evidence, edges: &Edges, (of_env, topology): (&OfEnv, &Topology), measure: &Measure) -> Vec<String> {
+    fn reasons(
+        &self,
+        mine: &Evidence,
+        nearest: Option<&Evidence>,
+        edges: &Edges,
+        (of_env, topology): (&OfEnv, &Topology),
+        measure: &Measure,
+    ) -> Vec<String> {
         let mut reasons = Vec::new();
         let unknown = topology.size().0 > 0 && !mine.spot.is_some_and(|spot| spot.is_node(topology));
         let cleared = || self.cleared.iter().filter(|entity| !mine.answers_for.contains(entity.as_ref()));
@@ -252,11 +258,11 @@ impl<'a> Failing<'a> {
             others => {
                 let of_cleared = cleared().filter(|entity| mine.spot.is_some_and(|spot| of_env.depends(entity, spot)));
                 reasons.push(depending(self.explained.of(mine.spot, mine).1 + of_cleared.count(), others));
-                reasons.push(match self.nearest_cause(mine, of_env) {
+                reasons.push(match nearest {
                     None if unknown => "the topology does not know it, nor what it depends on".into(),
                     None if mine.dependencies(of_env).is_empty() => "it depends on nothing that the topology knows".into(),
                     None => "nothing that it depends on alerts".into(),
-                    Some((_, other)) => format!("it depends on {}, which alerts too", other.entity),
+                    Some(other) => format!("it depends on {}, which alerts too", other.entity),
                 });
                 if self.all.len() > 1 {
                     reasons.push(self.when(mine, measure));
@@ -313,18 +319,12 @@ impl<'a> Failing<'a> {
     }
 
     /// Dependencies that no rule watches, or that are silent, on which at least two failing entities depend.
-    fn unwatched<'t>(
-        &self,
-        alerts: &[&Alert],
-        of_env: &OfEnv,
-        topology: &'t Topology,
-        measure: &Measure,
-        ranked: &mut Vec<Ranked<'t>>,
-    ) {
+    fn unwatched<'t>(&self, of_env: &OfEnv, topology: &'t Topology, measure: &Measure, ranked: &mut Vec<Ranked<'t>>) {
         // Of a callee that is cleared there is an alert: it is no silent one.
-        let named: HashSet<Spot> = alerts.iter().filter_map(|alert| of_env.spot(alert.entity.as_deref()?)).collect();
+        let cleared: Vec<Spot> = self.cleared.iter().filter_map(|entity| of_env.spot(entity)).collect();
+        let silent = |spot: &Spot| !self.by_spot.contains_key(spot) && !cleared.contains(spot);
         let mut suspects: Vec<(Spot, usize)> =
-            self.explained.by_count().filter(|(spot, count)| *count >= 2 && !named.contains(spot)).collect();
+            self.explained.by_count().filter(|(spot, count)| *count >= 2 && silent(spot)).collect();
         suspects.sort_unstable();
         for (spot, dependents) in suspects {
             let Some(entity) = topology.name(spot.number()) else { continue };
@@ -372,7 +372,8 @@ struct Explained {
 
 impl Explained {
     fn new(all: &[Evidence<'_>], of_env: &OfEnv) -> Self {
-        let mut explained = Self { whole: 0.0, by_cause: HashMap::default() };
+        let pairs = all.iter().map(|evidence| evidence.dependencies(of_env).len()).sum();
+        let mut explained = Self { whole: 0.0, by_cause: HashMap::with_capacity_and_hasher(pairs, Default::default()) };
         for evidence in all {
             let weight = loudness(evidence.severity);
             explained.whole += weight;

@@ -35,14 +35,16 @@ fn bad(text: &str) -> BadDuration {
 pub fn format_ms(duration_ms: i64) -> String {
     let sign = if duration_ms < 0 { "-" } else { "" };
     let mut rest = duration_ms.unsigned_abs();
-    let mut parts = Vec::new();
+    let mut text = String::new();
     for (unit, unit_ms) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
         if rest >= unit_ms {
-            parts.push(format!("{}{unit}", rest / unit_ms));
+            text.push_str(if text.is_empty() { sign } else { " " });
+            text.push_str(&(rest / unit_ms).to_string());
+            text.push_str(unit);
             rest %= unit_ms;
         }
     }
-    if parts.is_empty() { "0s".into() } else { format!("{sign}{}", parts.join(" ")) }
+    if text.is_empty() { "0s".into() } else { text }
 }
 
 #[cfg(test)]

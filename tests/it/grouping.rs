@@ -87,7 +87,7 @@ fn run_on_changing_graphs(alerts: &[ExternalAlert], edges: &[(u8, u8)], seed: u6
         invariants.see(&revisions).unwrap_or_else(|what| panic!("{what}"));
         lines.extend(revisions.into_iter().map(|mut revision| {
             revision.topology.version = 0;
-            revision.links.iter_mut().for_each(|link| link.topology_version = 0);
+            revision.links.iter_mut().for_each(|link| Arc::make_mut(link).topology_version = 0);
             wire::to_json(&revision)
         }));
     };

@@ -7,6 +7,7 @@ use ahash::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
+use crate::incident::testimony::Testimony;
 use crate::words::fingerprint::Fingerprint;
 use crate::words::time::TimestampMs;
 
@@ -15,8 +16,21 @@ use crate::words::time::TimestampMs;
 #[serde(from = "BTreeMap<Fingerprint, Arc<Alert>>", into = "BTreeMap<Fingerprint, Arc<Alert>>")]
 pub(super) struct Members {
     alerts: BTreeMap<Fingerprint, Arc<Alert>>,
-    /// How many alerts of each entity fire.
-    failing: HashMap<Arc<str>, usize>,
+    /// In no order: whoever walks through them sorts.
+    entities: HashMap<Arc<str>, Entity>,
+    /// How many alerts of each rule fire that name no entity.
+    rules: HashMap<Arc<str>, usize>,
+    /// Entities and such rules of which some alert fires.
+    failing: usize,
+}
+
+/// What is known of one entity.
+#[derive(Clone, Debug, Default)]
+struct Entity {
+    /// How many of its alerts fire.
+    firing: usize,
+    /// What they say of it, apart for each peer; never nothing.
+    said: Vec<Testimony>,
 }
 
 impl From<BTreeMap<Fingerprint, Arc<Alert>>> for Members {
@@ -36,36 +50,84 @@ impl From<Members> for BTreeMap<Fingerprint, Arc<Alert>> {
 impl Members {
     /// An alert joined, or is another now.
     pub(super) fn put(&mut self, alert: Arc<Alert>) {
+        let says = Testimony::of(&alert);
+        let firing = match &says {
+            Some(says) => {
+                let entity = self.entities.entry(Arc::clone(&says.entity)).or_default();
+                match entity.said.iter_mut().find(|said| said.is_about_same(says)) {
+                    Some(said) => said.add(says),
+                    None => entity.said.push(says.clone()),
+                }
+                &mut entity.firing
+            }
+            None => self.rules.entry(Arc::clone(&alert.rule)).or_default(),
+        };
         if alert.is_firing() {
-            *self.failing.entry(subject(&alert)).or_default() += 1;
+            self.failing += usize::from(*firing == 0);
+            *firing += 1;
         }
         if let Some(before) = self.alerts.insert(alert.fingerprint, alert) {
-            self.gone(&before);
+            self.gone(&before, says.as_ref());
         }
     }
 
     /// An alert leaves.
     pub(super) fn take(&mut self, fingerprint: Fingerprint) -> Option<Arc<Alert>> {
         let taken = self.alerts.remove(&fingerprint)?;
-        self.gone(&taken);
+        self.gone(&taken, None);
         Some(taken)
     }
 
-    fn gone(&mut self, alert: &Alert) {
-        let name = alert.subject();
-        if alert.is_firing()
-            && let Some(count) = self.failing.get_mut(name)
+    /// An alert is no more as it was; `says` is what it says now.
+    fn gone(&mut self, alert: &Alert, says: Option<&Testimony>) {
+        if let Some(said) = Testimony::of(alert)
+            && !says.is_some_and(|says| says.is_about_same(&said) && says.covers(&said))
         {
-            *count -= 1;
-            if *count == 0 {
-                self.failing.remove(name);
-            }
+            self.ask_again(&said);
         }
+        let of_entity = alert.entity.as_ref().map(|entity| self.entities.get_mut(entity).map(|entity| &mut entity.firing));
+        if alert.is_firing()
+            && let Some(firing) = of_entity.unwrap_or_else(|| self.rules.get_mut(&alert.rule))
+        {
+            *firing -= 1;
+            self.failing -= usize::from(*firing == 0);
+        }
+        if let Some(entity) = &alert.entity
+            && self.entities.get(entity).is_some_and(|entity| entity.said.is_empty())
+        {
+            self.entities.remove(entity);
+        }
+    }
+
+    /// Who said this may not say it any more: asks all about the same again.
+    fn ask_again(&mut self, unsaid: &Testimony) {
+        let Some(entity) = self.entities.get_mut(&unsaid.entity) else { return };
+        entity.said.retain(|said| !said.is_about_same(unsaid));
+        let all = self.alerts.values().filter_map(|alert| Testimony::of(alert)).filter(|says| says.is_about_same(unsaid));
+        entity.said.extend(all.reduce(|mut said, says| {
+            said.add(&says);
+            said
+        }));
     }
 
     /// By fingerprint.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Alert>> {
         self.alerts.values()
+    }
+
+    /// What they say of each entity and each edge, in no order.
+    pub(super) fn testimonies(&self) -> impl Iterator<Item = &Testimony> {
+        self.entities.values().flat_map(|entity| &entity.said)
+    }
+
+    /// Each entity and whether it fails now, in no order.
+    pub(super) fn entities(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.entities.iter().map(|(name, entity)| (name.as_ref(), entity.firing > 0))
+    }
+
+    /// Whether an entity fails now; nothing where no alert is about it.
+    pub(super) fn fails(&self, entity: &str) -> Option<bool> {
+        self.entities.get(entity).map(|entity| entity.firing > 0)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -77,19 +139,15 @@ impl Members {
     }
 
     pub(super) fn is_firing(&self) -> bool {
-        !self.failing.is_empty()
+        self.failing > 0
     }
 
-    /// How many entities fail now.
+    /// How many entities fail now; a rule that names none counts as one.
     pub(super) fn failing(&self) -> usize {
-        self.failing.len()
+        self.failing
     }
 
     pub(super) fn last_end(&self) -> Option<TimestampMs> {
         self.alerts.values().filter_map(|alert| alert.ended_at).max()
     }
-}
-
-fn subject(alert: &Alert) -> Arc<str> {
-    Arc::clone(alert.entity.as_ref().unwrap_or(&alert.rule))
 }

@@ -7,15 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::alert::Alert;
-use crate::incident::book::telling::tidy;
 use crate::incident::book::{Incident, IncidentBook, touch};
-use crate::incident::nearby::{OfEnv, Search};
+use crate::incident::nearby::OfEnv;
+use crate::incident::nearby::search::Search;
 use crate::incident::notify::NotifyState;
 use crate::incident::relate::Ground;
 use crate::incident::spots::Spot;
 use crate::incident::{IncidentId, Link, RevisionChange, Status};
 use crate::topology::Topology;
-use crate::words::limits::LINKS_PER_INCIDENT_MAX;
 use crate::words::time::TimestampMs;
 
 /// Pairs of entities that are asked whether something else ties the parts.
@@ -44,10 +43,9 @@ impl IncidentBook {
         let Some(incident) = self.incidents.get_mut(id) else { return };
         let Some(of_env) = self.nearby.of_env(&incident.env) else { return };
         incident.doubted_at = None;
-        tidy(&mut incident.links);
         // Of so many links the weakest are not kept: what they tied cannot be told.
-        let known = incident.links.len() < LINKS_PER_INCIDENT_MAX;
-        incident.links.retain(|link| holds(link, of_env, &self.topology));
+        let known = !incident.links.is_full();
+        incident.links.extract(|link| !holds(link, of_env, &self.topology));
         touch(touched, id, RevisionChange::Updated);
         if !known {
             return;
@@ -71,7 +69,7 @@ impl IncidentBook {
             }
             if let Some(tie) = self.nearby.tie_of(new, known, &search) {
                 parts.join(new.subject(), known.subject());
-                incident.links.push(tie.link(new, &self.topology));
+                incident.links.tie(&tie, new, &self.topology);
             }
         }
     }
@@ -99,8 +97,7 @@ impl IncidentBook {
             part.severity = part.severity.max(alert.severity);
             part.alerts.put(alert);
         }
-        let of_part = |link: &mut Link| part.alerts.iter().any(|alert| alert.subject() == link.from.as_ref());
-        part.links = incident.links.extract_if(.., of_part).collect();
+        part.links = incident.links.extract(|link| part.alerts.iter().any(|alert| alert.subject() == link.from.as_ref()));
         incident.severity = incident.alerts.iter().map(|alert| alert.severity).max().unwrap_or(incident.severity);
         self.incidents.insert(id, part);
         self.counts.opened += 1;

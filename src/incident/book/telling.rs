@@ -1,25 +1,19 @@
 //! An incident in words: what goes out of it as a revision.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::alert::Alert;
 use crate::incident::book::Incident;
-use crate::incident::{Candidate, Decision, IncidentId, Link, NEARLY_AS_LIKELY, Revision, RevisionChange};
+use crate::incident::{Candidate, Decision, IncidentId, NEARLY_AS_LIKELY, Revision, RevisionChange};
 use crate::topology::Stamp;
-use crate::words::limits::LINKS_PER_INCIDENT_MAX;
+use crate::words::fingerprint::Fingerprint;
+use crate::words::severity::Severity;
 use crate::words::time::{TimestampMs, format_rfc3339};
 
 /// Names and sentences that a title or a summary holds of each kind: a page is read on a phone.
 const NAMED_MAX: usize = 3;
-
-/// Keeps the strongest link of each pair, strongest first: of many, so that the same come of it however often it is done.
-pub(super) fn tidy(links: &mut Vec<Link>) {
-    links.sort_by(|a, b| (&a.from, &a.to).cmp(&(&b.from, &b.to)).then_with(|| b.score.total_cmp(&a.score)));
-    links.dedup_by(|a, b| a.from == b.from && a.to == b.to);
-    links.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| (&a.from, &a.to).cmp(&(&b.from, &b.to))));
-    links.truncate(LINKS_PER_INCIDENT_MAX);
-}
 
 pub(super) fn revision_of(
     id: &IncidentId,
@@ -46,7 +40,7 @@ pub(super) fn revision_of(
         topology,
         candidates,
         alerts,
-        links: incident.links.clone(),
+        links: incident.links.iter().cloned().collect(),
         merged_into: None,
         split_from: incident.split_from,
         decision,
@@ -56,16 +50,17 @@ pub(super) fn revision_of(
 /// The worst thing that is said of the cause; of a cause that says nothing, who suffers.
 fn title(alerts: &[Arc<Alert>], cause: Option<&Candidate>) -> String {
     let of_cause = alerts.iter().filter(|alert| cause.is_none_or(|cause| alert.entity.as_ref() == Some(&cause.entity)));
-    let worst = of_cause.min_by_key(|alert| (std::cmp::Reverse(alert.severity), alert.started_at, alert.fingerprint));
+    let worst = of_cause.map(Arc::as_ref).min_by_key(worst_first);
     match (worst, cause) {
         (Some(alert), _) => said(alert),
         (None, Some(cause)) if alerts.iter().any(|alert| alert.peer.as_ref() == Some(&cause.entity)) => {
-            let callees = alerts.iter().filter(|alert| alert.peer.as_ref() == Some(&cause.entity)).map(|alert| alert.subject());
-            format!("{}: its calls to {} suffer", cause.entity, some(callees.collect()))
+            let of_cause = alerts.iter().filter(|alert| alert.peer.as_ref() == Some(&cause.entity));
+            let callees: BTreeSet<&str> = of_cause.map(|alert| alert.subject()).collect();
+            format!("{}: its calls to {} suffer", cause.entity, some(callees))
         }
         (None, Some(cause)) => {
-            let failing = some(alerts.iter().map(|alert| alert.subject()).collect());
-            format!("{} suspected: it would explain that {failing} fail", cause.entity)
+            let failing: BTreeSet<&str> = alerts.iter().map(|alert| alert.subject()).collect();
+            format!("{} suspected: it would explain that {} fail", cause.entity, some(failing))
         }
         (None, None) => "an incident without alerts".into(),
     }
@@ -91,39 +86,48 @@ fn summary(incident: &Incident, alerts: &[Arc<Alert>], candidates: &[Candidate])
         None => format!("since {began}"),
     };
     let mut text = format!("{} in {} {when}.", incident.severity, incident.env);
-    let of = |entity: &Arc<str>| alerts.iter().filter(|alert| alert.entity.as_ref() == Some(entity)).collect::<Vec<_>>();
     match candidates {
         [] => text.push_str(" Cause unknown: its alerts name no entity."),
         [cause, next, ..] if next.score >= NEARLY_AS_LIKELY * cause.score => {
             text.push_str(&format!(" Cause: {}, or nearly as likely {}.", cause.entity, next.entity));
         }
         [cause, ..] => {
-            let alerts = of(&cause.entity);
-            let but = match alerts.iter().any(|alert| alert.is_firing()) {
-                _ if alerts.is_empty() => ", though no alert is about it",
-                false if incident.resolved_at.is_none() => ", which has recovered",
-                _ => "",
+            let but = match incident.alerts.fails(&cause.entity) {
+                None => ", though no alert is about it",
+                Some(false) if incident.resolved_at.is_none() => ", which has recovered",
+                Some(_) => "",
             };
             text.push_str(&format!(" Likeliest cause: {}{but}.", cause.entity));
         }
     }
     // Of each entity besides the cause the worst that is said of it now; of what has recovered, the names.
     let cause = candidates.first().map(|cause| cause.entity.as_ref());
-    let besides = |alert: &&Arc<Alert>| alert.entity.is_some() && alert.entity.as_deref() != cause;
-    let mut fails: Vec<&Arc<Alert>> = alerts.iter().filter(besides).filter(|alert| alert.is_firing()).collect();
-    fails.sort_by_key(|alert| (std::cmp::Reverse(alert.severity), alert.started_at, alert.fingerprint));
-    let mut seen = BTreeSet::new();
-    fails.retain(|alert| seen.insert(alert.subject()));
-    if !fails.is_empty() {
-        let told: Vec<String> = fails.iter().take(NAMED_MAX).map(|alert| said(alert)).collect();
-        let more = fails.len().saturating_sub(NAMED_MAX);
+    let besides = |fails: bool| {
+        let others = incident.alerts.entities().filter(move |(entity, _)| Some(*entity) != cause);
+        others.filter(move |(_, failing)| *failing == fails).map(|(entity, _)| entity)
+    };
+    let mut told: Vec<&Alert> = Vec::new();
+    let fails = alerts.iter().map(Arc::as_ref).filter(|alert| alert.entity.is_some() && alert.is_firing());
+    let fails = fails.filter(|alert| alert.entity.as_deref() != cause);
+    while told.len() < NAMED_MAX {
+        let others = fails.clone().filter(|alert| told.iter().all(|told| told.entity != alert.entity));
+        let Some(worst) = others.min_by_key(worst_first) else { break };
+        told.push(worst);
+    }
+    if !told.is_empty() {
+        let more = besides(true).count() - told.len();
+        let told: Vec<String> = told.into_iter().map(said).collect();
         let more = if more == 0 { String::new() } else { format!("; and {more} more") };
         text.push_str(&format!(" Fails too: {}{more}.", told.join("; ")));
     }
-    let recovered: BTreeSet<&str> =
-        alerts.iter().filter(besides).map(|alert| alert.subject()).filter(|entity| !seen.contains(entity)).collect();
+    let recovered: BTreeSet<&str> = besides(false).collect();
     if !recovered.is_empty() {
         text.push_str(&format!(" Failed too, and recovered: {}.", some(recovered)));
     }
     text
+}
+
+/// The order in which alerts are worth reading.
+fn worst_first(alert: &&Alert) -> (Reverse<Severity>, TimestampMs, Fingerprint) {
+    (Reverse(alert.severity), alert.started_at, alert.fingerprint)
 }
