@@ -270,6 +270,7 @@ impl Kept {
                     telemetry.checkpoints.fetch_add(1, Ordering::Relaxed);
                     telemetry.checkpoint_bytes.store(size.whole, Ordering::Relaxed);
                     telemetry.checkpoint_written_bytes.fetch_add(size.written, Ordering::Relaxed);
+                    telemetry.checkpoint_spent_ns.fetch_add(size.spent.as_nanos() as u64, Ordering::Relaxed);
                     return size;
                 }
                 // Another process keeps them now.

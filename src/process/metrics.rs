@@ -124,6 +124,8 @@ pub struct Telemetry {
     pub checkpoint_bytes: AtomicU64,
     /// Bytes written for all of them.
     pub checkpoint_written_bytes: AtomicU64,
+    /// What writing them took of a processor, nanoseconds; taking them is a stage.
+    pub checkpoint_spent_ns: AtomicU64,
     /// When the last one was kept, by [`stopwatch_ns`]; 0 before the first.
     pub checkpoint_at_ns: AtomicU64,
     /// Why a checkpoint takes so long.
@@ -324,6 +326,8 @@ impl Collector for Endpoint {
             "Bytes written for checkpoints: what lasts is written once",
             written,
         )?;
+        let spent_us = kept(&self.0.checkpoint_spent_ns) / 1_000;
+        write.counter("squelch_checkpoint_writing_microseconds", "Processor time that writing checkpoints took", spent_us)?;
         let kept_at = kept(&self.0.checkpoint_at_ns);
         if kept_at > 0 {
             let age_s = stopwatch_ns().saturating_sub(kept_at) / 1_000_000_000;

@@ -89,7 +89,6 @@ async fn run(config: Config, partitions: Option<usize>) -> Result<()> {
     let client = connect::connect(&config.nats).await?;
     let context = jetstream::new(client.clone());
     let candidate = standby::candidate(&config, &context).await?;
-    correlate::stands_alone(partitions, candidate.is_some())?;
     serve(&config, &telemetry).await?;
     let mut shutdown = Shutdown::listen()?;
     let ended = match candidate {
@@ -139,7 +138,9 @@ async fn take_turns(
             return ended.map(drop);
         }
         keeping.abort();
-        tenant::leave(&context, &config.input, &tenure).await;
+        if partitions.is_none() {
+            tenant::leave(&context, &config.input, &tenure).await;
+        }
         tracing::error!("standing by: another process does the work");
         telemetry.stopping.store(false, Ordering::Relaxed);
         loaded = fresh()?;

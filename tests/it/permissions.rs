@@ -8,8 +8,8 @@ use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::{self, Context};
 use async_nats::{ConnectOptions, HeaderMap};
 use futures::StreamExt;
-use squelch::edges::nats::settings::{InputConfig, OutputConfig, RejectedConfig};
-use squelch::edges::nats::streams;
+use squelch::edges::nats::settings::{InputConfig, OutputConfig, PartitionsConfig, RejectedConfig};
+use squelch::edges::nats::{partials, streams};
 use squelch::process::demo_files;
 
 use crate::live::{Squelch, runtime};
@@ -109,7 +109,7 @@ fn everybody_does_its_work_and_nothing_else() {
         assert_eq!(explain.status.code(), Some(0), "{}", String::from_utf8_lossy(&explain.stderr));
         assert_eq!(denials(&server), Vec::<String>::new(), "nobody needs more");
 
-        for (user, subject, stream) in [
+        let others = [
             ("collector", "incidents.production.critical.chat", "INCIDENTS"),
             ("collector", "rejected.events", "REJECTED"),
             ("collector", "$KV.SQUELCH_STATE.squelch.lease", "KV_SQUELCH_STATE"),
@@ -121,20 +121,84 @@ fn everybody_does_its_work_and_nothing_else() {
             ("notifier", "$KV.squelch_incidents.inc-1", "KV_squelch_incidents"),
             ("explain", "events.metrics.a", "EVENTS"),
             ("explain", "$KV.squelch_incidents.inc-1", "KV_squelch_incidents"),
-        ] {
-            let (before, denied) = (held(&operator, stream).await, denials(&server).len());
-            let context = sign_in(&server, user).await;
-            let client = context.client();
-            client.publish_with_headers(subject, HeaderMap::new(), "mine".into()).await.unwrap();
-            client.flush().await.unwrap();
-            let deadline = Instant::now() + Duration::from_secs(20);
-            while denials(&server).len() == denied {
-                assert!(Instant::now() < deadline, "{user} may publish to {subject}");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            assert_eq!(held(&operator, stream).await, before, "{user} published to {subject}");
-        }
+        ];
+        denied(&server, &operator, &others).await;
     });
+}
+
+/// The parts of a squelch of several processes.
+#[test]
+fn every_role_does_its_work_and_nothing_else() {
+    let server = NatsServer::with(&["-js"], &configuration());
+    runtime().block_on(async {
+        let operator = sign_in(&server, "operator").await;
+        streams::input(&operator, &InputConfig::default()).await.unwrap();
+        streams::rejected(&operator, &RejectedConfig::default()).await.unwrap();
+        streams::output(&operator, &OutputConfig::default()).await.unwrap();
+        streams::state(&operator, "SQUELCH_STATE").await.unwrap();
+        partials::stream(&operator, &PartitionsConfig::default()).await.unwrap();
+        let events = demo_files().0;
+        let lines: Vec<&[u8]> = events.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+        let publish = async |lines: &[&[u8]]| {
+            for lines in lines.chunks(100) {
+                operator.publish("events.mixed.demo", lines.join(&b'\n').into()).await.unwrap().await.unwrap();
+            }
+            operator.publish("events.mixed.demo", "nonsense".into()).await.unwrap().await.unwrap();
+        };
+        let by_turns = |user: &str| sign_in_of(&server, user) + "partitions: { by: sequence }\n";
+        let start = |user: &str, more: &str, role: &[&str]| Squelch::spawn_as(&server, &(by_turns(user) + more), role);
+        let mut workers = vec![
+            start("worker", "", &["--role", "worker", "--partition", "1/2"]),
+            start("operator", "", &["--role", "worker", "--partition", "2/2"]),
+        ];
+        let stored = "checkpoint: { store: SQUELCH_STATE, every: 200ms }\nstandby: { lease: 1h }\n";
+        let correlator = || start("correlator", stored, &["--role", "correlator", "--partitions", "2"]);
+        let first = correlator();
+        first.wait_for("metrics", "\nsquelch_leading 1\n");
+        let second = correlator();
+        second.wait_for("readyz", "standing by");
+        publish(&lines[..lines.len() / 2]).await;
+        wait_for(&operator, 5).await;
+        let before = held(&operator, "INCIDENTS").await;
+        assert_eq!(first.stop(), Some(0));
+        publish(&lines[lines.len() / 2..]).await;
+        wait_for(&operator, before + 5).await;
+        assert_eq!(held(&operator, "REJECTED").await, 2);
+        assert_eq!(second.stop(), Some(0));
+        let codes: Vec<Option<i32>> = workers.drain(..).map(Squelch::stop).collect();
+        assert_eq!(codes, [Some(0), Some(0)]);
+        let folder = "checkpoint: { dir: state }\ninput: { consumer: another }\n";
+        let alone = start("correlator", folder, &["--role", "correlator", "--partitions", "2"]);
+        alone.wait_for("metrics", "\nsquelch_leading 1\n");
+        assert_eq!(alone.stop(), Some(0));
+        assert_eq!(denials(&server), Vec::<String>::new(), "nobody needs more");
+        let others = [
+            ("worker", "incidents.production.critical.chat", "INCIDENTS"),
+            ("worker", "squelch.parts.squelch.2", "SQUELCH_PARTS"),
+            ("worker", "$KV.SQUELCH_STATE.squelch.lease", "KV_SQUELCH_STATE"),
+            ("correlator", "squelch.parts.squelch.1", "SQUELCH_PARTS"),
+            ("correlator", "rejected.events", "REJECTED"),
+            ("correlator", "events.metrics.a", "EVENTS"),
+        ];
+        denied(&server, &operator, &others).await;
+    });
+}
+
+/// What a user publishes there does not come.
+async fn denied(server: &NatsServer, operator: &Context, others: &[(&'static str, &'static str, &'static str)]) {
+    for &(user, subject, stream) in others {
+        let (before, denied) = (held(operator, stream).await, denials(server).len());
+        let context = sign_in(server, user).await;
+        let client = context.client();
+        client.publish_with_headers(subject, HeaderMap::new(), "mine".into()).await.unwrap();
+        client.flush().await.unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while denials(server).len() == denied {
+            assert!(Instant::now() < deadline, "{user} may publish to {subject}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(held(operator, stream).await, before, "{user} published to {subject}");
+    }
 }
 
 async fn wait_for(operator: &Context, incidents: u64) {

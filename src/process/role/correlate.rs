@@ -51,14 +51,6 @@ pub fn check(config: &Config, keeps: bool, engine: &Engine, partitions: Option<u
     Ok(())
 }
 
-/// Refuses a correlator with a standby: who reads the parts is not fenced yet.
-pub fn stands_alone(partitions: Option<usize>, has_standby: bool) -> Result<()> {
-    if partitions.is_some() && has_standby {
-        bail!("a correlator has no standby: set checkpoint.dir in squelch.yaml to a folder, and leave checkpoint.store out");
-    }
-    Ok(())
-}
-
 /// Refuses to go on in another stream of parts than before: what workers said in the old one is gone.
 pub fn same_stream(name: &str, before: Option<i64>, now: i64) -> Result<()> {
     if before.is_some_and(|before| before != now) {
@@ -152,7 +144,12 @@ impl Reading {
         let (sender, parts) = mpsc::channel(PARTS_WAITING);
         tokio::spawn(async move {
             loop {
-                let (found, failed) = match source.next().await {
+                let next = tokio::select! {
+                    next = source.next() => next,
+                    // Another process correlates now.
+                    () = sender.closed() => return,
+                };
+                let (found, failed) = match next {
                     Ok(found) => (found.into_iter().map(Ok).collect(), false),
                     Err(error) => (vec![Err(error)], true),
                 };

@@ -30,8 +30,13 @@ impl Squelch {
 
     /// Starts and does not wait.
     pub fn spawn(server: &NatsServer, more: &str) -> Self {
+        Self::spawn_as(server, more, &[])
+    }
+
+    /// Starts one that does a part of the work.
+    pub fn spawn_as(server: &NatsServer, more: &str, role: &[&str]) -> Self {
         let (dir, http) = (tempfile::tempdir().unwrap(), free_port());
-        Self { child: Some(command(&dir, &server.url(), http, more).spawn().unwrap()), dir, http }
+        Self { child: Some(command(&dir, &server.url(), http, more).args(role).spawn().unwrap()), dir, http }
     }
 
     pub fn wait_for(&self, path: &str, wanted: &str) -> String {

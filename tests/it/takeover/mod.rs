@@ -11,7 +11,7 @@ use async_nats::jetstream::{Context, stream};
 use squelch::process::demo_files;
 
 use crate::support::nats::{NatsServer, free_port};
-use crate::support::process::{command, context, get, read_stream, replayed, runtime, the_open_are_shown};
+use crate::support::process::{Squelch, command, context, get, read_stream, replayed, runtime, the_open_are_shown};
 use crate::support::{Dice, from_env};
 
 const LINES_A_MESSAGE: usize = 50;
@@ -23,7 +23,12 @@ struct Machine {
     url: String,
     http: u16,
     more: String,
+    role: &'static [&'static str],
 }
+
+/// What two correlators share with their workers.
+const SHARED: &str = "partitions: { by: sequence }\n";
+const CORRELATOR: &[&str] = &["--role", "correlator", "--partitions", "2"];
 
 impl Machine {
     fn start(server: &NatsServer, lease: &str) -> Self {
@@ -31,15 +36,20 @@ impl Machine {
     }
 
     fn start_with(server: &NatsServer, lease: &str, more: &str) -> Self {
+        Self::start_as(server, lease, more, &[])
+    }
+
+    fn start_as(server: &NatsServer, lease: &str, more: &str, role: &'static [&'static str]) -> Self {
         let more = format!(
             "time: {{ idle: 1h }}\ncheckpoint: {{ store: SQUELCH_STATE, every: 200ms }}\nstandby: {{ lease: {lease} }}\nreload: 300ms\n{more}"
         );
         let (dir, http) = (tempfile::tempdir().unwrap(), free_port());
-        Self { child: command(&dir, &server.url(), http, &more).spawn().unwrap(), dir, url: server.url(), http, more }
+        let child = command(&dir, &server.url(), http, &more).args(role).spawn().unwrap();
+        Self { child, dir, url: server.url(), http, more, role }
     }
 
     fn start_again(&mut self) {
-        self.child = command(&self.dir, &self.url, self.http, &self.more).spawn().unwrap();
+        self.child = command(&self.dir, &self.url, self.http, &self.more).args(self.role).spawn().unwrap();
     }
 
     fn signal(&self, name: &str) {
@@ -168,7 +178,35 @@ async fn nothing_is_lost_or_twice(context: &Context, want: &[String], about: &st
     the_open_are_shown(context, &want[..got.len()], about).await;
 }
 
-/// Kills, stops and sends to sleep whoever leads, at random moments, while a publisher goes on. `TAKEOVERS=50 cargo test --test it takeover`
+/// Kills, stops and sends to sleep whoever leads, at random moments.
+async fn unseat(machines: &mut [Machine; 2], turns: u64, dice: &mut Dice) {
+    for turn in 0..turns {
+        // Under load a lease may end by itself: whoever leads now is meant.
+        let at = leader_of(machines);
+        tokio::time::sleep(Duration::from_millis(dice.below(1_500))).await;
+        match turn % 3 {
+            0 => {
+                machines[at].kill();
+                machines[1 - at].leads();
+                machines[at].start_again();
+            }
+            1 => {
+                machines[at].signal("STOP");
+                machines[1 - at].leads();
+                tokio::time::sleep(Duration::from_millis(dice.below(1_500))).await;
+                machines[at].signal("CONT");
+            }
+            _ => {
+                machines[at].signal("TERM");
+                assert_eq!(machines[at].child.wait().unwrap().code(), Some(0), "{}", machines[at].log());
+                machines[1 - at].leads();
+                machines[at].start_again();
+            }
+        }
+    }
+}
+
+/// Whoever leads loses it, again and again, while a publisher goes on. `TAKEOVERS=50 cargo test --test it takeover`
 /// is more patient; `CHAOS_SEED` repeats a run's moments, as far as a machine can.
 #[test]
 fn takeovers_at_any_moment_change_nothing() {
@@ -182,30 +220,7 @@ fn takeovers_at_any_moment_change_nothing() {
         let mut machines = pair(&server, "2s");
         let every = Duration::from_millis(3_500 * turns) / messages();
         let publishing = tokio::spawn(publish(context.clone(), every));
-        for turn in 0..turns {
-            // Under load a lease may end by itself: whoever leads now is meant.
-            let at = leader_of(&machines);
-            tokio::time::sleep(Duration::from_millis(dice.below(1_500))).await;
-            match turn % 3 {
-                0 => {
-                    machines[at].kill();
-                    machines[1 - at].leads();
-                    machines[at].start_again();
-                }
-                1 => {
-                    machines[at].signal("STOP");
-                    machines[1 - at].leads();
-                    tokio::time::sleep(Duration::from_millis(dice.below(1_500))).await;
-                    machines[at].signal("CONT");
-                }
-                _ => {
-                    machines[at].signal("TERM");
-                    assert_eq!(machines[at].child.wait().unwrap().code(), Some(0), "{}", machines[at].log());
-                    machines[1 - at].leads();
-                    machines[at].start_again();
-                }
-            }
-        }
+        unseat(&mut machines, turns, dice).await;
         let bad = publishing.await.unwrap();
         let about = format!("seed {seed}: {}", machines[leader_of(&machines)].log());
         nothing_is_lost_or_twice(&context, &want, &about).await;
@@ -219,5 +234,34 @@ fn takeovers_at_any_moment_change_nothing() {
         let mut state = context.get_stream("KV_SQUELCH_STATE").await.unwrap();
         let kept = state.info().await.unwrap().state.messages;
         assert!(kept <= 40, "{kept} messages are kept, {about}");
+    });
+}
+
+/// The same of two correlators, of which one stands by, while two workers count for whichever leads.
+#[test]
+fn correlators_take_over_at_any_moment() {
+    let turns = from_env("TAKEOVERS", 6);
+    let seed = from_env("CHAOS_SEED", u64::from(std::process::id()));
+    let dice = &mut Dice(seed);
+    let (server, want) = (NatsServer::start(), replayed());
+    runtime().block_on(async {
+        let context = context(&server).await;
+        forgetful_streams(&context).await;
+        let first = Machine::start_as(&server, "2s", SHARED, CORRELATOR);
+        first.leads();
+        let second = Machine::start_as(&server, "2s", SHARED, CORRELATOR);
+        second.stands_by();
+        let mut machines = [first, second];
+        let of_workers = format!("time: {{ idle: 1h }}\n{SHARED}");
+        let worker = |which| Squelch::spawn_as(&server, &of_workers, &["--role", "worker", "--partition", which]);
+        let workers = ["1/2", "2/2"].map(worker);
+        let every = Duration::from_millis(3_500 * turns) / messages();
+        let publishing = tokio::spawn(publish(context.clone(), every));
+        unseat(&mut machines, turns, dice).await;
+        let bad = publishing.await.unwrap();
+        let about = format!("seed {seed}: {}", machines[leader_of(&machines)].log());
+        nothing_is_lost_or_twice(&context, &want, &about).await;
+        assert_eq!(read_stream(&context, "REJECTED", bad).await.len(), bad, "rejected input, {about}");
+        assert_eq!(workers.map(Squelch::stop), [Some(0), Some(0)]);
     });
 }
