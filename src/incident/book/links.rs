@@ -91,3 +91,61 @@ impl Links {
 fn subject(alert: &Alert) -> Arc<str> {
     Arc::clone(alert.entity.as_ref().unwrap_or(&alert.rule))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::Links;
+    use crate::incident::Link;
+    use crate::incident::relate::Ground;
+    use crate::words::limits::LINKS_PER_INCIDENT_MAX;
+
+    fn link(from: u32, to: u32, score: u32) -> Arc<Link> {
+        let (from, to) = (format!("s{from}").into(), format!("s{to}").into());
+        Arc::new(Link {
+            from,
+            to,
+            score: f64::from(score) / 10.0,
+            reason: String::new(),
+            ground: Ground::Alerts,
+            topology_version: 1,
+        })
+    }
+
+    proptest! {
+        /// Whatever the order, the strongest of each pair stays, strongest first; what was taken out may come again.
+        #[test]
+        fn the_strongest_of_each_pair(all in prop::collection::vec((0..4_u32, 0..4_u32, 0..10_u32), 0..60)) {
+            let mut links = Links::default();
+            all.iter().for_each(|(from, to, score)| links.add(link(*from, *to, *score)));
+            let mut want: Vec<Arc<Link>> = all.iter().map(|(from, to, score)| link(*from, *to, *score)).collect();
+            want.sort_by(|a, b| (&a.from, &a.to).cmp(&(&b.from, &b.to)).then_with(|| b.score.total_cmp(&a.score)));
+            want.dedup_by(|a, b| a.from == b.from && a.to == b.to);
+            want.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| (&a.from, &a.to).cmp(&(&b.from, &b.to))));
+            prop_assert_eq!(links.iter().cloned().collect::<Vec<_>>(), want.clone());
+            let out = links.extract(|link| link.score > 0.5);
+            prop_assert!(out.iter().all(|link| link.score > 0.5) && links.iter().all(|link| link.score <= 0.5));
+            links.absorb(out);
+            prop_assert_eq!(links.iter().cloned().collect::<Vec<_>>(), want);
+        }
+    }
+
+    #[test]
+    fn of_too_many_the_strongest_stay() {
+        let many = LINKS_PER_INCIDENT_MAX as u32 + 10;
+        let mut links = Links::default();
+        (0..many).for_each(|nth| links.add(link(nth, nth + 1, nth)));
+        assert!(links.is_full());
+        let weakest = links.iter().map(|link| link.score).fold(f64::INFINITY, f64::min);
+        assert_eq!((links.iter().count(), weakest), (LINKS_PER_INCIDENT_MAX, 1.0));
+        links.add(link(0, 1, many));
+        assert_eq!(
+            links.iter().next().map(|link| link.from.to_string()),
+            Some("s0".into()),
+            "what was dropped may come again, stronger"
+        );
+    }
+}

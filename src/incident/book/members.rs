@@ -151,3 +151,73 @@ impl Members {
         self.alerts.values().filter_map(|alert| alert.ended_at).max()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::Members;
+    use crate::alert::{Alert, Texts};
+    use crate::incident::testimony::Testimony;
+    use crate::words::fingerprint::Fingerprint;
+    use crate::words::labels::Labels;
+    use crate::words::severity::Severity;
+
+    /// An alert as it is after some change: of few entities, peers and rules, so that all meet.
+    fn alert() -> impl Strategy<Value = Alert> {
+        let severity = prop::sample::select(vec![Severity::Info, Severity::Warning, Severity::Critical]);
+        let ends = prop::option::of(any::<bool>());
+        (0..4_u64, 0..3_usize, 0..3_usize, severity, 0..4_i64, 0..4_i32, ends).prop_map(
+            |(rule, entity, peer, severity, started_at, score, ended)| Alert {
+                fingerprint: Fingerprint(rule * 10 + entity as u64),
+                rule: format!("r{rule}").into(),
+                severity,
+                env: "production".into(),
+                entity: ["a", "b"].get(entity).map(|name| Arc::from(*name)),
+                peer: ["c", "d"].get(peer).filter(|_| entity < 2).map(|name| Arc::from(*name)),
+                labels: Labels::default(),
+                value: 1.0,
+                score: (score > 0).then_some(f64::from(score)),
+                started_at,
+                period_ms: 0,
+                window_ms: 0,
+                fired_at: started_at,
+                ended_at: ended.map(|_| started_at + 1),
+                texts: Texts::default(),
+            },
+        )
+    }
+
+    proptest! {
+        /// What is kept counted is what asking all of them anew would tell.
+        #[test]
+        fn counted_as_if_asked_anew(steps in prop::collection::vec((alert(), prop::bool::weighted(0.2)), 1..40)) {
+            let mut members = Members::default();
+            for (alert, leaves) in steps {
+                if leaves {
+                    members.take(alert.fingerprint);
+                } else {
+                    members.put(Arc::new(alert));
+                }
+                let mut said: BTreeMap<(Arc<str>, Option<Arc<str>>), Testimony> = BTreeMap::new();
+                for says in members.iter().filter_map(|alert| Testimony::of(alert)) {
+                    let about = (Arc::clone(&says.entity), says.peer.clone());
+                    said.entry(about).and_modify(|said| said.add(&says)).or_insert(says);
+                }
+                let kept = members.testimonies().map(|said| ((Arc::clone(&said.entity), said.peer.clone()), said.clone()));
+                prop_assert_eq!(kept.collect::<BTreeMap<_, _>>(), said);
+                let firing = || members.iter().filter(|alert| alert.is_firing());
+                let subjects: BTreeSet<(bool, &str)> = firing().map(|alert| (alert.entity.is_some(), alert.subject())).collect();
+                prop_assert_eq!(members.failing(), subjects.len());
+                for entity in ["a", "b"] {
+                    let mut about = members.iter().filter(|alert| alert.entity.as_deref() == Some(entity)).peekable();
+                    let fails = about.peek().is_some().then(|| about.any(|alert| alert.is_firing()));
+                    prop_assert_eq!(members.fails(entity), fails);
+                }
+            }
+        }
+    }
+}
