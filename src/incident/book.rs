@@ -197,8 +197,8 @@ impl IncidentBook {
     fn can_wait(&mut self, at: TimestampMs, id: &IncidentId, change: RevisionChange) -> bool {
         let notify = &self.notify;
         let Some(incident) = self.incidents.get_mut(id) else { return false };
-        let due = || incident.notify.wake_at(notify, &incident.facts(at)).is_some_and(|due| due <= at);
-        incident.owes = change == RevisionChange::Updated && at < incident.revised_at + incident.gathers_for() && !due();
+        let may_tell = || incident.notify.may_tell(notify, &incident.facts(at));
+        incident.owes = change == RevisionChange::Updated && at < incident.revised_at + incident.gathers_for() && !may_tell();
         incident.owes
     }
 
@@ -379,7 +379,10 @@ impl IncidentBook {
                 incident.alerts.put(Arc::clone(alert));
             }
             incident.links.absorb(other.links);
-            incident.severity = incident.severity.max(other.severity);
+            if other.severity > incident.severity {
+                incident.severity = other.severity;
+                touch(touched, &survivor, RevisionChange::Escalated);
+            }
             incident.started_at = incident.started_at.min(other.started_at);
             incident.notify.absorb(&other.notify);
             incident.doubted_at = [incident.doubted_at, other.doubted_at].into_iter().flatten().min();

@@ -139,6 +139,13 @@ impl NotifyState {
         [cause, joined, Some(told.at + params.repeat_ms)].into_iter().flatten().min()
     }
 
+    /// Whether [`Self::decide`] might tell somebody now: what might be news for a person waits for nothing.
+    pub fn may_tell(&self, params: &NotifyParams, facts: &Facts<'_>) -> bool {
+        let Some(told) = &self.told else { return self.is_first_due(facts.at) };
+        let is_back = self.reopened_untold && told.status == Status::Resolved && (!self.muted || told.is_news(facts));
+        facts.severity > told.severity || is_back || self.wake_at(params, facts).is_some_and(|due| due <= facts.at)
+    }
+
     /// Decides, and remembers what was told.
     pub fn decide(&mut self, params: &NotifyParams, facts: &Facts<'_>) -> Decision {
         let decision = self.judge(params, facts);
@@ -260,5 +267,47 @@ mod tests {
             }
         }
         assert!(told > 20, "{told}");
+    }
+
+    /// What might be told is asked without a ranking; whatever is told must be among it, or it would wait with what is no news.
+    #[test]
+    fn nobody_is_told_what_could_have_waited() {
+        let cause: Arc<str> = "a".into();
+        let (mut told, mut could_wait) = (0, 0);
+        for (hold_ms, flaps) in [(0, 3), (50, 3), (50, 1_000)] {
+            let params =
+                NotifyParams { wait_ms: 10, hold_ms, flaps, flap_within_ms: 1_000, interval_ms: 300, ..NotifyParams::default() };
+            let mut state = NotifyState::new(&params, 0);
+            let mut resolved_at = None;
+            for at in 0..3_000 {
+                let open = at % 97 < 80;
+                match resolved_at {
+                    Some(then) if open => {
+                        state.reopened(&params, then, at);
+                        resolved_at = None;
+                    }
+                    None if !open => resolved_at = Some(at),
+                    _ => {}
+                }
+                let alerts = 1 + at as usize / 150;
+                let facts = Facts {
+                    at,
+                    status: if open { Status::Open } else { Status::Resolved },
+                    severity: if at < 1_000 { Severity::Warning } else { Severity::Critical },
+                    cause: Some(&cause),
+                    entities: 1 + at as usize / 400,
+                    alerts,
+                    held_by: (at < 30).then_some(("db", "web")),
+                    merged_into: None,
+                };
+                let may_tell = state.may_tell(&params, &facts);
+                let sent = state.decide(&params, &facts).send;
+                // That an incident is resolved never waits.
+                assert!(may_tell || !sent || !open, "at {at}: {state:?}");
+                told += u64::from(sent);
+                could_wait += u64::from(open && !may_tell);
+            }
+        }
+        assert!(told > 20 && could_wait > 1_000, "{told} told, {could_wait} could wait");
     }
 }

@@ -95,7 +95,7 @@ pub async fn resume<L>(
     }
     if nth > 0 {
         tracing::error!(
-            "no checkpoint can be used: windows, alerts and incidents begin empty, reading goes on where input was acknowledged"
+            "no checkpoint can be used: windows, alerts and incidents begin empty; what was not acknowledged is read again, of workers all"
         );
     }
     Ok((loaded, None))

@@ -116,8 +116,10 @@ async fn take_turns(
     loop {
         let mut watched = loaded.reloader.clone();
         // Where rules or topology are bad now, those that were good last must do: somebody has to lead.
+        // A correlator must not have rules that its workers lack: it keeps those of its start.
         let mut look_at_files = || {
-            if watched.look(false).is_some()
+            if partitions.is_none()
+                && watched.look(false).is_some()
                 && let Ok(good) = fresh()
             {
                 loaded = good;
@@ -215,7 +217,7 @@ async fn lead(
     let fence = match tenure {
         Some(tenure) => {
             let places = resumed.as_ref().and_then(|resumed| resumed.places);
-            Some(standby::fence(config, &context, tenure, places).await?)
+            Some(standby::fence(config, &context, tenure, places, partitions.is_none()).await?)
         }
         None => None,
     };

@@ -114,20 +114,22 @@ pub async fn open_store(config: &Config, context: &Context, tenure: &Tenure) -> 
     }
 }
 
-/// What makes the server refuse this process's results once another one does the work.
+/// What makes the server refuse this process's results once another one does the work; `rejects` where it reads the input itself.
 ///
 /// # Errors
 ///
 /// The streams cannot be read.
-pub async fn fence(config: &Config, context: &Context, tenure: &Tenure, places: Option<Places>) -> Result<Fence> {
+pub async fn fence(config: &Config, context: &Context, tenure: &Tenure, places: Option<Places>, rejects: bool) -> Result<Fence> {
     let (name, output, rejected) = (config.input.consumer.as_str(), &config.output, &config.rejected);
     let after = places.map(|places| places.incidents);
     let incidents = Chain::begin(context, &output.stream, name, after).await;
-    let after = places.map(|places| places.rejected);
-    let rejected = Chain::begin(context, &rejected.stream, name, after).await;
-    Ok(Fence {
-        tenure: tenure.clone(),
-        incidents: incidents.context("what was published before cannot be read")?,
-        rejected: rejected.context("what was rejected before cannot be read")?,
-    })
+    let incidents = incidents.context("what was published before cannot be read")?;
+    let rejected = if rejects {
+        let after = places.map(|places| places.rejected);
+        let chain = Chain::begin(context, &rejected.stream, name, after).await;
+        Some(chain.context("what was rejected before cannot be read")?)
+    } else {
+        None
+    };
+    Ok(Fence { tenure: tenure.clone(), incidents, rejected })
 }

@@ -106,8 +106,8 @@ pub struct Fence {
     pub tenure: Tenure,
     /// The stream of incidents.
     pub incidents: Chain,
-    /// The stream of rejected input.
-    pub rejected: Chain,
+    /// The stream of rejected input; nothing where others read the input.
+    pub rejected: Option<Chain>,
 }
 
 /// Publishes.
@@ -151,7 +151,8 @@ impl Sink {
 
     /// How far the streams are: nothing before that comes again.
     pub fn places(&self) -> Places {
-        let places = |fence: &Fence| Places { incidents: fence.incidents.place(), rejected: fence.rejected.place() };
+        let rejected = |fence: &Fence| fence.rejected.as_ref().map_or(0, Chain::place);
+        let places = |fence: &Fence| Places { incidents: fence.incidents.place(), rejected: rejected(fence) };
         self.fence.as_ref().map(places).unwrap_or_default()
     }
 
@@ -241,10 +242,10 @@ impl Sink {
             headers.insert("Squelch-Cut", rejected.bytes.len().to_string().as_str());
         }
         match &mut self.fence {
-            Some(Fence { tenure, rejected: chain, .. }) => {
+            Some(Fence { tenure, rejected: Some(chain), .. }) => {
                 chain.publish(&self.context, tenure, (&id, &subject), headers, &bytes).await
             }
-            None => publish(&self.context, &subject, headers, bytes).await,
+            _ => publish(&self.context, &subject, headers, bytes).await,
         }
     }
 

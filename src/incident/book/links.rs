@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ahash::HashMap;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::alert::Alert;
 use crate::incident::Link;
@@ -12,8 +12,8 @@ use crate::topology::Topology;
 use crate::words::limits::LINKS_PER_INCIDENT_MAX;
 
 /// Strongest first, then by the names of the pair: the same in whatever order they came, but that of equals the older one stays.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(from = "Vec<Arc<Link>>", into = "Vec<Arc<Link>>")]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(from = "Vec<Arc<Link>>")]
 pub(super) struct Links {
     sorted: Vec<Arc<Link>>,
     /// The score of each pair. Never walked through: the order of a hash map is nobody's.
@@ -28,9 +28,9 @@ impl From<Vec<Arc<Link>>> for Links {
     }
 }
 
-impl From<Links> for Vec<Arc<Link>> {
-    fn from(links: Links) -> Self {
-        links.sorted
+impl Serialize for Links {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.sorted.serialize(serializer)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ahash::HashMap;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::alert::Alert;
 use crate::incident::testimony::Testimony;
@@ -12,8 +12,8 @@ use crate::words::fingerprint::Fingerprint;
 use crate::words::time::TimestampMs;
 
 /// Alerts by fingerprint, firing or ended.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(from = "BTreeMap<Fingerprint, Arc<Alert>>", into = "BTreeMap<Fingerprint, Arc<Alert>>")]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(from = "BTreeMap<Fingerprint, Arc<Alert>>")]
 pub(super) struct Members {
     alerts: BTreeMap<Fingerprint, Arc<Alert>>,
     /// In no order: whoever walks through them sorts.
@@ -41,9 +41,9 @@ impl From<BTreeMap<Fingerprint, Arc<Alert>>> for Members {
     }
 }
 
-impl From<Members> for BTreeMap<Fingerprint, Arc<Alert>> {
-    fn from(members: Members) -> Self {
-        members.alerts
+impl Serialize for Members {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.alerts.serialize(serializer)
     }
 }
 

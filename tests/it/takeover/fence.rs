@@ -53,7 +53,7 @@ impl World {
         let fence = Fence {
             tenure: tenure.clone(),
             incidents: begin("INCIDENTS", places.map(|places| places.incidents)).await.unwrap(),
-            rejected: begin("REJECTED", places.map(|places| places.rejected)).await.unwrap(),
+            rejected: Some(begin("REJECTED", places.map(|places| places.rejected)).await.unwrap()),
         };
         let store = StateStore::open(self.context.clone(), self.bucket.clone(), "squelch", tenure.clone()).await.unwrap();
         let storing = Arc::new(Storing::default());
