@@ -312,7 +312,7 @@ fn replay_files(args: ReplayArgs, stdout: &mut dyn Write, style: Style) -> Resul
         )),
         None => None,
     };
-    let decoder = Decoder::new(&book.label_keys, i64::MAX);
+    let decoder = Decoder::of_recording(&book.label_keys);
     let engine = Engine::new(book.rules, graph, &config.engine())?;
     let took = stopwatch();
     let (engine, rejected) = replay(engine, decoder, &args.events, &mut |revision| {

@@ -65,7 +65,7 @@ fn replay(
     out: &mut dyn Write,
     style: Style,
 ) -> Result<(Engine, Vec<Revision>)> {
-    let mut decoder = Decoder::new(&book.label_keys, i64::MAX);
+    let mut decoder = Decoder::of_recording(&book.label_keys);
     let mut engine = Engine::new(book.rules, graph, &EngineParams::default())?;
     let mut revisions = Vec::new();
     let mut emit = |revision: Revision| {

@@ -34,6 +34,8 @@ pub const EVALUATION_BYTES_MAX: usize = 512 << 20;
 pub const RESULT_ROWS_MAX: usize = 1_000_000;
 /// How long a rule that broke a limit rests, in event time, before it begins anew with empty windows.
 pub const QUARANTINE_MS: i64 = 600_000;
+/// How far an event of a recording may lie after all before it: a year.
+pub const RECORDING_GAP_MS: i64 = 366 * 24 * 3_600_000;
 /// Panes in one window of one rule: a day by 10 seconds is 8,640.
 pub const PANES_PER_WINDOW_MAX: i64 = 10_000;
 /// Values that the history of one label set remembers, evenly spaced over its time.

@@ -53,3 +53,24 @@ fn a_bad_configuration_names_place_and_fix() {
 fn a_bad_topology_names_place_and_fix() {
     replay_says("fixtures/bad_topology", "--topology");
 }
+
+/// A time in the year 9999 among good ones would move all windows there, tick by tick.
+#[test]
+fn a_time_that_is_wrong_does_not_move_a_replay() {
+    let dir = tempfile::tempdir().unwrap();
+    let rule = "/*---\nrule: high\nseverity: warning\nwindow: 10s\n---*/\nSELECT service, max(value) AS value FROM metrics \
+                GROUP BY service HAVING value > 5\n";
+    std::fs::write(dir.path().join("high.sql"), rule).unwrap();
+    let line = |ts: i64, value: u32| format!(r#"{{"kind":"metric","ts":{ts},"name":"m","value":{value},"service":"web"}}"#);
+    let start = 1_773_446_400_000;
+    let lines = [line(start, 1), line(253_402_300_799_999, 9), line(start + 20_000, 9), line(start + 40_000, 1)];
+    std::fs::write(dir.path().join("events.jsonl"), lines.join("\n")).unwrap();
+    let mut command = Command::new(binary());
+    command.current_dir(dir.path()).args(["replay", "--rules", "high.sql", "--events", "events.jsonl"]);
+    let done = command.output().unwrap();
+    let (said, told) = (String::from_utf8(done.stderr).unwrap(), String::from_utf8(done.stdout).unwrap());
+    assert_eq!(done.status.code(), Some(0), "{said}");
+    let why = "events.jsonl:2: `ts` 9999-12-31T23:59:59.999Z lies more than a year after all events before it, the latest of 2026-03-14";
+    assert!(said.contains(why) && said.contains("(future 1)"), "{said}");
+    assert!(told.contains("2026-03-14T00:00:30Z") && !told.contains("9999"), "{told}");
+}

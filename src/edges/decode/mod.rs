@@ -20,7 +20,8 @@ use crate::edges::decode::scan::scan;
 use crate::edges::decode::tables::Tables;
 use crate::words::event::{EventBatch, Kind, LabelKeys, SourceId, Sources};
 use crate::words::limits::{
-    BYTES_PER_BATCH_MAX, EVENT_BYTES_MAX, MESSAGE_INFLATED_BYTES_MAX, REASON_CHARS_MAX, REJECTED_LINES_MAX, ROWS_PER_BATCH_MAX,
+    BYTES_PER_BATCH_MAX, EVENT_BYTES_MAX, MESSAGE_INFLATED_BYTES_MAX, REASON_CHARS_MAX, RECORDING_GAP_MS, REJECTED_LINES_MAX,
+    ROWS_PER_BATCH_MAX,
 };
 use crate::words::time::{EARLIEST_MS, LATEST_MS, TimestampMs, format_rfc3339};
 
@@ -172,6 +173,9 @@ pub struct Decoder {
     label_keys: LabelKeys,
     sources: Sources,
     future_ms: i64,
+    /// Of a recording: the latest event so far.
+    recorded_until: Option<TimestampMs>,
+    is_recording: bool,
     /// Of the messages since the last batch.
     bytes: usize,
 }
@@ -179,7 +183,21 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder that keeps these labels, and rejects events later than the broker's clock by more than `future_ms`.
     pub fn new(label_keys: &LabelKeys, future_ms: i64) -> Self {
-        Self { tables: Tables::new(label_keys), label_keys: label_keys.clone(), sources: Sources::default(), future_ms, bytes: 0 }
+        Self {
+            tables: Tables::new(label_keys),
+            label_keys: label_keys.clone(),
+            sources: Sources::default(),
+            future_ms,
+            recorded_until: None,
+            is_recording: false,
+            bytes: 0,
+        }
+    }
+
+    /// A decoder for a recording, of which no broker says when it was made: what lies more than a year after all events before it is
+    /// rejected, for a time that is wrong would move all windows there and make late what comes after it.
+    pub fn of_recording(label_keys: &LabelKeys) -> Self {
+        Self { is_recording: true, ..Self::new(label_keys, i64::MAX) }
     }
 
     /// From the next message on, keeps other labels. What was decoded must have been taken.
@@ -291,7 +309,18 @@ impl Decoder {
                 format_rfc3339(received_at)
             )));
         }
-        self.tables.push(kind, ts, event)
+        if let Some(until) = self.recorded_until.filter(|until| ts > until.saturating_add(RECORDING_GAP_MS)) {
+            return Err(Reason::Future(format!(
+                "`ts` {} lies more than a year after all events before it, the latest of {}: replay recordings of other years by themselves",
+                format_rfc3339(ts),
+                format_rfc3339(until)
+            )));
+        }
+        self.tables.push(kind, ts, event)?;
+        if self.is_recording {
+            self.recorded_until = self.recorded_until.max(Some(ts));
+        }
+        Ok(())
     }
 
     /// Whether enough has been decoded for a batch.
