@@ -36,6 +36,8 @@ pub const RESULT_ROWS_MAX: usize = 1_000_000;
 pub const QUARANTINE_MS: i64 = 600_000;
 /// How far an event of a recording may lie after all before it: a year.
 pub const RECORDING_GAP_MS: i64 = 366 * 24 * 3_600_000;
+/// How many events in a row that lie further are not believed.
+pub const RECORDING_STRAYS_MAX: usize = 100;
 /// Panes in one window of one rule: a day by 10 seconds is 8,640.
 pub const PANES_PER_WINDOW_MAX: i64 = 10_000;
 /// Values that the history of one label set remembers, evenly spaced over its time.

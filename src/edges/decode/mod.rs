@@ -20,8 +20,8 @@ use crate::edges::decode::scan::scan;
 use crate::edges::decode::tables::Tables;
 use crate::words::event::{EventBatch, Kind, LabelKeys, SourceId, Sources};
 use crate::words::limits::{
-    BYTES_PER_BATCH_MAX, EVENT_BYTES_MAX, MESSAGE_INFLATED_BYTES_MAX, REASON_CHARS_MAX, RECORDING_GAP_MS, REJECTED_LINES_MAX,
-    ROWS_PER_BATCH_MAX,
+    BYTES_PER_BATCH_MAX, EVENT_BYTES_MAX, MESSAGE_INFLATED_BYTES_MAX, REASON_CHARS_MAX, RECORDING_GAP_MS, RECORDING_STRAYS_MAX,
+    REJECTED_LINES_MAX, ROWS_PER_BATCH_MAX,
 };
 use crate::words::time::{EARLIEST_MS, LATEST_MS, TimestampMs, format_rfc3339};
 
@@ -166,6 +166,34 @@ pub struct MessageInfo {
     pub source: SourceId,
 }
 
+/// How far a recording has come.
+#[derive(Debug, Default)]
+struct Recording {
+    /// Its latest event.
+    until: Option<TimestampMs>,
+    /// Events in a row that lie far beyond.
+    beyond: usize,
+}
+
+impl Recording {
+    fn take(&mut self, ts: TimestampMs) -> Result<(), Reason> {
+        if let Some(until) = self.until.filter(|until| ts > until.saturating_add(RECORDING_GAP_MS)) {
+            self.beyond += 1;
+            if self.beyond <= RECORDING_STRAYS_MAX {
+                return Err(Reason::Future(format!(
+                    "`ts` {} lies more than a year after all events before it, the latest of {}: replay recordings of other years by \
+                     themselves",
+                    format_rfc3339(ts),
+                    format_rfc3339(until)
+                )));
+            }
+        }
+        self.beyond = 0;
+        self.until = self.until.max(Some(ts));
+        Ok(())
+    }
+}
+
 /// Decodes messages into batches.
 #[derive(Debug)]
 pub struct Decoder {
@@ -173,9 +201,7 @@ pub struct Decoder {
     label_keys: LabelKeys,
     sources: Sources,
     future_ms: i64,
-    /// Of a recording: the latest event so far.
-    recorded_until: Option<TimestampMs>,
-    is_recording: bool,
+    recording: Option<Recording>,
     /// Of the messages since the last batch.
     bytes: usize,
 }
@@ -188,16 +214,16 @@ impl Decoder {
             label_keys: label_keys.clone(),
             sources: Sources::default(),
             future_ms,
-            recorded_until: None,
-            is_recording: false,
+            recording: None,
             bytes: 0,
         }
     }
 
     /// A decoder for a recording, of which no broker says when it was made: what lies more than a year after all events before it is
-    /// rejected, for a time that is wrong would move all windows there and make late what comes after it.
+    /// rejected, for a time that is wrong would move all windows there and make late what comes after it. A hundred such events in a row
+    /// are believed: then what came before was wrong, or another recording.
     pub fn of_recording(label_keys: &LabelKeys) -> Self {
-        Self { is_recording: true, ..Self::new(label_keys, i64::MAX) }
+        Self { recording: Some(Recording::default()), ..Self::new(label_keys, i64::MAX) }
     }
 
     /// From the next message on, keeps other labels. What was decoded must have been taken.
@@ -309,18 +335,10 @@ impl Decoder {
                 format_rfc3339(received_at)
             )));
         }
-        if let Some(until) = self.recorded_until.filter(|until| ts > until.saturating_add(RECORDING_GAP_MS)) {
-            return Err(Reason::Future(format!(
-                "`ts` {} lies more than a year after all events before it, the latest of {}: replay recordings of other years by themselves",
-                format_rfc3339(ts),
-                format_rfc3339(until)
-            )));
+        if let Some(recording) = &mut self.recording {
+            recording.take(ts)?;
         }
-        self.tables.push(kind, ts, event)?;
-        if self.is_recording {
-            self.recorded_until = self.recorded_until.max(Some(ts));
-        }
-        Ok(())
+        self.tables.push(kind, ts, event)
     }
 
     /// Whether enough has been decoded for a batch.

@@ -30,7 +30,7 @@ pub(super) fn take_in(
     let latest = info.received_at.map_or(LATEST_MS, |at| at.saturating_add(decoder.future_ms).min(LATEST_MS));
     let mut number = 0;
     for columns in &batches {
-        if kind != Kind::Alert && !decoder.is_recording && columns.all_good(kind, EARLIEST_MS..=latest) {
+        if kind != Kind::Alert && decoder.recording.is_none() && columns.all_good(kind, EARLIEST_MS..=latest) {
             decoder.tables.append(kind, columns);
             number += columns.rows();
             continue;
