@@ -3,6 +3,7 @@
 //!
 //! `CHAOS_KILLS=50 cargo test --test it chaos` is more patient; `CHAOS_SEED` repeats a run's moments, as far as a machine can.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -167,20 +168,23 @@ fn server_and_squelch_may_die_together() {
 #[test]
 fn a_consumer_that_is_deleted_or_robbed_is_made_again() {
     let mut chaos = Chaos::new(8);
+    let deleted = Cell::new(0);
     chaos.run(Duration::from_secs(2), async |chaos, context, round| {
         chaos.pause(1_500).await;
         let stream = context.get_stream("EVENTS").await.unwrap();
         if round % 2 == 0 {
             // It may just be on its way to be made again.
-            drop(stream.delete_consumer("squelch").await);
+            let gone = stream.delete_consumer("squelch").await;
+            deleted.set(deleted.get() + u32::from(gone.is_ok()));
         } else if let Ok(consumer) = stream.get_consumer::<PullConfig>("squelch").await {
             let mut stolen = consumer.batch().max_messages(20).expires(Duration::from_millis(300)).messages().await.unwrap();
             while stolen.next().await.is_some() {}
         }
     });
-    let (http, rounds) = (chaos.squelch.http, chaos.rounds);
-    let renewals = metric(http, "squelch_input_renewals_total");
-    assert!(renewals * 2.0 >= rounds as f64, "{renewals} of {rounds}: {}", chaos.squelch.log());
+    let http = chaos.squelch.http;
+    let (renewals, deleted) = (metric(http, "squelch_input_renewals_total"), deleted.get());
+    // What could be deleted again had been made again; how soon is up to the machine.
+    assert!(deleted >= 2 && renewals + 1.0 >= f64::from(deleted), "{renewals} after {deleted}: {}", chaos.squelch.log());
     assert_eq!(metric(http, "squelch_input_gaps_total{cause=\"dropped\"}"), 0.0, "{}", chaos.squelch.log());
 }
 
