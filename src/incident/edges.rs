@@ -34,7 +34,7 @@ impl<'a> Edges<'a> {
                 edges.callees.entry(peer).or_default().insert(&said.entity);
             } else {
                 let own = edges.own.entry(&said.entity).or_default();
-                *own = own.max(said.score);
+                *own = own.max(said.signs.score);
             }
         }
         edges
@@ -53,7 +53,7 @@ impl<'a> Edges<'a> {
     /// The end to which it points: of an edge one of the two, else the entity itself.
     pub fn blames(&self, said: &'a Testimony) -> &'a Arc<str> {
         let Testimony { entity, peer: Some(peer), .. } = said else { return &said.entity };
-        let departs = self.own.get(peer.as_ref()).is_some_and(|own| *own > 0.0 && *own >= said.score);
+        let departs = self.own.get(peer.as_ref()).is_some_and(|own| *own > 0.0 && *own >= said.signs.score);
         let several = self
             .callees
             .get(peer.as_ref())
@@ -77,19 +77,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::Edges;
-    use crate::incident::testimony::Testimony;
+    use crate::incident::testimony::{Signs, Testimony};
     use crate::words::severity::Severity;
 
     fn said(entity: &str, peer: Option<&str>, score: f64) -> Testimony {
-        Testimony {
-            entity: entity.into(),
-            peer: peer.map(Into::into),
-            started_at: 0,
-            window_ms: 0,
-            period_ms: 0,
-            severity: Severity::Warning,
-            score,
-        }
+        let signs = Signs { started_at: 0, window_ms: 0, period_ms: 0, severity: Severity::Warning, score };
+        Testimony { entity: entity.into(), peer: peer.map(Into::into), signs }
     }
 
     /// Whom the first blames.

@@ -16,7 +16,7 @@ use crate::incident::edges::Edges;
 use crate::incident::nearby::OfEnv;
 use crate::incident::relate::round;
 use crate::incident::spots::Spot;
-use crate::incident::testimony::Testimony;
+use crate::incident::testimony::{Signs, Testimony};
 use crate::topology::Topology;
 use crate::words::duration::format_ms;
 use crate::words::severity::Severity;
@@ -45,12 +45,7 @@ const CANDIDATES_MAX: usize = 5;
 struct Evidence<'a> {
     entity: &'a Arc<str>,
     spot: Option<Spot>,
-    started_at: TimestampMs,
-    /// Of the alert that began then: see [`Alert`].
-    period_ms: i64,
-    window_ms: i64,
-    severity: Severity,
-    score: f64,
+    signs: Signs,
     /// Some alert is about itself, not only about calls for which it answers.
     alerts: bool,
     /// The callees of its edges that nobody else complains of: it answers for them.
@@ -146,18 +141,11 @@ pub fn rank<'a>(testimonies: impl Iterator<Item = &'a Testimony>, of_env: &OfEnv
         let known = by_entity.entry(blamed).or_insert_with(|| Evidence {
             entity: blamed,
             spot: of_env.spot(blamed),
-            started_at: said.started_at,
-            period_ms: said.period_ms,
-            window_ms: said.window_ms,
-            severity: said.severity,
-            score: 0.0,
+            signs: said.signs,
             alerts: false,
             answers_for: BTreeSet::new(),
         });
-        known.score = known.score.max(said.score);
-        let began = (known.started_at, known.window_ms, known.period_ms).min(said.began());
-        (known.started_at, known.window_ms, known.period_ms) = began;
-        known.severity = known.severity.max(said.severity);
+        known.signs.add(&said.signs);
         if *blamed == said.entity {
             known.alerts = true;
         } else {
@@ -166,11 +154,13 @@ pub fn rank<'a>(testimonies: impl Iterator<Item = &'a Testimony>, of_env: &OfEnv
         }
     }
     let all: Vec<Evidence> = by_entity.into_values().collect();
-    let Some(first) = all.iter().min_by_key(|evidence| (evidence.started_at, evidence.window_ms)) else { return Vec::new() };
+    let Some(first) = all.iter().min_by_key(|evidence| (evidence.signs.started_at, evidence.signs.window_ms)) else {
+        return Vec::new();
+    };
     let measure = Measure {
-        first_at: first.started_at,
-        first_window_ms: first.window_ms,
-        score_max: all.iter().map(|evidence| evidence.score).fold(0.0, f64::max),
+        first_at: first.signs.started_at,
+        first_window_ms: first.signs.window_ms,
+        score_max: all.iter().map(|evidence| evidence.signs.score).fold(0.0, f64::max),
         has_edges: !edges.is_empty(),
     };
     let failing = Failing {
@@ -227,8 +217,8 @@ impl<'a> Failing<'a> {
             explains,
             deepest,
             first: (-(measure.late_ms(mine) as f64) / FIRST_OVER_MS).exp(),
-            loud: loudness(mine.severity),
-            departs: measure.departs(mine.score),
+            loud: loudness(mine.signs.severity),
+            departs: measure.departs(mine.signs.score),
             edges: edges.share(mine.entity, &mine.answers_for),
         });
         Ranked { entity: mine.entity, score: round(score), of: Of::Alerting(mine, nearest.map(|(_, other)| other)) }
@@ -280,33 +270,37 @@ impl<'a> Failing<'a> {
         if !callers.is_empty() {
             reasons.push(format!("calls to it from {} suffer", callers.join(", ")));
         }
-        if mine.score > 0.0 && self.all.len() > 1 {
-            let score = mine.score;
-            let further = self.all.iter().filter(|other| other.score > score).max_by(|a, b| a.score.total_cmp(&b.score));
+        if mine.signs.score > 0.0 && self.all.len() > 1 {
+            let score = mine.signs.score;
+            let further =
+                self.all.iter().filter(|other| other.signs.score > score).max_by(|a, b| a.signs.score.total_cmp(&b.signs.score));
             reasons.push(match further {
                 None => format!("nothing else departs further from what is usual (score {score:.0})"),
                 Some(other) => {
-                    format!("it departs from what is usual (score {score:.0}), but {} further ({:.0})", other.entity, other.score)
+                    format!(
+                        "it departs from what is usual (score {score:.0}), but {} further ({:.0})",
+                        other.entity, other.signs.score
+                    )
                 }
             });
         }
         reasons.push(if mine.alerts {
-            format!("its worst alert is {}", mine.severity)
+            format!("its worst alert is {}", mine.signs.severity)
         } else {
-            format!("the worst alert about its calls is {}", mine.severity)
+            format!("the worst alert about its calls is {}", mine.signs.severity)
         });
         reasons
     }
 
     /// Whether it came first, as far as one can tell: what began at the same look began in an order that nobody knows.
     fn when(&self, mine: &Evidence, measure: &Measure) -> String {
-        let late_ms = mine.started_at - measure.first_at;
+        let late_ms = mine.signs.started_at - measure.first_at;
         if late_ms > 0 {
             let blurred = if measure.late_ms(mine) == 0 { ", less than can be told apart" } else { "" };
             return format!("it failed {} after the first{blurred}", format_ms(late_ms));
         }
         let others = self.all.len() - 1;
-        let with_it = self.all.iter().filter(|other| other.started_at == measure.first_at).count() - 1;
+        let with_it = self.all.iter().filter(|other| other.signs.started_at == measure.first_at).count() - 1;
         let close = self.all.iter().filter(|other| measure.late_ms(other) == 0).count() - 1;
         match close {
             0 => "it was the first to fail".into(),
@@ -357,8 +351,8 @@ fn depending(explained: usize, others: usize) -> String {
 /// How much later it began than what showed at `then` in a window of `window_ms`, as far as one can tell. What began since the last
 /// look may have been there before the other, and a longer window shows the same later.
 fn later_ms(then: TimestampMs, window_ms: i64, mine: &Evidence) -> i64 {
-    let lag_ms = mine.started_at - then;
-    let blur_ms = mine.period_ms.max(mine.window_ms - window_ms);
+    let lag_ms = mine.signs.started_at - then;
+    let blur_ms = mine.signs.period_ms.max(mine.signs.window_ms - window_ms);
     if lag_ms < blur_ms { 0 } else { lag_ms.max(0) }
 }
 
@@ -375,7 +369,7 @@ impl Explained {
         let pairs = all.iter().map(|evidence| evidence.dependencies(of_env).len()).sum();
         let mut explained = Self { whole: 0.0, by_cause: HashMap::with_capacity_and_hasher(pairs, Default::default()) };
         for evidence in all {
-            let weight = loudness(evidence.severity);
+            let weight = loudness(evidence.signs.severity);
             explained.whole += weight;
             for (cause, hops) in evidence.dependencies(of_env) {
                 if Some(*cause) != evidence.spot {
@@ -391,7 +385,7 @@ impl Explained {
     /// What an alerting entity explains, itself included.
     fn of(&self, spot: Option<Spot>, mine: &Evidence) -> (f64, usize) {
         let (sum, count) = spot.and_then(|spot| self.by_cause.get(&spot)).copied().unwrap_or_default();
-        ((sum + loudness(mine.severity)) / self.whole, count)
+        ((sum + loudness(mine.signs.severity)) / self.whole, count)
     }
 
     /// What a silent node explains.

@@ -14,6 +14,13 @@ pub struct Testimony {
     pub entity: Arc<str>,
     /// Who saw it, where they are about an edge.
     pub peer: Option<Arc<str>>,
+    /// How bad it is.
+    pub signs: Signs,
+}
+
+/// How bad it is by several alerts together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Signs {
     /// The beginning of the first of them.
     pub started_at: TimestampMs,
     /// The window of the alert that began then, in milliseconds; of several the shortest.
@@ -29,23 +36,19 @@ pub struct Testimony {
 impl Testimony {
     /// What one alert says; nothing where it names no entity.
     pub fn of(alert: &Alert) -> Option<Self> {
-        Some(Self {
-            entity: Arc::clone(alert.entity.as_ref()?),
-            peer: alert.peer.clone(),
-            started_at: alert.started_at,
-            window_ms: alert.window_ms,
-            period_ms: alert.period_ms,
-            severity: alert.severity,
-            score: alert.score.unwrap_or(0.0),
-        })
+        let &Alert { started_at, window_ms, period_ms, severity, score, .. } = alert;
+        let signs = Signs { started_at, window_ms, period_ms, severity, score: score.unwrap_or(0.0) };
+        Some(Self { entity: Arc::clone(alert.entity.as_ref()?), peer: alert.peer.clone(), signs })
     }
 
     /// Whether both are about the same.
     pub fn is_about_same(&self, other: &Self) -> bool {
         self.entity == other.entity && self.peer == other.peer
     }
+}
 
-    /// Says what the other says as well.
+impl Signs {
+    /// Shows what the other shows as well.
     pub fn add(&mut self, other: &Self) {
         (self.started_at, self.window_ms, self.period_ms) = self.began().min(other.began());
         self.severity = self.severity.max(other.severity);
@@ -58,7 +61,7 @@ impl Testimony {
     }
 
     /// When it began, and how that was seen.
-    pub fn began(&self) -> (TimestampMs, i64, i64) {
+    fn began(&self) -> (TimestampMs, i64, i64) {
         (self.started_at, self.window_ms, self.period_ms)
     }
 }

@@ -50,23 +50,35 @@ async fn held(context: &Context, stream: &str) -> u64 {
     context.get_stream(stream).await.unwrap().cached_info().state.messages
 }
 
+/// Who makes the streams and buckets beforehand, once it has.
+async fn operator(server: &NatsServer) -> Context {
+    let operator = sign_in(server, "operator").await;
+    streams::input(&operator, &InputConfig::default()).await.unwrap();
+    streams::rejected(&operator, &RejectedConfig::default()).await.unwrap();
+    streams::output(&operator, &OutputConfig::default()).await.unwrap();
+    streams::state(&operator, "SQUELCH_STATE").await.unwrap();
+    operator
+}
+
+/// One half of the demo's events, and a message that nobody can read.
+async fn publish(context: &Context, half: usize) {
+    let events = demo_files().0;
+    let lines: Vec<&[u8]> = events.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+    let (first, second) = lines.split_at(lines.len() / 2);
+    for lines in [first, second][half].chunks(100) {
+        context.publish("events.mixed.demo", lines.join(&b'\n').into()).await.unwrap().await.unwrap();
+    }
+    context.publish("events.mixed.demo", format!("nonsense {half}").into()).await.unwrap().await.unwrap();
+}
+
 #[test]
 fn everybody_does_its_work_and_nothing_else() {
     let server = NatsServer::with(&["-js"], &configuration());
     runtime().block_on(async {
-        let operator = sign_in(&server, "operator").await;
-        streams::input(&operator, &InputConfig::default()).await.unwrap();
-        streams::rejected(&operator, &RejectedConfig::default()).await.unwrap();
-        streams::output(&operator, &OutputConfig::default()).await.unwrap();
-        streams::state(&operator, "SQUELCH_STATE").await.unwrap();
+        let operator = operator(&server).await;
 
         let collector = sign_in(&server, "collector").await;
-        let events = demo_files().0;
-        let lines: Vec<&[u8]> = events.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
-        for lines in lines[..lines.len() / 2].chunks(100) {
-            collector.publish("events.mixed.demo", lines.join(&b'\n').into()).await.unwrap().await.unwrap();
-        }
-        collector.publish("events.mixed.demo", "nonsense".into()).await.unwrap().await.unwrap();
+        publish(&collector, 0).await;
 
         let alone = Squelch::start(&server, &(sign_in_of(&server, "squelch") + "checkpoint: { dir: off }\n"));
         wait_for(&operator, 5).await;
@@ -78,10 +90,7 @@ fn everybody_does_its_work_and_nothing_else() {
         let second = Squelch::spawn(&server, &more);
         second.wait_for("readyz", "standing by");
         let before = held(&operator, "INCIDENTS").await;
-        for lines in lines[lines.len() / 2..].chunks(100) {
-            collector.publish("events.mixed.demo", lines.join(&b'\n').into()).await.unwrap().await.unwrap();
-        }
-        collector.publish("events.mixed.demo", "more nonsense".into()).await.unwrap().await.unwrap();
+        publish(&collector, 1).await;
         wait_for(&operator, before + 5).await;
         assert_eq!(first.stop(), Some(0));
         second.wait_for("readyz", "ready\n");
@@ -131,42 +140,27 @@ fn everybody_does_its_work_and_nothing_else() {
 fn every_role_does_its_work_and_nothing_else() {
     let server = NatsServer::with(&["-js"], &configuration());
     runtime().block_on(async {
-        let operator = sign_in(&server, "operator").await;
-        streams::input(&operator, &InputConfig::default()).await.unwrap();
-        streams::rejected(&operator, &RejectedConfig::default()).await.unwrap();
-        streams::output(&operator, &OutputConfig::default()).await.unwrap();
-        streams::state(&operator, "SQUELCH_STATE").await.unwrap();
+        let operator = operator(&server).await;
         partials::stream(&operator, &PartitionsConfig::default()).await.unwrap();
-        let events = demo_files().0;
-        let lines: Vec<&[u8]> = events.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
-        let publish = async |lines: &[&[u8]]| {
-            for lines in lines.chunks(100) {
-                operator.publish("events.mixed.demo", lines.join(&b'\n').into()).await.unwrap().await.unwrap();
-            }
-            operator.publish("events.mixed.demo", "nonsense".into()).await.unwrap().await.unwrap();
-        };
         let by_turns = |user: &str| sign_in_of(&server, user) + "partitions: { by: sequence }\n";
         let start = |user: &str, more: &str, role: &[&str]| Squelch::spawn_as(&server, &(by_turns(user) + more), role);
-        let mut workers = vec![
-            start("worker", "", &["--role", "worker", "--partition", "1/2"]),
-            start("operator", "", &["--role", "worker", "--partition", "2/2"]),
-        ];
+        let workers = [("worker", "1/2"), ("operator", "2/2")];
+        let workers = workers.map(|(user, which)| start(user, "", &["--role", "worker", "--partition", which]));
         let stored = "checkpoint: { store: SQUELCH_STATE, every: 200ms }\nstandby: { lease: 1h }\n";
         let correlator = || start("correlator", stored, &["--role", "correlator", "--partitions", "2"]);
         let first = correlator();
         first.wait_for("metrics", "\nsquelch_leading 1\n");
         let second = correlator();
         second.wait_for("readyz", "standing by");
-        publish(&lines[..lines.len() / 2]).await;
+        publish(&operator, 0).await;
         wait_for(&operator, 5).await;
         let before = held(&operator, "INCIDENTS").await;
         assert_eq!(first.stop(), Some(0));
-        publish(&lines[lines.len() / 2..]).await;
+        publish(&operator, 1).await;
         wait_for(&operator, before + 5).await;
         assert_eq!(read_stream(&operator, "REJECTED", 2).await.len(), 2);
         assert_eq!(second.stop(), Some(0));
-        let codes: Vec<Option<i32>> = workers.drain(..).map(Squelch::stop).collect();
-        assert_eq!(codes, [Some(0), Some(0)]);
+        assert_eq!(workers.map(Squelch::stop), [Some(0), Some(0)]);
         let folder = "checkpoint: { dir: state }\ninput: { consumer: another }\n";
         let alone = start("correlator", folder, &["--role", "correlator", "--partitions", "2"]);
         alone.wait_for("metrics", "\nsquelch_leading 1\n");

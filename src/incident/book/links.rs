@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::alert::Alert;
 use crate::incident::Link;
 use crate::incident::relate::Tie;
+use crate::incident::spots::about;
 use crate::topology::Topology;
 use crate::words::limits::LINKS_PER_INCIDENT_MAX;
 
@@ -37,8 +38,8 @@ impl Serialize for Links {
 impl Links {
     /// Keeps what ties `new`, unless the pair has as strong a link already: in a storm most do, and need not be put into words.
     pub(super) fn tie(&mut self, tie: &Tie, new: &Alert, topology: &Topology) {
-        let (from, to) = (subject(new), subject(&tie.known));
-        if self.scores.get(&(from, to)).is_none_or(|known| *known < tie.score) {
+        let pair = (Arc::clone(about(new).1), Arc::clone(about(&tie.known).1));
+        if self.scores.get(&pair).is_none_or(|known| *known < tie.score) {
             self.add(Arc::new(tie.link(new, topology)));
         }
     }
@@ -86,10 +87,6 @@ impl Links {
     pub(super) fn is_full(&self) -> bool {
         self.sorted.len() >= LINKS_PER_INCIDENT_MAX
     }
-}
-
-fn subject(alert: &Alert) -> Arc<str> {
-    Arc::clone(alert.entity.as_ref().unwrap_or(&alert.rule))
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ impl Members {
             Some(says) => {
                 let entity = self.entities.entry(Arc::clone(&says.entity)).or_default();
                 match entity.said.iter_mut().find(|said| said.is_about_same(says)) {
-                    Some(said) => said.add(says),
+                    Some(said) => said.signs.add(&says.signs),
                     None => entity.said.push(says.clone()),
                 }
                 &mut entity.firing
@@ -81,13 +81,16 @@ impl Members {
     /// An alert is no more as it was; `says` is what it says now.
     fn gone(&mut self, alert: &Alert, says: Option<&Testimony>) {
         if let Some(said) = Testimony::of(alert)
-            && !says.is_some_and(|says| says.is_about_same(&said) && says.covers(&said))
+            && !says.is_some_and(|says| says.is_about_same(&said) && says.signs.covers(&said.signs))
         {
             self.ask_again(&said);
         }
-        let of_entity = alert.entity.as_ref().map(|entity| self.entities.get_mut(entity).map(|entity| &mut entity.firing));
+        let firing = match &alert.entity {
+            Some(entity) => self.entities.get_mut(entity).map(|entity| &mut entity.firing),
+            None => self.rules.get_mut(&alert.rule),
+        };
         if alert.is_firing()
-            && let Some(firing) = of_entity.unwrap_or_else(|| self.rules.get_mut(&alert.rule))
+            && let Some(firing) = firing
         {
             *firing -= 1;
             self.failing -= usize::from(*firing == 0);
@@ -105,7 +108,7 @@ impl Members {
         entity.said.retain(|said| !said.is_about_same(unsaid));
         let all = self.alerts.values().filter_map(|alert| Testimony::of(alert)).filter(|says| says.is_about_same(unsaid));
         entity.said.extend(all.reduce(|mut said, says| {
-            said.add(&says);
+            said.signs.add(&says.signs);
             said
         }));
     }
@@ -205,7 +208,7 @@ mod tests {
                 let mut said: BTreeMap<(Arc<str>, Option<Arc<str>>), Testimony> = BTreeMap::new();
                 for says in members.iter().filter_map(|alert| Testimony::of(alert)) {
                     let about = (Arc::clone(&says.entity), says.peer.clone());
-                    said.entry(about).and_modify(|said| said.add(&says)).or_insert(says);
+                    said.entry(about).and_modify(|said| said.signs.add(&says.signs)).or_insert(says);
                 }
                 let kept = members.testimonies().map(|said| ((Arc::clone(&said.entity), said.peer.clone()), said.clone()));
                 prop_assert_eq!(kept.collect::<BTreeMap<_, _>>(), said);

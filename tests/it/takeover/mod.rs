@@ -113,9 +113,13 @@ fn leader_of(machines: &[Machine; 2]) -> usize {
 
 /// The first leads, the second stands by.
 fn pair(server: &NatsServer, lease: &str) -> [Machine; 2] {
-    let first = Machine::start(server, lease);
+    pair_as(server, lease, "", &[])
+}
+
+fn pair_as(server: &NatsServer, lease: &str, more: &str, role: &'static [&'static str]) -> [Machine; 2] {
+    let first = Machine::start_as(server, lease, more, role);
     first.leads();
-    let second = Machine::start(server, lease);
+    let second = Machine::start_as(server, lease, more, role);
     second.stands_by();
     [first, second]
 }
@@ -178,8 +182,14 @@ async fn nothing_is_lost_or_twice(context: &Context, want: &[String], about: &st
     the_open_are_shown(context, &want[..got.len()], about).await;
 }
 
-/// Kills, stops and sends to sleep whoever leads, at random moments.
-async fn unseat(machines: &mut [Machine; 2], turns: u64, dice: &mut Dice) {
+/// Kills, stops and sends to sleep whoever of the two leads, at random moments, while a publisher goes on. `TAKEOVERS=50 cargo test --test
+/// it takeover` is more patient; `CHAOS_SEED` repeats a run's moments, as far as a machine can. Returns what to say of the run.
+async fn unseating_changes_nothing(context: &Context, machines: &mut [Machine; 2]) -> String {
+    let (turns, want) = (from_env("TAKEOVERS", 6), replayed());
+    let seed = from_env("CHAOS_SEED", u64::from(std::process::id()));
+    let dice = &mut Dice(seed);
+    let every = Duration::from_millis(3_500 * turns) / messages();
+    let publishing = tokio::spawn(publish(context.clone(), every));
     for turn in 0..turns {
         // Under load a lease may end by itself: whoever leads now is meant.
         let at = leader_of(machines);
@@ -204,30 +214,24 @@ async fn unseat(machines: &mut [Machine; 2], turns: u64, dice: &mut Dice) {
             }
         }
     }
+    let bad = publishing.await.unwrap();
+    let about = format!("seed {seed}: {}", machines[leader_of(machines)].log());
+    nothing_is_lost_or_twice(context, &want, &about).await;
+    let rejected = read_stream(context, "REJECTED", bad).await;
+    let ids: Vec<String> = rejected.iter().map(|message| message.headers.get("Nats-Msg-Id").unwrap().to_string()).collect();
+    let once: std::collections::BTreeSet<&String> = ids.iter().collect();
+    assert_eq!((ids.len(), once.len()), (bad, bad), "rejected input, {about}");
+    about
 }
 
-/// Whoever leads loses it, again and again, while a publisher goes on. `TAKEOVERS=50 cargo test --test it takeover`
-/// is more patient; `CHAOS_SEED` repeats a run's moments, as far as a machine can.
 #[test]
 fn takeovers_at_any_moment_change_nothing() {
-    let turns = from_env("TAKEOVERS", 6);
-    let seed = from_env("CHAOS_SEED", u64::from(std::process::id()));
-    let dice = &mut Dice(seed);
-    let (server, want) = (NatsServer::start(), replayed());
+    let server = NatsServer::start();
     runtime().block_on(async {
         let context = context(&server).await;
         forgetful_streams(&context).await;
         let mut machines = pair(&server, "2s");
-        let every = Duration::from_millis(3_500 * turns) / messages();
-        let publishing = tokio::spawn(publish(context.clone(), every));
-        unseat(&mut machines, turns, dice).await;
-        let bad = publishing.await.unwrap();
-        let about = format!("seed {seed}: {}", machines[leader_of(&machines)].log());
-        nothing_is_lost_or_twice(&context, &want, &about).await;
-        let rejected = read_stream(&context, "REJECTED", bad).await;
-        let ids: Vec<String> = rejected.iter().map(|message| message.headers.get("Nats-Msg-Id").unwrap().to_string()).collect();
-        let once: std::collections::BTreeSet<&String> = ids.iter().collect();
-        assert_eq!((ids.len(), once.len()), (bad, bad), "rejected input, {about}");
+        let about = unseating_changes_nothing(&context, &mut machines).await;
         // Nobody's leavings grow.
         let mut events = context.get_stream("EVENTS").await.unwrap();
         assert_eq!(events.info().await.unwrap().state.consumer_count, 1, "{about}");
@@ -240,28 +244,15 @@ fn takeovers_at_any_moment_change_nothing() {
 /// The same of two correlators, of which one stands by, while two workers count for whichever leads.
 #[test]
 fn correlators_take_over_at_any_moment() {
-    let turns = from_env("TAKEOVERS", 6);
-    let seed = from_env("CHAOS_SEED", u64::from(std::process::id()));
-    let dice = &mut Dice(seed);
-    let (server, want) = (NatsServer::start(), replayed());
+    let server = NatsServer::start();
     runtime().block_on(async {
         let context = context(&server).await;
         forgetful_streams(&context).await;
-        let first = Machine::start_as(&server, "2s", SHARED, CORRELATOR);
-        first.leads();
-        let second = Machine::start_as(&server, "2s", SHARED, CORRELATOR);
-        second.stands_by();
-        let mut machines = [first, second];
+        let mut machines = pair_as(&server, "2s", SHARED, CORRELATOR);
         let of_workers = format!("time: {{ idle: 1h }}\n{SHARED}");
         let worker = |which| Squelch::spawn_as(&server, &of_workers, &["--role", "worker", "--partition", which]);
         let workers = ["1/2", "2/2"].map(worker);
-        let every = Duration::from_millis(3_500 * turns) / messages();
-        let publishing = tokio::spawn(publish(context.clone(), every));
-        unseat(&mut machines, turns, dice).await;
-        let bad = publishing.await.unwrap();
-        let about = format!("seed {seed}: {}", machines[leader_of(&machines)].log());
-        nothing_is_lost_or_twice(&context, &want, &about).await;
-        assert_eq!(read_stream(&context, "REJECTED", bad).await.len(), bad, "rejected input, {about}");
+        unseating_changes_nothing(&context, &mut machines).await;
         assert_eq!(workers.map(Squelch::stop), [Some(0), Some(0)]);
     });
 }
