@@ -5,6 +5,7 @@ pub mod diagnostic;
 pub mod duration;
 pub mod event;
 pub mod fingerprint;
+pub mod ipc;
 pub mod labels;
 pub mod limits;
 pub mod saved;

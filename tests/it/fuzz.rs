@@ -289,7 +289,7 @@ const SQL: &[&str] = &[
 fn rules() {
     let corpus =
         || files(&["fixtures/kinds", "fixtures/scenarios", "fixtures/bad_rules", "fixtures/corpus/rules", "rules"], ".sql");
-    fuzz("rules", 800, corpus, SQL, &|bytes| {
+    fuzz("rules", 2_000, corpus, SQL, &|bytes| {
         let text = String::from_utf8_lossy(bytes);
         let file = (std::path::PathBuf::from("fuzz.sql"), Arc::from(text.as_ref()));
         match check::from_texts(vec![file], Complaints::default()) {
@@ -429,7 +429,7 @@ fn found(bytes: &[u8]) -> Option<Found> {
 
 #[test]
 fn saved_engines() {
-    fuzz("saved_engines", 300, states, &[], &|bytes| {
+    fuzz("saved_engines", 1_000, states, &[], &|bytes| {
         let (mut engine, _) = stateful();
         found(bytes).is_some_and(|found| engine.restore(&found).is_ok())
     });
@@ -449,7 +449,7 @@ fn checkpoints() {
     };
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().to_path_buf();
-    fuzz("checkpoints", 100, corpus, &[], &|bytes| {
+    fuzz("checkpoints", 1_000, corpus, &[], &|bytes| {
         let files = Checkpoints::open(&path, "fuzz").unwrap();
         // Every other time what is damaged has a good digest, and every other time it is the file itself.
         if bytes.len() % 2 == 0 {

@@ -18,6 +18,7 @@ use crate::window::pane::{SealedPane, Times};
 use crate::window::save::RestoreError;
 use crate::window::table::Layout;
 use crate::words::blob::Blob;
+use crate::words::ipc::next_frame;
 use crate::words::saved::Content;
 
 /// A pane of an aggregate table, to be written later.
@@ -176,5 +177,9 @@ pub(in crate::window) fn stream_of(batches: &[RecordBatch]) -> Result<Vec<u8>, A
 
 /// The batches of a stream.
 pub(in crate::window) fn batches_of(content: &[u8]) -> Result<Vec<RecordBatch>, ArrowError> {
+    let mut rest = content;
+    while let Some(frame) = next_frame(rest).map_err(ArrowError::ParseError)? {
+        rest = &rest[frame.body.end..];
+    }
     StreamReader::try_new(Cursor::new(content), None)?.collect()
 }

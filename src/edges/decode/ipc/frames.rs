@@ -1,4 +1,4 @@
-//! The frames of an Arrow IPC stream: what they say of their own size is checked before Arrow's reader acts on it, so that no
+//! The messages of an Arrow IPC stream: what they say of their own size is checked before Arrow's reader acts on it, so that no
 //! stream becomes much more in memory than it is in bytes.
 
 use std::collections::HashMap;
@@ -10,12 +10,11 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::convert::fb_to_schema;
 use arrow::ipc::reader::{read_dictionary, read_record_batch};
-use arrow::ipc::{Endianness, Message, MessageHeader, RecordBatch as BatchHeader, root_as_message};
+use arrow::ipc::{Endianness, MessageHeader, RecordBatch as BatchHeader, root_as_message};
 
 use crate::edges::decode::Reason;
+use crate::words::ipc::next_frame;
 use crate::words::limits::ARROW_COLUMNS_MAX;
-
-const CONTINUATION: u32 = u32::MAX;
 
 fn corrupt(why: impl std::fmt::Display) -> Reason {
     Reason::Arrow(format!("the Arrow stream is corrupt: {why}"))
@@ -33,9 +32,11 @@ pub(super) fn batches(
     let mut schema: Option<(SchemaRef, Vec<usize>)> = None;
     let mut dictionaries: HashMap<i64, ArrayRef> = HashMap::new();
     let mut batches = Vec::new();
-    while let Some(header) = next_header(&mut rest)? {
+    while let Some(frame) = next_frame(&rest).map_err(corrupt)? {
+        let header = rest.slice_with_length(frame.header.start, frame.header.len());
+        let body = rest.slice_with_length(frame.body.start, frame.body.len());
+        rest.advance(frame.body.end);
         let message = root_as_message(&header).map_err(corrupt)?;
-        let body = body(&message, &mut rest)?;
         let version = message.version();
         match (message.header_type(), &schema) {
             (MessageHeader::Schema, None) => {
@@ -73,40 +74,6 @@ pub(super) fn batches(
         }
     }
     Ok(batches)
-}
-
-/// The bytes of the next header; `None` where the stream ends, with or without its mark.
-fn next_header(rest: &mut Buffer) -> Result<Option<Buffer>, Reason> {
-    if rest.is_empty() {
-        return Ok(None);
-    }
-    let mut length = next_word(rest)?;
-    if length == CONTINUATION {
-        length = next_word(rest)?;
-    }
-    match length {
-        0 if rest.is_empty() => Ok(None),
-        0 => Err(corrupt("something follows its end")),
-        _ => split(rest, length as usize).map(Some),
-    }
-}
-
-fn next_word(rest: &mut Buffer) -> Result<u32, Reason> {
-    let word = split(rest, size_of::<u32>())?;
-    word.as_slice().try_into().map(u32::from_le_bytes).map_err(corrupt)
-}
-
-fn body(message: &Message<'_>, rest: &mut Buffer) -> Result<Buffer, Reason> {
-    split(rest, usize::try_from(message.bodyLength()).map_err(corrupt)?)
-}
-
-fn split(rest: &mut Buffer, length: usize) -> Result<Buffer, Reason> {
-    if length > rest.len() {
-        return Err(corrupt(format!("{length} bytes should follow, and {} do", rest.len())));
-    }
-    let first = rest.slice_with_length(0, length);
-    rest.advance(length);
-    Ok(first)
 }
 
 /// Buffers that lie over each other could be copied, where they are not aligned, as often as they are named.
