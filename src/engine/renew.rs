@@ -12,6 +12,7 @@ use crate::incident::Revision;
 use crate::rule::Rule;
 use crate::rule::span::Span;
 use crate::window::evaluator::Evaluator;
+use crate::window::tables::Began;
 
 /// Rules that an engine can take: everything that can fail was tried.
 pub struct NextRules {
@@ -32,6 +33,18 @@ impl NextRules {
         rules.sort_by(|a, b| a.name().cmp(b.name()));
         Ok(Self { fresh: Evaluator::new(rules.clone(), params.limits, params.clock)?, rules })
     }
+
+    /// The same for one who only counts.
+    pub fn that_only_count(rules: Vec<Rule>, params: &EngineParams) -> Result<Self, DataFusionError> {
+        let mut rules: Vec<Arc<Rule>> = rules.into_iter().map(Arc::new).collect();
+        rules.sort_by(|a, b| a.name().cmp(b.name()));
+        Ok(Self { fresh: Evaluator::that_only_counts(rules.clone(), params.limits, params.clock)?, rules })
+    }
+
+    /// The rules over empty windows.
+    pub(super) fn into_evaluator(self) -> Evaluator {
+        self.fresh
+    }
 }
 
 impl Engine {
@@ -40,7 +53,7 @@ impl Engine {
     /// A rule that stays keeps its windows, its memory, its tick times and its alerts. A rule that changed keeps its alerts, and
     /// its windows where they mean the same. The alerts of a rule that is gone end at the last instant handled.
     pub fn set_rules(&mut self, next: NextRules) -> Vec<Revision> {
-        let began = self.watermark.began();
+        let began = self.began();
         let old = std::mem::replace(&mut self.evaluator, next.fresh);
         let names = (0..old.len()).map(|index| old.rule(index).name().to_string());
         let mut alerts: BTreeMap<String, RuleAlerts> = names.zip(std::mem::take(&mut self.alerts)).collect();
@@ -66,6 +79,12 @@ impl Engine {
         self.advance(&mut revisions);
         self.watch(&revisions);
         revisions
+    }
+
+    /// When rules begin that begin now.
+    pub(super) fn began(&self) -> Began {
+        let began = self.watermark.began();
+        Began { latest: began.latest.max(self.lanes.latest()), ..began }
     }
 
     /// The alerts of rules that are gone end at the last instant handled. Yields what follows from that.

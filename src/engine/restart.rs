@@ -86,12 +86,12 @@ impl Engine {
     fn restore_whole(&mut self, found: &Found) -> Result<Vec<Revision>, RestoreError> {
         let saved: Saved = FORM.from_bytes(&found.head)?;
         self.watermark = Watermark::restore(self.watermark.params(), saved.watermark);
-        let began = self.watermark.began();
+        self.sources = Arc::new(saved.sources);
+        self.lanes.restore(saved.lanes, &self.sources);
+        let began = self.began();
         let now = began.now;
         let windows = Found { head: saved.windows.0, pieces: found.pieces.clone() };
         self.evaluator.restore(&windows, began)?;
-        self.sources = Arc::new(saved.sources);
-        self.lanes.restore(saved.lanes, &self.sources);
         self.external.restore(saved.external);
         saved.awaited.into_iter().for_each(|alert| self.await_alert(alert));
         self.topology.restore(saved.topology);

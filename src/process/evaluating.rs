@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::edges::nats::bulletin::RuleFiles;
 use crate::edges::nats::consume::Ack;
 use crate::edges::nats::publish::{OutRevision, Outgoing};
 use crate::edges::wire;
@@ -18,6 +19,7 @@ use crate::process::decoding::{Decoded, TakenPart, ToEngine, Work};
 use crate::process::gaps;
 use crate::process::metrics::{Snapshot, Telemetry};
 use crate::process::replay::stopwatch;
+use crate::process::role::rules::run_by;
 use crate::words::saved::Saved;
 
 /// How often the snapshot for the endpoint is renewed at most.
@@ -54,6 +56,8 @@ pub struct ToSink<A = Ack> {
     pub outgoing: Outgoing<A>,
     /// A checkpoint to be kept after that.
     pub after: Option<After>,
+    /// Where others run from here on: what they are, for workers to be told of once the checkpoints are kept.
+    pub rules: Option<Arc<RuleFiles>>,
 }
 
 /// A checkpoint that is kept after results.
@@ -153,6 +157,7 @@ impl Evaluating {
             }
         }
         self.snapshot.of_progress(progress);
+        let mut others = None;
         let unread = matches!(work, Work::Rules(_) | Work::Topology(..) | Work::Gap(_));
         let outgoing = match work {
             Work::Events(decoded) => self.take_in(*decoded),
@@ -164,6 +169,7 @@ impl Evaluating {
             }
             Work::Rules(rules) => {
                 let revisions = self.engine.set_rules(*rules);
+                others = Some(Arc::new(run_by(&self.engine)));
                 Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
             }
             Work::Topology(source, parts) => {
@@ -186,14 +192,14 @@ impl Evaluating {
         let after = if due { self.checkpoint(&[]) } else { None };
         let after = after.map(|saved| After { saved, behind, under_way: Some(Arc::clone(&self.under_way)) });
         let nothing = outgoing.acker.is_none() && outgoing.revisions.is_empty() && outgoing.rejected.is_empty();
-        let nothing = nothing && before.is_none() && after.is_none();
-        (!nothing).then_some(ToSink { before, outgoing, after })
+        let nothing = nothing && before.is_none() && after.is_none() && others.is_none();
+        (!nothing).then_some(ToSink { before, outgoing, after, rules: others })
     }
 
     /// A stop leaves nothing to be read again.
     pub fn last<A>(&mut self) -> ToSink<A> {
         let after = self.checkpoint(&[]).map(|saved| After { saved, behind: false, under_way: None });
-        ToSink { before: None, outgoing: Outgoing::default(), after }
+        ToSink { before: None, outgoing: Outgoing::default(), after, rules: None }
     }
 
     fn checkpoint(&mut self, outbox: &[OutRevision]) -> Option<Saved> {

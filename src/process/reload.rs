@@ -15,6 +15,7 @@ use crate::engine::renew::NextRules;
 use crate::process::decoding::ToDecoder;
 use crate::process::looking::changed;
 use crate::process::report;
+use crate::process::role;
 use crate::rule::Rule;
 use crate::rule::check::{Complaints, RuleBook};
 use crate::rule::renew::{OnDisk, Renewed, Texts, renew};
@@ -73,6 +74,8 @@ pub struct Reloader {
     seen: OnDisk,
     good: Texts,
     names: BTreeMap<PathBuf, String>,
+    /// Workers count for them.
+    shared: bool,
     status: Arc<ReloadStatus>,
 }
 
@@ -83,7 +86,12 @@ impl Reloader {
         let files = good.iter().map(|(path, text)| (path.clone(), Ok(Arc::clone(text)))).collect();
         status.change(|figures| figures.rules = book.rules.len());
         let seen = OnDisk { files, no_folders: Vec::new() };
-        Self { paths, params, seen, good, names: names(&book.rules), status }
+        Self { paths, params, seen, good, names: names(&book.rules), shared: false, status }
+    }
+
+    /// Takes no rules that several workers cannot count for.
+    pub fn for_workers(self) -> Self {
+        Self { shared: true, ..self }
     }
 
     /// How many rules run.
@@ -108,6 +116,13 @@ impl Reloader {
     fn take(&mut self, renewed: Renewed) -> Option<NewRules> {
         let Renewed { book, texts, complaints, stale, left_out } = renewed;
         complaints.iter().for_each(say);
+        if self.shared
+            && let Err(error) = role::refuse(&book.rules)
+        {
+            tracing::error!("{error:#}: all rules go on as they are");
+            self.count("failed");
+            return None;
+        }
         let names = names(&book.rules);
         let stale: BTreeSet<String> = stale.iter().filter_map(|path| names.get(path).cloned()).collect();
         for rule in &stale {

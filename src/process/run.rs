@@ -13,12 +13,14 @@ use tokio::sync::{mpsc, watch};
 
 use crate::edges::decode::Decoder;
 use crate::edges::http;
+use crate::edges::nats::bulletin::Bulletin;
 use crate::edges::nats::consume::Source as EventSource;
 use crate::edges::nats::consume::look::Begin;
 use crate::edges::nats::lease::{Candidate, Tenure};
 use crate::edges::nats::publish::{Outgoing, Sink};
+use crate::edges::nats::streams::Streams;
 use crate::edges::nats::topology::TopologyWatch;
-use crate::edges::nats::{connect, partials, streams, tenant};
+use crate::edges::nats::{connect, tenant};
 use crate::engine::Engine;
 use crate::incident::Revision;
 use crate::process::check::load_or_explain;
@@ -33,6 +35,7 @@ use crate::process::reading::read;
 use crate::process::reload::{self, Reloader};
 use crate::process::role;
 use crate::process::role::correlate::{self, PartReader};
+use crate::process::role::rules;
 use crate::process::standby;
 use crate::process::topology::{Fragments, TopologyFile, look, watch_bucket};
 use crate::process::writing::write;
@@ -116,10 +119,8 @@ async fn take_turns(
     loop {
         let mut watched = loaded.reloader.clone();
         // Where rules or topology are bad now, those that were good last must do: somebody has to lead.
-        // A correlator must not have rules that its workers lack: it keeps those of its start.
         let mut look_at_files = || {
-            if partitions.is_none()
-                && watched.look(false).is_some()
+            if watched.look(false).is_some()
                 && let Ok(good) = fresh()
             {
                 loaded = good;
@@ -166,14 +167,16 @@ async fn lead(
     let (loaded, resumed) = checkpointing::resume(&kept, loaded, &fresh, |loaded| &mut loaded.engine, &said).await?;
     let context = jetstream::new(client.clone());
     correlate::check(config, kept.is_on(), &loaded.engine, partitions)?;
+    let streams = Streams::new(&context, config.nats.replicas);
     let stream = match partitions {
-        None => streams::input(&context, &config.input).await?,
-        Some(_) => partials::stream(&context, &config.partitions).await?,
+        None => streams.input(&config.input).await?,
+        Some(_) => streams.parts(&config.partitions).await?,
     };
-    streams::rejected(&context, &config.rejected).await?;
-    let bucket = streams::output(&context, &config.output).await?;
+    streams.rejected(&config.rejected).await?;
+    let bucket = streams.output(&config.output).await?;
     let stood = resumed.as_ref().map(|Resumed { place, .. }| Begin { born_ns: place.born_ns, sequence: place.sequence });
     let name = stream.cached_info().config.name.clone();
+    let mut bulletin = None;
     let (reader, begin) = match (partitions, tenure) {
         (None, tenure) => {
             let (input, stood) = match tenure {
@@ -188,15 +191,23 @@ async fn lead(
             let born_ns = stream.cached_info().created.unix_timestamp_nanos() as i64;
             correlate::same_stream(&name, stood.map(|stood| stood.born_ns), born_ns)?;
             let sequence = stood.map_or(0, |stood| stood.sequence);
+            bulletin = Some(Bulletin::new(context.clone(), stream.clone(), &config.partitions, &config.input.consumer));
             (Reader::Parts(PartReader::new(&stream, config, loaded.engine.lanes())), Begin { born_ns, sequence })
         }
     };
     let place = Place { born_ns: begin.born_ns, sequence: begin.sequence };
     let Loaded { mut engine, label_keys, reloader, topology_file, .. } = loaded;
-    // Without a first one, what is acknowledged before the next would be lost to a process that dies.
-    let begins = match (&kept, &resumed) {
-        (Kept::Dir(_) | Kept::Store(_), None) => Some(checkpointing::save(&mut engine, place, &[])?),
-        _ => None,
+    let outbox = resumed.as_ref().map(|resumed| resumed.outbox.clone()).unwrap_or_default();
+    let (told, running) = match &bulletin {
+        Some(bulletin) => (bulletin.read().await.ok().flatten(), Some(Arc::new(rules::run_by(&engine)))),
+        None => (None, None),
+    };
+    // Without a first one, what is acknowledged before the next would be lost to a process that dies; and workers are told of no rules
+    // that are in none.
+    let begins = if kept.is_on() && (resumed.is_none() || running.as_deref() != told.as_ref()) {
+        Some(checkpointing::save(&mut engine, place, &outbox)?)
+    } else {
+        None
     };
     let decoder = Decoder::new(&label_keys, config.time.future.0).with_sources(Arc::clone(engine.source_names()));
     let decoding = Decoding::new(decoder);
@@ -210,8 +221,15 @@ async fn lead(
     if kept.is_on() {
         evaluating = evaluating.with_checkpoints(Duration::from_millis(config.checkpoint.every.0 as u64), place);
     }
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks = Vec::new();
+    let workers = bulletin.map(|bulletin| {
+        let (workers, heard) = watch::channel(None);
+        tasks.push(tokio::spawn(rules::tell(bulletin, heard, stopped.clone())));
+        workers
+    });
     let topology_bucket = match &config.topology.bucket {
-        Some(name) => Some(TopologyWatch::open(streams::topology(&context, name).await?).await?),
+        Some(name) => Some(TopologyWatch::open(streams.topology(name).await?).await?),
         None => None,
     };
     let fence = match tenure {
@@ -224,11 +242,9 @@ async fn lead(
     let sink = Sink::new(context, bucket, config.rejected.subject.clone(), Arc::clone(&telemetry.storing))
         .called(&config.input.consumer)
         .with_fence(fence);
-    let (stop, stopped) = watch::channel(false);
     let (to_decoder, from_source) = mpsc::channel(CHANNEL_BATCHES);
     let (to_engine, from_decoder) = mpsc::channel(DECODED_BATCHES);
     let (to_sink, from_engine) = mpsc::channel(CHANNEL_BATCHES);
-    let mut tasks = Vec::new();
     if let Some(bucket) = topology_bucket {
         // The first event is already judged with what the bucket holds.
         let (mut fragments, status) = (Fragments::default(), Arc::clone(&telemetry.topology));
@@ -251,14 +267,12 @@ async fn lead(
         "reading events"
     );
     telemetry.lead(tenure.cloned());
-    let outbox = resumed.map(|resumed| resumed.outbox).unwrap_or_default();
-    let first = ToSink { before: begins, outgoing: Outgoing { revisions: outbox, ..Outgoing::default() }, after: None };
+    let outgoing = Outgoing { revisions: outbox, ..Outgoing::default() };
+    let first = ToSink { before: begins, outgoing, after: None, rules: running };
     to_sink.send(first).await.context("the publisher is gone")?;
-    if partitions.is_none() {
-        let (for_rules, until) = (to_decoder.clone(), stopped.clone());
-        let watching = looking::watch("the folder of rules", reloader, reload::look, config.reload, hangups, for_rules, until);
-        tasks.push(tokio::spawn(watching));
-    }
+    let (for_rules, until) = (to_decoder.clone(), stopped.clone());
+    let watching = looking::watch("the folder of rules", reloader, reload::look, config.reload, hangups, for_rules, until);
+    tasks.push(tokio::spawn(watching));
     let reading = match reader {
         Reader::Events(source) => {
             let reading = read(*source, client, Arc::clone(telemetry), to_decoder, stopped);
@@ -273,7 +287,7 @@ async fn lead(
         thread("decoder", move || decoding.run(from_source, &to_engine))?,
         thread("engine", move || evaluating.run(from_decoder, &to_sink))?,
     ];
-    let writing = tokio::spawn(write(sink, kept, Arc::clone(telemetry), from_engine));
+    let writing = tokio::spawn(write(sink, kept, workers, Arc::clone(telemetry), from_engine));
     tokio::select! {
         () = shutdown.asked_for() => tracing::info!("stopping: finishing what was read"),
         () = ends(&threads, &reading) => tracing::error!("a thread ended by itself: stopping"),
@@ -365,9 +379,10 @@ fn load(config: &Config, telemetry: &Arc<Telemetry>, partitions: Option<usize>) 
     let graph = Topology::new(parts);
     let params = config.engine();
     params.learn.add_label_keys(&mut book.label_keys);
-    let reloader = Reloader::new(paths, &book, params.clone(), Arc::clone(&telemetry.reloads));
+    let mut reloader = Reloader::new(paths, &book, params.clone(), Arc::clone(&telemetry.reloads));
     if partitions.is_some() {
         role::refuse(&book.rules)?;
+        reloader = reloader.for_workers();
     }
     let engine = Engine::new(book.rules, graph, &params)?.with_partitions(partitions.unwrap_or(0));
     Ok(Loaded { engine, label_keys: book.label_keys, reloader, topology_file, partitions })

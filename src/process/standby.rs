@@ -14,7 +14,7 @@ use crate::edges::nats::chain::Chain;
 use crate::edges::nats::lease::{Candidate, Look, NotStored, Tenure};
 use crate::edges::nats::publish::Fence;
 use crate::edges::nats::state::{Places, StateStore};
-use crate::edges::nats::streams;
+use crate::edges::nats::streams::Streams;
 use crate::process::config::Config;
 use crate::process::keeping::{Kept, Store};
 use crate::process::metrics::Telemetry;
@@ -30,7 +30,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// The bucket is not there and cannot be made.
 pub async fn candidate(config: &Config, context: &Context) -> Result<Option<Candidate>> {
     let Some(name) = &config.checkpoint.store else { return Ok(None) };
-    let bucket = streams::state(context, name).await?;
+    let bucket = Streams::new(context, config.nats.replicas).state(name).await?;
     let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "a machine without a name".into());
     let holder = format!("{}, process {}", machine.trim(), std::process::id());
     let lease = Duration::from_millis(config.standby.lease.0 as u64);
@@ -95,7 +95,8 @@ pub async fn lost(tenure: Option<&Tenure>) {
 ///
 /// The bucket is gone.
 pub async fn open_store(config: &Config, context: &Context, tenure: &Tenure) -> Result<Option<Kept>> {
-    let bucket = streams::state(context, config.checkpoint.store.as_deref().unwrap_or_default()).await?;
+    let bucket =
+        Streams::new(context, config.nats.replicas).state(config.checkpoint.store.as_deref().unwrap_or_default()).await?;
     loop {
         match StateStore::open(context.clone(), bucket.clone(), &config.input.consumer, tenure.clone()).await {
             Ok(state) => match Store::new(state, SEGMENT_BYTES_MIN).await {

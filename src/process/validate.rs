@@ -1,5 +1,7 @@
 //! What no type can say about a configuration: keys that need or exclude each other, and values that would mute or stop the engine.
 
+use std::ops::RangeInclusive;
+
 use crate::edges::nats::settings::{NatsConfig, SignIn};
 use crate::process::config::{CheckpointConfig, Config};
 use crate::words::duration::format_ms;
@@ -40,6 +42,13 @@ pub fn complaints(config: &Config) -> Vec<Complaint> {
     if nats.tls.cert_file.is_some() != nats.tls.key_file.is_some() {
         let given = if nats.tls.cert_file.is_some() { "nats.tls.cert_file" } else { "nats.tls.key_file" };
         complain(given, "nats.tls.cert_file and nats.tls.key_file belong together".into(), "set both or none");
+    }
+    if !REPLICAS.contains(&nats.replicas) {
+        complain(
+            "nats.replicas",
+            format!("nats.replicas is {}", nats.replicas),
+            "write 1 to 5: so many servers of a cluster hold each stream",
+        );
     }
     if config.input.subjects.is_empty() {
         complain("input.subjects", "input.subjects is empty".into(), "name at least one, for example events.>");
@@ -169,6 +178,8 @@ fn blot(line: &str) -> String {
 
 /// A shorter lease would end whenever a server is busy.
 const LEASE_MS_MIN: i64 = 1_000;
+/// What JetStream takes.
+const REPLICAS: RangeInclusive<usize> = 1..=5;
 /// The usual limit of one message of a NATS server.
 const BATCH_BYTES_MIN: usize = 1 << 20;
 

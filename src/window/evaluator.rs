@@ -164,6 +164,7 @@ impl Evaluator {
             rules[index].leaves = tables.join(index, &rules[index].rule)?;
         }
         tables.settle(rules.iter_mut().flat_map(|rule| &mut rule.leaves));
+        tables.asked_every(|index| rules[index].rule.front.every_ms);
         let instants = Instants::of(rules.iter().map(|rule| rule.rule.as_ref()));
         Ok(Self { rules, tables, merger: Merger::default(), schedule: Schedule::default(), started: false, instants, clock })
     }
@@ -355,7 +356,7 @@ impl Evaluator {
     /// rests, or compares with a time before `first_event`: then nothing is known, not even that nothing happened.
     pub fn tick(&mut self, index: RuleIndex, at: TimestampMs, first_event: TimestampMs) -> Option<Vec<Breach>> {
         if self.rests(index, at)
-            || self.lacks_rows(index, at)
+            || self.lacks_rows(index)
             || self.reaches_back_to(index, at) < first_event.max(self.rules[index].since)
         {
             return None;

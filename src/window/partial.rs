@@ -4,6 +4,7 @@
 //! the one who takes them hold what they would hold had they counted the rows themselves, whatever the split. Groups travel as
 //! keys, since ids are nobody else's, and tables are found again by what they mean, as after a restart.
 
+use arrow::array::AsArray;
 use datafusion::common::{DataFusionError, Result};
 use serde::{Deserialize, Serialize};
 
@@ -117,11 +118,14 @@ impl PartialTable {
 
     /// Whether a table's content can be made of this one's.
     pub(super) fn feeds(&self, table: &SharedTable) -> bool {
-        self.key == table.key
-            && match &table.state {
-                TableState::Aggregate(table, _) => table.fed_by(&self.layout, &self.aggregates).is_some(),
-                TableState::Rows(table) => self.layout.falls_into(table.layout()),
+        let (key, layout) = (self.key == table.key, table.state.layout());
+        key && match &table.state {
+            TableState::Aggregate(state, _) => {
+                self.layout.feeds(layout, table.asked_ms()) && state.places_among(&self.aggregates).is_some()
             }
+            // Rows have times of their own.
+            TableState::Rows(_) => self.layout.is_cut_like(layout),
+        }
     }
 
     /// Counts it into an aggregate that it feeds. `ids` are kept for the next table over the same keys.
@@ -132,7 +136,7 @@ impl PartialTable {
         keys: &[Keys],
         ids: &mut Option<Vec<GroupId>>,
     ) -> Result<Ingested> {
-        let Some(places) = table.fed_by(&self.layout, &self.aggregates) else { return Ok(Ingested::default()) };
+        let Some(places) = table.places_among(&self.aggregates) else { return Ok(Ingested::default()) };
         let Some(keys) = self.space.and_then(|space| keys.get(space)) else { return Err(damaged("a table has no keys")) };
         if ids.is_none() {
             *ids = Some(keys.adopted_by(space).map_err(from_restore)?);
@@ -142,7 +146,7 @@ impl PartialTable {
         for ((start, rows), batch) in self.pieces()? {
             let pane = pane_of_batch(&batch, &self.layout, &self.aggregates, known.len()).map_err(from_restore)?;
             let ids = pane.groups.iter().map(|group| known.get(*group as usize).copied().unwrap_or(NO_GROUP)).collect();
-            done.and(table.absorb((start, rows), &pane, (ids, &places), space.len())?);
+            done.and(table.absorb((start, self.layout.pane_ms), rows, &pane, (ids, &places), space.len())?);
         }
         Ok(done)
     }
@@ -154,9 +158,9 @@ impl PartialTable {
             table.break_for(reason);
             return Ok(done);
         }
-        for ((start, _), batch) in self.pieces()? {
+        for (_, batch) in self.pieces()? {
             let (times, rows) = without_times(&batch).map_err(from_restore)?;
-            done.and(table.absorb(start, &rows, times)?);
+            done.and(table.absorb(&rows, times.as_primitive())?);
         }
         Ok(done)
     }

@@ -121,7 +121,7 @@ impl RowTable {
 
     /// Keeps the rows that the source wants.
     pub fn ingest(&mut self, rows: &Stretch<'_>) -> Result<Ingested> {
-        let mut done = Ingested::default();
+        let done = Ingested::default();
         if self.broken.is_some() {
             return Ok(done);
         }
@@ -135,9 +135,17 @@ impl RowTable {
             batch = filter_record_batch(&batch, &mask)?;
             times = times.into_iter().zip(mask.values()).filter(|(_, kept)| *kept).map(|(ts, _)| ts).collect();
         }
+        let output = evaluate(&self.bound.output, &batch)?;
+        let output = batch_of(&self.source.leaf_schema, output, batch.num_rows())?;
+        self.sort_in(&output, &TimestampMillisecondArray::from(times))
+    }
+
+    /// Keeps each row in the pane of its time.
+    fn sort_in(&mut self, rows: &RecordBatch, times: &TimestampMillisecondArray) -> Result<Ingested> {
+        let mut done = Ingested::default();
         let pane_ms = self.layout.pane_ms;
         let mut by_pane: BTreeMap<TimestampMs, Vec<u32>> = BTreeMap::new();
-        for (row, ts) in times.iter().enumerate() {
+        for (row, ts) in times.values().iter().enumerate() {
             let pane = align_down(*ts, pane_ms);
             if pane + pane_ms <= self.sealed_until {
                 done.late += 1;
@@ -145,14 +153,11 @@ impl RowTable {
                 by_pane.entry(pane).or_default().push(row as u32);
             }
         }
-        let output = evaluate(&self.bound.output, &batch)?;
-        let output = batch_of(&self.source.leaf_schema, output, batch.num_rows())?;
-        let times: ArrayRef = Arc::new(TimestampMillisecondArray::from(times));
         for (pane, indices) in by_pane {
             done.rows += indices.len() as u64;
             let indices = UInt32Array::from(indices);
-            let kept = without_slack(&take_record_batch(&output, &indices)?)?;
-            self.keep(pane, kept, take(&times, &indices, None)?);
+            let kept = without_slack(&take_record_batch(rows, &indices)?)?;
+            self.keep(pane, kept, take(times, &indices, None)?);
         }
         self.check();
         Ok(done)
@@ -289,22 +294,19 @@ impl RowTable {
         Ok((all?, broken))
     }
 
-    /// Keeps rows that another table of the same source had kept in its pane that starts at `start`.
-    pub fn absorb(&mut self, start: TimestampMs, rows: &RecordBatch, times: ArrayRef) -> Result<Ingested> {
-        let mut done = Ingested::default();
+    /// Keeps rows that another table of the same source had kept.
+    pub fn absorb(&mut self, rows: &RecordBatch, times: &TimestampMillisecondArray) -> Result<Ingested> {
         if self.broken.is_some() {
-            return Ok(done);
+            return Ok(Ingested::default());
         }
-        let pane = align_down(start, self.layout.pane_ms);
-        if pane + self.layout.pane_ms <= self.sealed_until {
-            done.late = rows.num_rows() as u64;
-            return Ok(done);
-        }
-        done.rows = rows.num_rows() as u64;
         let rows = batch_of(&self.source.leaf_schema, rows.columns().to_vec(), rows.num_rows())?;
-        self.keep(pane, rows, times);
-        self.check();
-        Ok(done)
+        self.sort_in(&rows, times)
+    }
+
+    /// Cuts time otherwise. The table must be empty.
+    pub fn set_pane_ms(&mut self, pane_ms: i64) {
+        debug_assert!(self.is_empty(), "rows are in panes already");
+        self.layout.pane_ms = pane_ms;
     }
 
     /// Keeps nothing any more, because another table of the same source broke a limit.

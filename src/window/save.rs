@@ -6,6 +6,7 @@
 
 pub(in crate::window) mod pieces;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -31,7 +32,7 @@ use crate::words::saved::Piece;
 use crate::words::time::TimestampMs;
 
 /// The form of the bytes. A form that is not this one is refused.
-const FORM: Form = Form { magic: *b"squelchW", version: 3 };
+const FORM: Form = Form { magic: *b"squelchW", version: 4 };
 
 /// Why saved bytes cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +85,10 @@ struct SavedTable {
     layout: Layout,
     /// From when on, and how far back, it knows all that came.
     known: (TimestampMs, i64),
+    /// What its rules asked for was a multiple of this.
+    asked_ms: i64,
+    /// The partitions whose rows it did not get.
+    lacking: BTreeSet<usize>,
     sealed_until: TimestampMs,
     /// Up to where sessions are stitched together.
     sessions_until: Option<TimestampMs>,
@@ -113,6 +118,8 @@ impl Saved {
                 key: table.key.clone(),
                 layout: table.state.layout().clone(),
                 known: table.known(),
+                asked_ms: table.asked_ms(),
+                lacking: table.lacking.clone(),
                 sealed_until: TimestampMs::MIN,
                 sessions_until: None,
                 aggregates: Vec::new(),
@@ -206,7 +213,7 @@ impl Saved {
                 }
             };
             if taken {
-                mine.know(saved.known);
+                mine.know(saved.known, saved.asked_ms, saved.lacking.clone());
             }
         }
         Ok(tables)

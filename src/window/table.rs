@@ -157,9 +157,16 @@ impl AggregateTable {
         &self.layout
     }
 
-    /// Whether rules with these aggregates can join: a table that holds something knows nothing of the past of another aggregate.
-    pub fn can_compute(&self, columns: &[AggregateColumn]) -> bool {
-        self.is_blank() || columns.iter().all(|column| self.columns.iter().any(|known| known.key == column.key))
+    /// Whether it has all of these aggregates.
+    pub fn computes(&self, columns: &[AggregateColumn]) -> bool {
+        columns.iter().all(|column| self.columns.iter().any(|known| known.key == column.key))
+    }
+
+    /// Cuts time otherwise. The table must be empty.
+    pub fn set_pane_ms(&mut self, pane_ms: i64) {
+        debug_assert!(self.is_blank(), "what panes hold cannot be cut otherwise");
+        self.layout.pane_ms = pane_ms;
+        self.sealed = PaneStore::new(pane_ms);
     }
 
     /// Adds a rule's aggregates over windows that reach back `reach_ms`. Returns which of the table's columns are the rule's, in

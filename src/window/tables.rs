@@ -18,7 +18,7 @@ use crate::window::row_table::RowTable;
 use crate::window::table::{AggregateTable, Layout};
 use crate::words::event::Kind;
 use crate::words::limits::PANES_PER_WINDOW_MAX;
-use crate::words::time::TimestampMs;
+use crate::words::time::{TimestampMs, common_divisor};
 
 /// Panes that a window may be cut into for the sake of sharing a table with a rule that is evaluated more often: this many, or
 /// this many times as many as it has by itself.
@@ -62,6 +62,8 @@ pub struct SharedTable {
     pub since: TimestampMs,
     /// How far back it has kept what it counted in; as far as anybody asks while it is new.
     held_ms: i64,
+    /// What its rules ask for is a multiple of this: the greatest common divisor of their panes. 0 while there is no rule.
+    asked_ms: i64,
     /// Time spent on it since the rules were told last, in nanoseconds.
     pub spent_ns: u64,
     /// Where others count for it: the partitions whose rows it does not get.
@@ -99,6 +101,15 @@ impl TableState {
         match self {
             TableState::Aggregate(table, _) => table.bytes(),
             TableState::Rows(table) => table.bytes(),
+        }
+    }
+
+    /// Cuts time so that panes of this width are made of whole ones. The table must be empty.
+    fn cut_to(&mut self, pane_ms: i64) {
+        let pane_ms = common_divisor(self.layout().pane_ms, pane_ms);
+        match self {
+            TableState::Aggregate(table, _) => table.set_pane_ms(pane_ms),
+            TableState::Rows(table) => table.set_pane_ms(pane_ms),
         }
     }
 
@@ -140,6 +151,19 @@ pub struct Tables {
     pub routers: [Router; 4],
     limits: WindowLimits,
     began: Began,
+    counting: Counting,
+}
+
+/// Who counts rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Counting {
+    /// Who asks as well.
+    #[default]
+    Here,
+    /// Others.
+    ByOthers,
+    /// Others ask, and nobody here.
+    ForOthers,
 }
 
 /// When a set of rules began to run, in event time.
@@ -158,14 +182,36 @@ impl Default for Began {
 }
 
 impl SharedTable {
+    /// Whether it is of this set of rules, and has seen nothing yet.
+    fn is_new(&self) -> bool {
+        self.held_ms == i64::MAX
+    }
+
+    /// What its rules ask for is a multiple of this.
+    pub fn asked_ms(&self) -> i64 {
+        self.asked_ms
+    }
+
     /// From when on, and how far back, it knows all that came.
     pub fn known(&self) -> (TimestampMs, i64) {
         (self.since, self.held_ms)
     }
 
-    /// It holds what another did, which knew this much.
-    pub fn know(&mut self, known: (TimestampMs, i64)) {
+    /// It holds what another did, which knew this much, was asked for this, and lacked these.
+    pub fn know(&mut self, known: (TimestampMs, i64), asked_ms: i64, lacking: BTreeSet<usize>) {
         (self.since, self.held_ms) = known;
+        (self.asked_ms, self.lacking) = (asked_ms, lacking);
+    }
+
+    /// Rows up to `latest` did not come.
+    pub fn misses(&mut self, latest: TimestampMs) {
+        self.since = self.since.max(latest.saturating_add(1));
+    }
+
+    /// Whether a rule that asks for multiples of `pane_ms` may join without others noticing. Where others count, panes may be as
+    /// wide as the rules before asked for, those that are on their way as well.
+    fn is_asked_for(&self, pane_ms: i64, counting: Counting) -> bool {
+        counting != Counting::ByOthers || self.asked_ms == 0 || pane_ms % self.asked_ms == 0
     }
 
     /// From when on it knows everything that a window with this reach may ask for.
@@ -180,6 +226,22 @@ impl Tables {
         Self { limits, ..Self::default() }
     }
 
+    /// No tables, for one who counts for others: all rules over the same rows share one, cut as finely as any of them asks, so that
+    /// it feeds whatever tables the others have, as long as those are of the same rules.
+    pub fn that_only_count(limits: WindowLimits) -> Self {
+        Self { counting: Counting::ForOthers, ..Self::new(limits) }
+    }
+
+    /// Others count for these.
+    pub fn counted_by_others(&mut self) {
+        self.counting = Counting::ByOthers;
+    }
+
+    /// Who counts for them.
+    pub fn counting(&self) -> Counting {
+        self.counting
+    }
+
     /// Finds or makes the tables of a rule.
     pub fn join(&mut self, index: usize, rule: &Rule) -> Result<Vec<LeafUse>> {
         rule.plan.leaves.iter().map(|leaf| self.join_leaf(index, rule, leaf)).collect()
@@ -191,20 +253,31 @@ impl Tables {
         let layout = layout_of(rule);
         let content = content_of(leaf);
         let usable = |table: &SharedTable| {
+            // What a table holds tells nothing of the past of another aggregate; and who counts for it does not count that yet.
             let computes = match (&table.state, leaf) {
-                (TableState::Aggregate(table, _), Leaf::Aggregate(source)) => table.can_compute(&source.columns),
+                (TableState::Aggregate(state, _), Leaf::Aggregate(source)) => {
+                    table.is_new() || (state.computes(&source.columns) && table.is_asked_for(layout.pane_ms, self.counting))
+                }
                 _ => true,
             };
-            table.key == content && computes && fits(table.state.layout(), &layout, reach_ms)
+            let known = table.state.layout();
+            let fits = match self.counting {
+                Counting::ForOthers => known.is_cut_like(&layout),
+                Counting::Here | Counting::ByOthers => fits(known, &layout, reach_ms),
+            };
+            table.key == content && computes && fits
         };
         // The one that knows most of the past: a rule that goes on finds its own table again.
         let now = self.began.now;
         let shared = self.tables.iter().enumerate().filter(|(_, table)| usable(table));
         let table = match shared.min_by_key(|(_, table)| table.known_since(reach_ms, now)) {
             Some((table, _)) => table,
-            None => self.add(content, leaf, layout)?,
+            None => self.add(content, leaf, layout.clone())?,
         };
         let shared = &mut self.tables[table];
+        if self.counting == Counting::ForOthers {
+            shared.state.cut_to(layout.pane_ms);
+        }
         if !shared.rules.contains(&index) {
             shared.rules.push(index);
         }
@@ -240,6 +313,7 @@ impl Tables {
             rules: Vec::new(),
             since,
             held_ms,
+            asked_ms: 0,
             spent_ns: 0,
             lacking: BTreeSet::new(),
         });
@@ -301,6 +375,13 @@ impl Tables {
         self.routers = Default::default();
         for (index, table) in self.tables.iter().enumerate() {
             self.routers[table.kind as usize].add(index, table.names.as_ref());
+        }
+    }
+
+    /// All rules have joined, and are evaluated every so many milliseconds.
+    pub fn asked_every(&mut self, every_ms: impl Fn(usize) -> i64) {
+        for table in &mut self.tables {
+            table.asked_ms = table.rules.iter().map(|index| every_ms(*index)).fold(0, common_divisor);
         }
     }
 

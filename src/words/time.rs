@@ -36,6 +36,11 @@ pub fn parse_rfc3339(text: &str) -> Option<TimestampMs> {
     DateTime::parse_from_rfc3339(text).ok().map(|at| at.timestamp_millis())
 }
 
+/// The greatest common divisor of two lengths; 0 has all divisors.
+pub fn common_divisor(a_ms: i64, b_ms: i64) -> i64 {
+    if b_ms == 0 { a_ms } else { common_divisor(b_ms, a_ms % b_ms) }
+}
+
 /// The start of the pane or window of `width_ms` that `at_ms` falls into, aligned to the epoch.
 pub fn align_down(at_ms: TimestampMs, width_ms: i64) -> TimestampMs {
     at_ms.div_euclid(width_ms) * width_ms

@@ -9,13 +9,15 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::pull::Config as PullConfig;
+use async_nats::jetstream::{self, Context};
 use futures::StreamExt;
+use squelch::edges::nats::settings::InputConfig;
+use squelch::edges::nats::streams::Streams;
 use squelch::process::demo_files;
 
 use crate::support::nats::NatsServer;
-use crate::support::process::{Mortal, context, metric, read_stream, replayed, runtime};
+use crate::support::process::{Mortal, context, get, metric, read_stream, replayed, runtime};
 use crate::support::{Dice, from_env};
 
 const LINES_A_MESSAGE: usize = 50;
@@ -46,9 +48,9 @@ async fn publish(mut context: Context, every: Duration) {
     }
 }
 
-/// A server, a squelch and a publisher of the demo.
+/// A server or some, a squelch and a publisher of the demo.
 struct Chaos {
-    server: NatsServer,
+    servers: Vec<NatsServer>,
     squelch: Mortal,
     dice: Dice,
     seed: u64,
@@ -59,23 +61,33 @@ struct Chaos {
 
 impl Chaos {
     fn new(rounds: u64) -> Self {
-        let server = NatsServer::start();
-        let (squelch, seed) = (Mortal::new(&server, OFTEN), from_env("CHAOS_SEED", u64::from(std::process::id())));
-        Self { server, squelch, dice: Dice(seed), seed, rounds: from_env("CHAOS_KILLS", rounds), resumed: 0 }
+        Self::over(vec![NatsServer::start()], OFTEN, rounds)
+    }
+
+    fn over(servers: Vec<NatsServer>, more: &str, rounds: u64) -> Self {
+        let (squelch, seed) = (Mortal::new(&servers[0], more), from_env("CHAOS_SEED", u64::from(std::process::id())));
+        Self { servers, squelch, dice: Dice(seed), seed, rounds: from_env("CHAOS_KILLS", rounds), resumed: 0 }
+    }
+
+    async fn context(&self) -> Context {
+        let urls: Vec<String> = self.servers.iter().map(NatsServer::url).collect();
+        jetstream::new(async_nats::connect(urls).await.unwrap())
     }
 
     /// Disturbs while the demo is published, then compares every byte with a replay.
     fn run(&mut self, every: Duration, mut disturb: impl AsyncFnMut(&mut Self, &Context, u64)) {
         let want = replayed();
         runtime().block_on(async {
-            let context = context(&self.server).await;
-            self.squelch.start();
+            let context = self.context().await;
+            self.squelch.spawn();
+            self.until_it_is_ready().await;
             let pause = every * self.rounds as u32 / messages().len() as u32;
             let publishing = tokio::spawn(publish(context.clone(), pause));
             for round in 0..self.rounds {
                 disturb(self, &context, round).await;
             }
             publishing.await.unwrap();
+            self.until_it_is_ready().await;
             let got = read_stream(&context, "INCIDENTS", want.len()).await;
             let (seed, log) = (self.seed, self.squelch.log());
             // A replay ends with its last event; live, the watermark still waits for what may come late.
@@ -85,6 +97,18 @@ impl Chaos {
                 assert_eq!(std::str::from_utf8(&message.payload).unwrap(), line, "revision {at}, seed {seed}");
             }
         });
+    }
+
+    /// Waits until it works, for a lease of another one's to end too. One that ended is started again, as systemd would.
+    async fn until_it_is_ready(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(90);
+        while !get(self.squelch.http, "readyz").is_some_and(|said| said.contains("200 OK")) {
+            assert!(Instant::now() < deadline, "it is never ready, seed {}: {}", self.seed, self.squelch.log());
+            if self.squelch.has_ended() {
+                self.squelch.spawn();
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     async fn pause(&mut self, up_to_ms: u64) {
@@ -128,7 +152,7 @@ fn a_server_that_dies_at_any_moment_changes_nothing() {
     let mut chaos = Chaos::new(8);
     chaos.run(Duration::from_secs(3), async |chaos, _, _| {
         chaos.pause(3_000).await;
-        chaos.server.restart();
+        chaos.servers[0].restart();
     });
     chaos.squelch.wait_for("readyz", "200 OK");
     let gaps = metric(chaos.squelch.http, "squelch_input_gaps_total{cause=\"dropped\"}");
@@ -144,10 +168,10 @@ fn server_and_squelch_may_die_together() {
         match round % 3 {
             0 => {
                 chaos.kill_squelch();
-                chaos.server.restart();
+                chaos.servers[0].restart();
             }
             1 => {
-                chaos.server.restart();
+                chaos.servers[0].restart();
                 chaos.pause(1_500).await;
                 chaos.kill_squelch();
             }
@@ -155,13 +179,77 @@ fn server_and_squelch_may_die_together() {
                 chaos.kill_squelch();
                 chaos.squelch.spawn();
                 chaos.pause(500).await;
-                chaos.server.restart();
+                chaos.servers[0].restart();
                 return;
             }
         }
         chaos.squelch.spawn();
     });
     assert!(chaos.resumed > 0, "it went on from checkpoints, seed {}", chaos.seed);
+}
+
+/// Of three servers one dies at a time, whatever it leads, and comes back; now and then squelch dies with it.
+#[test]
+fn a_server_of_a_cluster_that_dies_at_any_moment_changes_nothing() {
+    in_a_cluster("checkpoint: { dir: state, every: 200ms }");
+}
+
+/// The same where checkpoints and the lease are in the cluster as well.
+#[test]
+fn a_cluster_keeps_checkpoints_and_lease() {
+    in_a_cluster("checkpoint: { store: SQUELCH_STATE, every: 200ms }\nstandby: { lease: 4s }");
+}
+
+fn in_a_cluster(checkpoint: &str) {
+    let servers = NatsServer::cluster(3);
+    let urls: Vec<String> = servers.iter().map(|server| format!("\"{}\"", server.url())).collect();
+    let more = format!("nats: {{ servers: [{}], replicas: 3 }}\ntime: {{ idle: 1h }}\n{checkpoint}\n", urls.join(", "));
+    let mut chaos = Chaos::over(servers, &more, 4);
+    let mut held = vec!["EVENTS", "INCIDENTS", "REJECTED", "KV_squelch_incidents"];
+    if checkpoint.contains("store") {
+        held.push("KV_SQUELCH_STATE");
+    }
+    runtime().block_on(async {
+        let context = chaos.context().await;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while let Err(error) = Streams::new(&context, 3).input(&InputConfig::default()).await {
+            assert!(Instant::now() < deadline, "the servers are no cluster: {error}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    });
+    chaos.run(Duration::from_secs(8), async |chaos, context, round| {
+        chaos.pause(2_000).await;
+        let one = chaos.dice.below(3) as usize;
+        chaos.servers[one].stop();
+        if round % 2 == 1 {
+            chaos.kill_squelch();
+            chaos.squelch.spawn();
+        }
+        chaos.pause(3_000).await;
+        chaos.servers[one].restart();
+        // Two must live at any time.
+        until_all_are_current(context, &held, &chaos.squelch).await;
+        chaos.until_it_is_ready().await;
+    });
+    let gaps = metric(chaos.squelch.http, "squelch_input_gaps_total{cause=\"dropped\"}");
+    assert_eq!(gaps, 0.0, "nothing was missing: {}", chaos.squelch.log());
+}
+
+async fn until_all_are_current(context: &Context, streams: &[&str], squelch: &Mortal) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    for name in streams {
+        loop {
+            if let Ok(stream) = context.get_stream(name).await
+                && let Some(cluster) = &stream.cached_info().cluster
+                && cluster.leader.is_some()
+                && cluster.replicas.iter().filter(|replica| replica.current && !replica.offline).count() == 2
+            {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{name} is not whole again: {}", squelch.log());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
 }
 
 /// Somebody deletes the consumer under a running squelch, or reads with it: what they took is read again, in its place.

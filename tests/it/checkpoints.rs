@@ -11,7 +11,7 @@ use squelch::edges::decode::{Decoder, MessageInfo};
 use squelch::edges::files::checkpoint::Checkpoints;
 use squelch::edges::nats::lease::{Candidate, Look, Tenure};
 use squelch::edges::nats::state::{Places, StateStore};
-use squelch::edges::nats::streams;
+use squelch::edges::nats::streams::Streams;
 use squelch::engine::renew::NextRules;
 use squelch::engine::{Engine, EngineParams, Input};
 use squelch::process::keeping::{Folder, Kept, Size, Store};
@@ -141,7 +141,7 @@ fn what_is_sealed_is_stored_once() {
 
 /// A bucket of checkpoints, for the process that holds the lease for the `nth` time.
 async fn store(context: &Context, nth: u64) -> (Kept, Tenure) {
-    let bucket = streams::state(context, "STATE").await.unwrap();
+    let bucket = Streams::new(context, 1).state("STATE").await.unwrap();
     let lease = Duration::from_secs(60);
     let mut candidate = Candidate::new(bucket.clone(), "twin", format!("process {nth}"), format!("nobody.{nth}"), lease);
     let tenure = loop {

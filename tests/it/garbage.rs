@@ -426,7 +426,7 @@ fn rejections_of_several_squelches_and_of_a_new_stream_are_all_kept() {
         let both = read_stream(&context, "REJECTED", 2).await;
         assert_eq!(both.len(), 2, "{}\n{}", one.log(), two.log());
         context.delete_stream("EVENTS").await.unwrap();
-        squelch::edges::nats::streams::input(&context, &Default::default()).await.unwrap();
+        squelch::edges::nats::streams::Streams::new(&context, 1).input(&Default::default()).await.unwrap();
         publish(&context, &plain("other nonsense").remove(0)).await;
         let all = read_stream(&context, "REJECTED", 4).await;
         assert_eq!(all.len(), 4, "{:?}\n{}", ids(&all), one.log());

@@ -31,6 +31,7 @@ mod permissions;
 mod recall;
 mod reload;
 mod restart;
+mod role_rules;
 mod scenarios;
 mod secrets;
 mod shipped;

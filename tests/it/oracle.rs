@@ -23,7 +23,7 @@ use proptest::prelude::*;
 use squelch::edges::decode::{Decoder, MessageInfo};
 use squelch::rule::check::{Complaints, RuleBook, from_texts};
 use squelch::rule::output::Breach;
-use squelch::rule::{plan, sql};
+use squelch::rule::{Rule, plan, sql};
 use squelch::window::WindowLimits;
 use squelch::window::evaluator::Evaluator;
 use squelch::window::tables::Began;
@@ -331,7 +331,7 @@ impl Counting {
     fn hand_on(&mut self, one: usize, evaluator: &mut Evaluator) {
         let bytes = postcard::to_allocvec(&self.0[one].export().unwrap()).unwrap();
         assert!(self.0[one].export().unwrap().is_empty(), "what was taken out is gone");
-        evaluator.absorb(one, &postcard::from_bytes(&bytes).unwrap());
+        evaluator.absorb(one, &postcard::from_bytes(&bytes).unwrap(), i64::MIN);
     }
 
     fn hand_on_all(&mut self, evaluator: &mut Evaluator) {
@@ -353,7 +353,9 @@ fn run(texts: &[String], queries: &[&str], rows: &[Row], seed: u64, seen: Seen<'
     let mut evaluator = evaluator_of(texts);
     evaluator.start(START_MS);
     let hands = [0, 0, 1, 2, 3, 5][dice.below(6) as usize];
-    let mut counting = Counting((0..hands).map(|_| evaluator_of(texts)).collect());
+    let rules: Vec<Arc<Rule>> = book_of(texts).rules.into_iter().map(Arc::new).collect();
+    let hand = |_| Evaluator::that_only_counts(rules.clone(), WindowLimits::default(), || 0).unwrap();
+    let mut counting = Counting((0..hands).map(hand).collect());
     let mut latest = i64::MIN;
     let compare = |evaluator: &mut Evaluator, until: i64| {
         while let Some(at) = evaluator.next_tick().filter(|at| *at <= until) {

@@ -295,14 +295,14 @@ fn block(before: &str) -> String {
 }
 
 /// The arguments of each command in the docs.
-fn commands() -> Vec<Vec<String>> {
+pub fn commands() -> Vec<Vec<String>> {
     let commands = block("```sh\n");
     let words = |line: &str| line.split(' ').skip(1).map(String::from).collect();
     commands.lines().map(words).collect()
 }
 
 /// One of several processes of one squelch.
-struct Process {
+pub struct Process {
     dir: tempfile::TempDir,
     arguments: Vec<String>,
     child: Child,
@@ -310,7 +310,7 @@ struct Process {
 }
 
 impl Process {
-    fn start(arguments: &[String], config: &str) -> Self {
+    pub fn start(arguments: &[String], config: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("topology.yaml"), demo_files().1).unwrap();
         std::fs::write(dir.path().join("squelch.yaml"), config).unwrap();
@@ -318,7 +318,7 @@ impl Process {
     }
 
     /// SIGKILL once it reads, and another one in its place.
-    fn kill_and_start(&mut self) {
+    pub fn kill_and_start(&mut self) {
         self.wait_until_it_reads();
         self.starts += 1;
         self.child.kill().unwrap();
@@ -326,11 +326,11 @@ impl Process {
         self.child = spawn(&self.dir, &self.arguments);
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap()
     }
 
-    fn wait_for(&self, wanted: &str) {
+    pub fn wait_for(&self, wanted: &str) {
         let deadline = Instant::now() + Duration::from_secs(60);
         while !self.log().contains(wanted) {
             assert!(Instant::now() < deadline, "it never says {wanted}: {}", self.log());
@@ -359,7 +359,7 @@ impl Process {
     }
 
     /// SIGTERM.
-    fn stop(&mut self) -> Option<i32> {
+    pub fn stop(&mut self) -> Option<i32> {
         assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
         self.ends()
     }
@@ -378,7 +378,7 @@ fn spawn(dir: &tempfile::TempDir, arguments: &[String]) -> Child {
 }
 
 /// The docs' configuration for a server here, silent for as long as the test takes.
-fn configuration(server: &NatsServer, more: &str) -> String {
+pub fn configuration(server: &NatsServer, more: &str) -> String {
     let shown = block("same `squelch.yaml`:\n\n```yaml\n");
     let rules = root().join("rules").display().to_string();
     let here = shown.replace("nats://nats.example.com:4222", &server.url()).replace("rules: rules", &format!("rules: {rules}"));
@@ -386,7 +386,7 @@ fn configuration(server: &NatsServer, more: &str) -> String {
     format!("{here}\nhttp: {{ listen: off }}\ntime: {{ idle: 1h, source_wait: 0s }}\ncheckpoint: {{ every: 300ms }}\n{more}")
 }
 
-async fn publish(context: &Context, subject_of: &dyn Fn(usize) -> String, between: &mut dyn FnMut(usize)) {
+pub async fn publish(context: &Context, subject_of: &dyn Fn(usize) -> String, between: &mut dyn FnMut(usize)) {
     let events = demo_files().0;
     let lines: Vec<&[u8]> = events.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
     for (i, lines) in lines.chunks(100).enumerate() {
@@ -396,7 +396,7 @@ async fn publish(context: &Context, subject_of: &dyn Fn(usize) -> String, betwee
 }
 
 /// What is published is what a replay says; the end may be missing, since live the watermark waits for what may come late.
-async fn is_as_replayed(context: &Context, want: &[String], logs: &dyn Fn() -> String) {
+pub async fn is_as_replayed(context: &Context, want: &[String], logs: &dyn Fn() -> String) {
     let mut incidents = context.get_stream("INCIDENTS").await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(240);
     while (incidents.info().await.unwrap().state.messages as usize) + 3 < want.len() {
@@ -412,7 +412,7 @@ async fn is_as_replayed(context: &Context, want: &[String], logs: &dyn Fn() -> S
     assert!(more.is_empty(), "a replay does not say this: {more:#?}");
 }
 
-async fn until_there_is(context: &Context, stream: &str) {
+pub async fn until_there_is(context: &Context, stream: &str) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while context.get_stream(stream).await.is_err() {
         assert!(Instant::now() < deadline, "nobody makes {stream}");

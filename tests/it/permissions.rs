@@ -9,7 +9,7 @@ use async_nats::jetstream::{self, Context};
 use async_nats::{ConnectOptions, HeaderMap};
 use futures::StreamExt;
 use squelch::edges::nats::settings::{InputConfig, OutputConfig, PartitionsConfig, RejectedConfig};
-use squelch::edges::nats::{partials, streams};
+use squelch::edges::nats::streams::Streams;
 use squelch::process::demo_files;
 
 use crate::live::{Squelch, read_stream, runtime};
@@ -53,10 +53,10 @@ async fn held(context: &Context, stream: &str) -> u64 {
 /// Who makes the streams and buckets beforehand, once it has.
 async fn operator(server: &NatsServer) -> Context {
     let operator = sign_in(server, "operator").await;
-    streams::input(&operator, &InputConfig::default()).await.unwrap();
-    streams::rejected(&operator, &RejectedConfig::default()).await.unwrap();
-    streams::output(&operator, &OutputConfig::default()).await.unwrap();
-    streams::state(&operator, "SQUELCH_STATE").await.unwrap();
+    Streams::new(&operator, 1).input(&InputConfig::default()).await.unwrap();
+    Streams::new(&operator, 1).rejected(&RejectedConfig::default()).await.unwrap();
+    Streams::new(&operator, 1).output(&OutputConfig::default()).await.unwrap();
+    Streams::new(&operator, 1).state("SQUELCH_STATE").await.unwrap();
     operator
 }
 
@@ -141,7 +141,7 @@ fn every_role_does_its_work_and_nothing_else() {
     let server = NatsServer::with(&["-js"], &configuration());
     runtime().block_on(async {
         let operator = operator(&server).await;
-        partials::stream(&operator, &PartitionsConfig::default()).await.unwrap();
+        Streams::new(&operator, 1).parts(&PartitionsConfig::default()).await.unwrap();
         let by_turns = |user: &str| sign_in_of(&server, user) + "partitions: { by: sequence }\n";
         let start = |user: &str, more: &str, role: &[&str]| Squelch::spawn_as(&server, &(by_turns(user) + more), role);
         let workers = [("worker", "1/2"), ("operator", "2/2")];
@@ -161,14 +161,14 @@ fn every_role_does_its_work_and_nothing_else() {
         assert_eq!(read_stream(&operator, "REJECTED", 2).await.len(), 2);
         assert_eq!(second.stop(), Some(0));
         assert_eq!(workers.map(Squelch::stop), [Some(0), Some(0)]);
-        let folder = "checkpoint: { dir: state }\ninput: { consumer: another }\n";
-        let alone = start("correlator", folder, &["--role", "correlator", "--partitions", "2"]);
+        let alone = start("correlator", "checkpoint: { dir: state }\n", &["--role", "correlator", "--partitions", "2"]);
         alone.wait_for("metrics", "\nsquelch_leading 1\n");
         assert_eq!(alone.stop(), Some(0));
         assert_eq!(denials(&server), Vec::<String>::new(), "nobody needs more");
         let others = [
             ("worker", "incidents.production.critical.chat", "INCIDENTS"),
             ("worker", "squelch.parts.squelch.2", "SQUELCH_PARTS"),
+            ("worker", "squelch.parts.squelch.rules", "SQUELCH_PARTS"),
             ("worker", "$KV.SQUELCH_STATE.squelch.lease", "KV_SQUELCH_STATE"),
             ("correlator", "squelch.parts.squelch.1", "SQUELCH_PARTS"),
             ("correlator", "rejected.events", "REJECTED"),

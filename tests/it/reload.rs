@@ -18,15 +18,15 @@ use squelch::topology::Topology;
 use crate::support::expect::first_difference;
 use crate::support::{folders, root};
 
-type Files = BTreeMap<PathBuf, Arc<str>>;
+pub type Files = BTreeMap<PathBuf, Arc<str>>;
 
 /// Events with rules, a topology and settings.
-struct Case {
-    name: String,
-    rules: Files,
-    topology: PathBuf,
-    params: EngineParams,
-    lines: Vec<Vec<u8>>,
+pub struct Case {
+    pub name: String,
+    pub rules: Files,
+    pub topology: PathBuf,
+    pub params: EngineParams,
+    pub lines: Vec<Vec<u8>>,
 }
 
 fn files(dir: &Path) -> Files {
@@ -75,29 +75,29 @@ fn single_events() -> Case {
     }
 }
 
-fn cases() -> Vec<Case> {
+pub fn cases() -> Vec<Case> {
     folders("fixtures/scenarios").iter().map(|path| scenario(path)).chain([single_events()]).collect()
 }
 
-fn book(rules: &Files) -> RuleBook {
+pub fn book(rules: &Files) -> RuleBook {
     let files = rules.iter().map(|(path, text)| (path.clone(), Arc::clone(text))).collect();
     from_texts(files, Complaints::default()).unwrap_or_else(|wrong| panic!("{}", report::render(&wrong, false)))
 }
 
 /// An engine whose rules change.
-struct Run {
-    engine: Engine,
-    decoder: Decoder,
+pub struct Run {
+    pub engine: Engine,
+    pub decoder: Decoder,
     params: EngineParams,
     out: Vec<String>,
 }
 
 impl Run {
-    fn new(case: &Case) -> Self {
+    pub fn new(case: &Case) -> Self {
         Self::over(&case.rules, &case.topology, &case.params)
     }
 
-    fn over(rules: &Files, graph: &Path, params: &EngineParams) -> Self {
+    pub fn over(rules: &Files, graph: &Path, params: &EngineParams) -> Self {
         let book = book(rules);
         let parts = if graph.exists() { topology::read(graph).unwrap() } else { Default::default() };
         Self {
@@ -108,39 +108,55 @@ impl Run {
         }
     }
 
-    fn feed(&mut self, messages: &[Vec<u8>]) {
+    pub fn feed(&mut self, messages: &[Vec<u8>]) {
         messages.iter().for_each(|message| self.decoder.message(message, MessageInfo::default(), &mut |_| {}));
         let batch = self.decoder.take();
         let revisions = self.engine.step(Input::Events(&batch));
         self.emit(&revisions);
     }
 
-    fn reload(&mut self, rules: &Files) -> usize {
+    pub fn reload(&mut self, rules: &Files) -> usize {
         let book = book(rules);
         self.decoder.set_label_keys(&book.label_keys);
         let revisions = self.engine.set_rules(NextRules::new(book.rules, &self.params).unwrap());
         self.emit(&revisions)
     }
 
-    fn emit(&mut self, revisions: &[squelch::incident::Revision]) -> usize {
+    pub fn emit(&mut self, revisions: &[squelch::incident::Revision]) -> usize {
         self.out.extend(revisions.iter().map(wire::to_json));
         revisions.len()
     }
 
-    fn end(mut self) -> String {
+    /// How many revisions came out.
+    pub fn emitted(&self) -> usize {
+        self.out.len()
+    }
+
+    /// What came out after the first so many is to come again.
+    pub fn forget_after(&mut self, emitted: usize) {
+        self.out.truncate(emitted);
+    }
+
+    pub fn end(mut self) -> String {
         let revisions = self.engine.step(Input::End);
         self.emit(&revisions);
         self.out.join("\n")
     }
 
-    fn stats(&self) -> Vec<String> {
+    pub fn stats(&self) -> Vec<String> {
         self.engine.rules().map(|(rule, stats, _)| format!("{} {} {}", rule.name(), stats.ticks, stats.rows)).collect()
+    }
+
+    /// The same of a case's own rules alone.
+    pub fn stats_of(&self, case: &Case) -> Vec<String> {
+        let names: Vec<String> = book(&case.rules).rules.iter().map(|rule| format!("{} ", rule.name())).collect();
+        self.stats().into_iter().filter(|line| names.iter().any(|name| line.starts_with(name))).collect()
     }
 }
 
 const BATCH: usize = 7;
 
-fn plain(case: &Case) -> (String, Vec<String>) {
+pub fn plain(case: &Case) -> (String, Vec<String>) {
     let mut run = Run::new(case);
     case.lines.chunks(BATCH).for_each(|messages| run.feed(messages));
     let stats = run.stats();
@@ -173,8 +189,8 @@ fn again(case: &Case, times: usize) {
 }
 
 /// Rules that never breach, beside each rule of a case: before and after it by name, over the same table, with another window,
-/// with one more aggregate, with another label.
-fn neighbours(rules: &Files) -> Files {
+/// evaluated more often, with one more aggregate, with another label.
+pub fn neighbours(rules: &Files) -> Files {
     let mut all = Files::new();
     for (n, text) in rules.values().enumerate() {
         // A twin over the same table.
@@ -188,6 +204,11 @@ fn neighbours(rules: &Files) -> Files {
         "/*---\nrule: zz_window\nseverity: info\nwindow: 5m\nevery: 10s\n---*/\nSELECT env, service, sum(value) FILTER (WHERE \
          labels['code'] >= '500') / sum(value) AS value FROM metrics WHERE name = 'http_requests' GROUP BY env, service HAVING \
          value > 1e300",
+    );
+    add(
+        "zz_often",
+        "/*---\nrule: zz_often\nseverity: info\nwindow: 30s\nevery: 3s\n---*/\nSELECT env, service, sum(value) AS value FROM metrics \
+         WHERE name = 'http_requests' GROUP BY env, service HAVING value > 1e300",
     );
     add(
         "aa_aggregate",
@@ -213,10 +234,7 @@ fn a_neighbour_disturbs_nobody() {
         let (want, stats) = plain(&case);
         assert!(!want.is_empty(), "{}", case.name);
         let batches = case.lines.len() / BATCH;
-        // The twins say the same as the rules they stand beside: they come only where they are told apart by name.
-        let silent: Files = neighbours(&case.rules).into_iter().filter(|(path, _)| path.starts_with("more")).collect();
-        let mut with = case.rules.clone();
-        with.extend(silent.clone());
+        let with = with_silent_neighbours(&case);
         for (from, to) in [(batches / 3, 2 * batches / 3), (batches / 2, batches / 2 + 1)] {
             let mut run = Run::new(&case);
             for (i, messages) in case.lines.chunks(BATCH).enumerate() {
@@ -228,16 +246,16 @@ fn a_neighbour_disturbs_nobody() {
                 }
                 run.feed(messages);
             }
-            let ours = |line: &String| case_names(&case).iter().any(|name| line.starts_with(&format!("{name} ")));
-            let got: Vec<String> = run.stats().into_iter().filter(ours).collect();
-            assert_eq!(got, stats, "{} from {from} to {to}", case.name);
+            assert_eq!(run.stats_of(&case), stats, "{} from {from} to {to}", case.name);
             assert_eq!(first_difference(&want, &run.end()), None, "{} from {from} to {to}", case.name);
         }
     }
 }
 
-fn case_names(case: &Case) -> Vec<String> {
-    book(&case.rules).rules.iter().map(|rule| rule.name().to_string()).collect()
+/// The rules of a case, and such that say nothing. Twins say the same as the rules they stand beside: they are not among them.
+pub fn with_silent_neighbours(case: &Case) -> Files {
+    let silent = neighbours(&case.rules).into_iter().filter(|(path, _)| path.starts_with("more"));
+    case.rules.clone().into_iter().chain(silent).collect()
 }
 
 /// A rule with the same SQL under another name joins the tables as they are: it fires at its first tick where the old one fires.

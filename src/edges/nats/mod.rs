@@ -1,5 +1,6 @@
 //! NATS in and out: settings, connection, streams, the consumer that reads, the publisher that writes, and reading back.
 
+pub mod bulletin;
 pub mod chain;
 pub mod connect;
 pub mod consume;

@@ -12,18 +12,15 @@ use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::jetstream::consumer::pull::{Batch, Config as PullConfig};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer};
 use async_nats::jetstream::context::{Context, PublishErrorKind};
-use async_nats::jetstream::stream::{Config as StreamConfig, LastRawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use bytes::Bytes;
 use futures::StreamExt;
 use tokio::time::sleep;
 
 use crate::edges::nats::NatsError;
 use crate::edges::nats::settings::PartitionsConfig;
-use crate::edges::nats::streams::existing;
 use crate::words::limits::PART_BYTES_MAX;
 
-/// How long parts are kept where squelch makes the stream: as long as events.
-const PARTS_MAX_AGE: Duration = Duration::from_secs(3 * 24 * 3600);
 /// Room in a message for what is not the part: subject and headers.
 const HEADER_BYTES: usize = 4096;
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -108,22 +105,6 @@ impl Head {
             piece: (number(piece)?, number(pieces)?),
         })
     }
-}
-
-/// The stream of parts, made where it is missing.
-pub async fn stream(context: &Context, config: &PartitionsConfig) -> Result<Stream, NatsError> {
-    if let Some(stream) = existing(context, &config.stream).await? {
-        return Ok(stream);
-    }
-    let wanted = StreamConfig {
-        name: config.stream.clone(),
-        subjects: vec![format!("{}.>", config.subject)],
-        max_age: PARTS_MAX_AGE,
-        ..StreamConfig::default()
-    };
-    tracing::info!("making stream {} with subjects {}", wanted.name, wanted.subjects.join(", "));
-    let what = format!("making stream {}", config.stream);
-    context.create_stream(wanted).await.map_err(|error| NatsError::request(what, error))
 }
 
 /// The subject of a partition, from 0, of the squelch whose consumer is called `consumer`.

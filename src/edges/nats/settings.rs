@@ -22,6 +22,8 @@ pub struct NatsConfig {
     pub creds_file: Option<PathBuf>,
     /// TLS.
     pub tls: TlsConfig,
+    /// How many servers of a cluster hold each stream and bucket that squelch makes.
+    pub replicas: usize,
 }
 
 /// How to sign in, as the address of a server says it. It is never shown.
@@ -167,6 +169,7 @@ impl Default for NatsConfig {
             token: None,
             creds_file: None,
             tls: TlsConfig::default(),
+            replicas: 1,
         }
     }
 }

@@ -10,7 +10,7 @@ use async_nats::jetstream::stream::{Config as StreamConfig, DiscardPolicy, Reten
 use async_nats::jetstream::{ErrorCode, kv};
 
 use crate::edges::nats::NatsError;
-use crate::edges::nats::settings::{InputConfig, OutputConfig, RejectedConfig};
+use crate::edges::nats::settings::{InputConfig, OutputConfig, PartitionsConfig, RejectedConfig};
 
 /// How long the server remembers the ids of published revisions: a repeat after a restart is dropped.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(3600);
@@ -20,6 +20,8 @@ const EVENTS_MAX_AGE: Duration = Duration::from_secs(3 * 24 * 3600);
 const INCIDENTS_MAX_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How long an entry of the bucket stays that is not written again.
 const BUCKET_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long parts are kept where squelch makes the stream: as long as events.
+const PARTS_MAX_AGE: Duration = Duration::from_secs(3 * 24 * 3600);
 /// How long rejected input is kept for a look.
 const REJECTED_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long the server waits for acknowledgements before it delivers again: longer than any batch takes.
@@ -27,28 +29,133 @@ const ACK_WAIT: Duration = Duration::from_secs(120);
 /// Messages that may wait for their acknowledgement; the default of 1,000 stalls a consumer that acknowledges whole batches.
 const ACK_PENDING_MAX: i64 = 500_000;
 
-/// The stream of events, made where it is missing.
-pub async fn input(context: &Context, config: &InputConfig) -> Result<Stream, NatsError> {
-    let wanted = StreamConfig {
-        name: config.stream.clone(),
-        subjects: config.subjects.clone(),
-        max_age: EVENTS_MAX_AGE,
-        ..StreamConfig::default()
-    };
-    let stream = match existing(context, &config.stream).await? {
-        Some(stream) => stream,
-        None if config.create => make(context, wanted).await?,
-        None => return Err(NatsError::NoStream { stream: config.stream.clone(), subjects: config.subjects.join(", ") }),
-    };
-    let found = &stream.cached_info().config;
-    let missing = config.subjects.iter().any(|subject| !found.subjects.iter().any(|known| covers(known, subject)));
-    if missing {
-        return Err(other_subjects(found, &config.subjects, "input.subjects or input.stream"));
+/// The streams and buckets of one squelch.
+#[derive(Clone)]
+pub struct Streams {
+    context: Context,
+    replicas: usize,
+}
+
+impl Streams {
+    /// Those that `context` reaches. What is missing is made with so many replicas.
+    pub fn new(context: &Context, replicas: usize) -> Self {
+        Self { context: context.clone(), replicas }
     }
-    match found.retention {
-        RetentionPolicy::Limits => Ok(stream),
-        RetentionPolicy::WorkQueue => Err(NatsError::Retention { stream: config.stream.clone(), retention: "WorkQueue" }),
-        RetentionPolicy::Interest => Err(NatsError::Retention { stream: config.stream.clone(), retention: "Interest" }),
+
+    /// The stream of events, made where it is missing.
+    pub async fn input(&self, config: &InputConfig) -> Result<Stream, NatsError> {
+        let wanted = StreamConfig {
+            name: config.stream.clone(),
+            subjects: config.subjects.clone(),
+            max_age: EVENTS_MAX_AGE,
+            ..StreamConfig::default()
+        };
+        let stream = match existing(&self.context, &config.stream).await? {
+            Some(stream) => stream,
+            None if config.create => self.make(wanted).await?,
+            None => return Err(NatsError::NoStream { stream: config.stream.clone(), subjects: config.subjects.join(", ") }),
+        };
+        let found = &stream.cached_info().config;
+        let missing = config.subjects.iter().any(|subject| !found.subjects.iter().any(|known| covers(known, subject)));
+        if missing {
+            return Err(other_subjects(found, &config.subjects, "input.subjects or input.stream"));
+        }
+        match found.retention {
+            RetentionPolicy::Limits => Ok(stream),
+            RetentionPolicy::WorkQueue => Err(NatsError::Retention { stream: config.stream.clone(), retention: "WorkQueue" }),
+            RetentionPolicy::Interest => Err(NatsError::Retention { stream: config.stream.clone(), retention: "Interest" }),
+        }
+    }
+
+    /// The stream of incidents and the bucket of open ones.
+    pub async fn output(&self, config: &OutputConfig) -> Result<kv::Store, NatsError> {
+        let subjects = vec![format!("{}.>", config.subject)];
+        let wanted = StreamConfig {
+            name: config.stream.clone(),
+            subjects: subjects.clone(),
+            duplicate_window: DUPLICATE_WINDOW,
+            max_age: INCIDENTS_MAX_AGE,
+            ..StreamConfig::default()
+        };
+        self.ensure(wanted, &subjects, "output.subject or output.stream").await?;
+        // Open incidents are written again and again; what is left of ended ones goes away.
+        self.bucket(&config.bucket, BUCKET_MAX_AGE).await
+    }
+
+    /// The stream of rejected input.
+    pub async fn rejected(&self, config: &RejectedConfig) -> Result<(), NatsError> {
+        let subjects = vec![format!("{}.>", config.subject)];
+        let wanted = StreamConfig {
+            name: config.stream.clone(),
+            subjects: subjects.clone(),
+            max_age: REJECTED_MAX_AGE,
+            ..StreamConfig::default()
+        };
+        self.ensure(wanted, &subjects, "rejected.subject or rejected.stream").await
+    }
+
+    /// The stream of parts, between workers and the correlator.
+    pub async fn parts(&self, config: &PartitionsConfig) -> Result<Stream, NatsError> {
+        if let Some(stream) = existing(&self.context, &config.stream).await? {
+            return Ok(stream);
+        }
+        let wanted = StreamConfig {
+            name: config.stream.clone(),
+            subjects: vec![format!("{}.>", config.subject)],
+            max_age: PARTS_MAX_AGE,
+            ..StreamConfig::default()
+        };
+        self.make(wanted).await
+    }
+
+    /// The bucket of the topology: what is in it stays.
+    pub async fn topology(&self, name: &str) -> Result<kv::Store, NatsError> {
+        self.bucket(name, Duration::ZERO).await
+    }
+
+    /// The bucket of leases and checkpoints: what is in it stays until it is replaced.
+    pub async fn state(&self, name: &str) -> Result<kv::Store, NatsError> {
+        self.bucket(name, Duration::ZERO).await
+    }
+
+    /// A bucket of one value a key, made where it is missing.
+    async fn bucket(&self, name: &str, max_age: Duration) -> Result<kv::Store, NatsError> {
+        if let Ok(bucket) = self.context.get_key_value(name).await {
+            return Ok(bucket);
+        }
+        // The client's own way to make a bucket asks for the account first, in words that a 2.9 server does not answer in.
+        let wanted = StreamConfig {
+            name: format!("KV_{name}"),
+            subjects: vec![format!("$KV.{name}.>")],
+            max_messages_per_subject: 1,
+            max_age,
+            discard: DiscardPolicy::New,
+            allow_rollup: true,
+            deny_delete: true,
+            allow_direct: true,
+            ..StreamConfig::default()
+        };
+        self.make(wanted).await?;
+        self.context.get_key_value(name).await.map_err(|error| NatsError::request(format!("bucket {name}"), error))
+    }
+
+    async fn ensure(&self, wanted: StreamConfig, subjects: &[String], setting: &'static str) -> Result<(), NatsError> {
+        let stream = match existing(&self.context, &wanted.name).await? {
+            Some(stream) => stream,
+            None => self.make(wanted).await?,
+        };
+        let found = &stream.cached_info().config;
+        let missing = subjects.iter().any(|subject| !found.subjects.iter().any(|known| covers(known, subject)));
+        if missing { Err(other_subjects(found, subjects, setting)) } else { Ok(()) }
+    }
+
+    async fn make(&self, wanted: StreamConfig) -> Result<Stream, NatsError> {
+        let what = format!("making stream {} with subjects {}", wanted.name, wanted.subjects.join(", "));
+        tracing::info!("{what}");
+        self.context
+            .create_stream(StreamConfig { num_replicas: self.replicas, ..wanted })
+            .await
+            .map_err(|error| NatsError::request(what, error))
     }
 }
 
@@ -91,74 +198,6 @@ pub async fn consumer(stream: &Stream, config: &InputConfig, after: u64) -> Resu
     Ok(consumer)
 }
 
-/// The stream of incidents and the bucket of open ones.
-pub async fn output(context: &Context, config: &OutputConfig) -> Result<kv::Store, NatsError> {
-    let subjects = vec![format!("{}.>", config.subject)];
-    let wanted = StreamConfig {
-        name: config.stream.clone(),
-        subjects: subjects.clone(),
-        duplicate_window: DUPLICATE_WINDOW,
-        max_age: INCIDENTS_MAX_AGE,
-        ..StreamConfig::default()
-    };
-    ensure(context, wanted, &subjects, "output.subject or output.stream").await?;
-    // Open incidents are written again and again; what is left of ended ones goes away.
-    bucket(context, &config.bucket, BUCKET_MAX_AGE).await
-}
-
-/// The bucket of the topology: what is in it stays.
-pub async fn topology(context: &Context, name: &str) -> Result<kv::Store, NatsError> {
-    bucket(context, name, Duration::ZERO).await
-}
-
-/// The bucket of leases and checkpoints: what is in it stays until it is replaced.
-pub async fn state(context: &Context, name: &str) -> Result<kv::Store, NatsError> {
-    bucket(context, name, Duration::ZERO).await
-}
-
-/// A bucket of one value a key, made where it is missing.
-async fn bucket(context: &Context, name: &str, max_age: Duration) -> Result<kv::Store, NatsError> {
-    if let Ok(bucket) = context.get_key_value(name).await {
-        return Ok(bucket);
-    }
-    // The client's own way to make a bucket asks for the account first, in words that a 2.9 server does not answer in.
-    let wanted = StreamConfig {
-        name: format!("KV_{name}"),
-        subjects: vec![format!("$KV.{name}.>")],
-        max_messages_per_subject: 1,
-        max_age,
-        discard: DiscardPolicy::New,
-        allow_rollup: true,
-        deny_delete: true,
-        allow_direct: true,
-        ..StreamConfig::default()
-    };
-    make(context, wanted).await?;
-    context.get_key_value(name).await.map_err(|error| NatsError::request(format!("bucket {name}"), error))
-}
-
-/// The stream of rejected input.
-pub async fn rejected(context: &Context, config: &RejectedConfig) -> Result<(), NatsError> {
-    let subjects = vec![format!("{}.>", config.subject)];
-    let wanted = StreamConfig {
-        name: config.stream.clone(),
-        subjects: subjects.clone(),
-        max_age: REJECTED_MAX_AGE,
-        ..StreamConfig::default()
-    };
-    ensure(context, wanted, &subjects, "rejected.subject or rejected.stream").await
-}
-
-async fn ensure(context: &Context, wanted: StreamConfig, subjects: &[String], setting: &'static str) -> Result<(), NatsError> {
-    let stream = match existing(context, &wanted.name).await? {
-        Some(stream) => stream,
-        None => make(context, wanted).await?,
-    };
-    let found = &stream.cached_info().config;
-    let missing = subjects.iter().any(|subject| !found.subjects.iter().any(|known| covers(known, subject)));
-    if missing { Err(other_subjects(found, subjects, setting)) } else { Ok(()) }
-}
-
 /// The stream, if there is one.
 pub async fn existing(context: &Context, name: &str) -> Result<Option<Stream>, NatsError> {
     match context.get_stream(name).await {
@@ -178,12 +217,6 @@ pub async fn existing(context: &Context, name: &str) -> Result<Option<Stream>, N
 async fn nobody_answers(context: &Context) -> bool {
     let answer = context.client().request("$JS.API.INFO", Vec::new().into()).await;
     answer.is_err_and(|error| error.kind() == RequestErrorKind::NoResponders)
-}
-
-async fn make(context: &Context, wanted: StreamConfig) -> Result<Stream, NatsError> {
-    let what = format!("making stream {} with subjects {}", wanted.name, wanted.subjects.join(", "));
-    tracing::info!("{what}");
-    context.create_stream(wanted).await.map_err(|error| NatsError::request(what, error))
 }
 
 fn other_subjects(found: &StreamConfig, wanted: &[String], setting: &'static str) -> NatsError {

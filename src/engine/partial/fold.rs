@@ -8,6 +8,7 @@ use datafusion::common::{DataFusionError, Result};
 use crate::engine::EngineParams;
 use crate::engine::own::OwnAlert;
 use crate::engine::partial::{Marked, Part};
+use crate::engine::renew::NextRules;
 use crate::engine::topology::tell;
 use crate::rule::Rule;
 use crate::topology::learn::LearnParams;
@@ -23,6 +24,8 @@ pub struct Folder {
     /// The part's number of each source, by the batches' ids.
     sources: BTreeMap<SourceId, u16>,
     rows: usize,
+    /// Nobody has heard yet which rules it counts for.
+    renewed: bool,
 }
 
 impl Folder {
@@ -35,13 +38,21 @@ impl Folder {
         rules.sort_by(|a, b| a.name().cmp(b.name()));
         let rules = rules.into_iter().map(Arc::new).collect();
         Ok(Self {
-            evaluator: Evaluator::new(rules, params.limits, params.clock)?,
+            evaluator: Evaluator::that_only_counts(rules, params.limits, params.clock)?,
             learn: params.learn.clone(),
             part: empty(born_ns, after),
             last: None,
             sources: BTreeMap::new(),
             rows: 0,
+            renewed: true,
         })
+    }
+
+    /// Counts for other rules from here on; what was counted must have been handed on. Batches after this hold the label columns
+    /// of the new rules, which are such that only count.
+    pub fn set_rules(&mut self, next: NextRules) {
+        self.evaluator = next.into_evaluator();
+        self.renewed = true;
     }
 
     /// Counts messages in. `sequences` are their places in the stream, in order; all lie after what was counted before.
@@ -98,9 +109,9 @@ impl Folder {
     ///
     /// A state that cannot be written as Arrow: a defect.
     pub fn part(&mut self, until: u64, silence_ms: Option<i64>) -> Result<Part> {
-        let windows = if self.rows > 0 { Some(self.evaluator.export()?) } else { None };
+        let windows = if self.rows > 0 || self.renewed { Some(self.evaluator.export()?) } else { None };
         let until = until.max(self.part.until);
-        (self.rows, self.last) = (0, None);
+        (self.rows, self.last, self.renewed) = (0, None, false);
         self.sources.clear();
         let next = empty(self.part.born_ns, until);
         let part = std::mem::replace(&mut self.part, next);

@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::engine::partial::{Marked, Part};
 use crate::incident::Revision;
 use crate::words::event::{ExternalAlert, MessageMark, Sources};
+use crate::words::time::TimestampMs;
 
 /// The partitions' parts, side by side.
 #[derive(Clone, Debug, Default)]
@@ -137,6 +138,12 @@ impl Lanes {
         Some((mark, alerts, source))
     }
 
+    /// After the latest event of all messages that wait: a table that is new knows nothing of them.
+    pub(in crate::engine) fn latest(&self) -> TimestampMs {
+        let waiting = self.lanes.iter().flat_map(|lane| &lane.waiting).flat_map(|waiting| &waiting.marks);
+        waiting.map(|mark| mark.max_ts.saturating_add(1)).max().unwrap_or(TimestampMs::MIN)
+    }
+
     /// How long all lanes have been silent.
     fn silence_ms(&self) -> Option<i64> {
         let silent = |lane: &Lane| lane.silence_ms.filter(|_| lane.waiting.is_empty());
@@ -148,6 +155,9 @@ impl Engine {
     /// The engine reads no events itself: `partitions` workers do. To be said before anything is taken in.
     pub fn with_partitions(mut self, partitions: usize) -> Self {
         self.lanes = Lanes::new(partitions);
+        if partitions > 0 {
+            self.evaluator.counted_by_others();
+        }
         self
     }
 
@@ -171,7 +181,8 @@ impl Engine {
         self.stats.messages += part.messages;
         self.stats.events += part.events;
         if let Some(windows) = &part.windows {
-            self.evaluator.absorb(partition, windows);
+            let latest = part.marked().map(|mark| mark.max_ts).max().unwrap_or(TimestampMs::MIN);
+            self.evaluator.absorb(partition, windows, latest);
         }
         part.calls.tell(&mut self.topology);
         part.own.iter().cloned().for_each(|alert| self.raise(alert));

@@ -10,6 +10,7 @@ use crate::edges::nats::consume::Ack;
 use crate::edges::nats::partials::{self, Head};
 use crate::edges::nats::publish::OutRejected;
 use crate::engine::partial::fold::Folder;
+use crate::engine::renew::NextRules;
 use crate::process::decoding::{ToEngine, Work};
 use crate::process::gaps;
 use crate::process::metrics::{Snapshot, Telemetry};
@@ -86,8 +87,14 @@ impl Folding {
                     self.folder.own(gaps::alert(&gap));
                     None
                 }
+                Work::Rules(next) => {
+                    if !self.set_rules(*next, until, to_store) {
+                        return;
+                    }
+                    continue;
+                }
                 // Nobody sends these to a worker.
-                Work::Part(_) | Work::Rules(_) | Work::Topology(..) => None,
+                Work::Part(_) | Work::Topology(..) => None,
             };
             let silence_ms = silence.filter(|silence_ms| *silence_ms >= self.idle_ms);
             let news = until > self.folder.after() || silence_ms.is_some();
@@ -99,6 +106,16 @@ impl Folding {
         if until > self.folder.after() {
             self.speak(until, None, to_store);
         }
+    }
+
+    /// Hands on what was counted for the rules before, and says that it counts for others now. Returns whether anybody listens.
+    fn set_rules(&mut self, next: NextRules, until: u64, to_store: &mpsc::Sender<ToStore>) -> bool {
+        if until > self.folder.after() && !self.speak(until, None, to_store) {
+            return false;
+        }
+        self.folder.set_rules(next);
+        tracing::info!(after = until, "counting for other rules from here on");
+        self.speak(until, None, to_store)
     }
 
     /// Says what was counted. Returns whether anybody listens.

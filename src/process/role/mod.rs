@@ -1,8 +1,9 @@
 //! `squelch run --role`: the work of one squelch, shared by several processes. Workers ([`work`], [`folding`]) read and count the
-//! events, the correlator ([`correlate`]) makes incidents of what they say.
+//! events, the correlator ([`correlate`]) makes incidents of what they say. Its rules ([`rules`]) are those of all.
 
 pub mod correlate;
 pub mod folding;
+pub mod rules;
 pub mod work;
 
 use std::str::FromStr;

@@ -10,20 +10,22 @@ use async_nats::jetstream::stream::Stream;
 use tokio::sync::{mpsc, watch};
 
 use crate::edges::decode::Decoder;
+use crate::edges::nats::bulletin::Bulletin;
+use crate::edges::nats::connect;
 use crate::edges::nats::consume::look::Begin;
 use crate::edges::nats::consume::{Fetched, Incoming, Source};
 use crate::edges::nats::partials::{self, PartSink};
 use crate::edges::nats::publish::{Outgoing, Sink};
 use crate::edges::nats::settings::{InputConfig, PARTITION_WORD, PartitionBy};
-use crate::edges::nats::{connect, streams};
+use crate::edges::nats::streams::Streams;
 use crate::engine::partial::fold::Folder;
-use crate::process::check::load_or_explain;
 use crate::process::config::Config;
 use crate::process::decoding::{Decoding, ToDecoder};
+use crate::process::looking;
 use crate::process::metrics::Telemetry;
 use crate::process::reading::read;
 use crate::process::role::folding::{Folding, ToStore};
-use crate::process::role::{Partition, refuse};
+use crate::process::role::{Partition, rules};
 use crate::process::run::{DRAIN_MAX, Shutdown, serve, thread, to_its_end};
 use crate::words::fingerprint::stable_hash;
 
@@ -40,19 +42,19 @@ pub fn main(config: Config, partition: Partition) -> Result<()> {
 async fn work(config: Config, partition: Partition) -> Result<()> {
     let telemetry = Arc::new(Telemetry::default());
     let params = config.engine();
-    let say = &mut |text: &str| text.lines().for_each(|line| tracing::error!("{line}"));
-    let mut book = load_or_explain(&config.rules.paths(), false, say)?;
-    refuse(&book.rules)?;
-    params.learn.add_label_keys(&mut book.label_keys);
-    let rules = book.rules.len();
+    let hangups = looking::hangups()?;
     let client = connect::connect(&config.nats).await?;
     let context = jetstream::new(client.clone());
     let (input, by_subject) = input_of(&config.input, partition);
-    let stream = streams::input(&context, &with_word(&config.input, "*")).await?;
-    streams::rejected(&context, &config.rejected).await?;
-    let bucket = streams::output(&context, &config.output).await?;
-    let parts = partials::stream(&context, &config.partitions).await?;
+    let streams = Streams::new(&context, config.nats.replicas);
+    let stream = streams.input(&with_word(&config.input, "*")).await?;
+    streams.rejected(&config.rejected).await?;
+    let bucket = streams.output(&config.output).await?;
+    let parts = streams.parts(&config.partitions).await?;
     let subject = partials::subject(&config.partitions, &config.input.consumer, partition.index);
+    let bulletin = Bulletin::new(context.clone(), parts.clone(), &config.partitions, &config.input.consumer);
+    let book = rules::first(&bulletin, &config, &params).await?;
+    let (number, files) = (book.rules.len(), rules::files_of(&book.rules));
     let (part_sink, last) = PartSink::open(context.clone(), parts, subject).await?;
     let born_ns = stream.cached_info().created.unix_timestamp_nanos() as i64;
     if let Some(last) = last {
@@ -89,7 +91,7 @@ async fn work(config: Config, partition: Partition) -> Result<()> {
     tracing::info!(
         stream = config.input.stream,
         partition = format!("{}/{}", partition.index + 1, partition.of),
-        rules,
+        rules = number,
         after,
         resumed = last.is_some(),
         "reading events"
@@ -100,6 +102,7 @@ async fn work(config: Config, partition: Partition) -> Result<()> {
     let (to_folder, from_decoder) = mpsc::channel(DECODED_BATCHES);
     let (to_store, from_folder) = mpsc::channel(PARTS_WAITING);
     let (to_relay, from_reader) = mpsc::channel(1);
+    let following = tokio::spawn(rules::follow(bulletin, files, params, hangups, to_decoder.clone(), stopped.clone()));
     let reading = tokio::spawn(read(source, client, Arc::clone(&telemetry), to_relay, stopped));
     let relaying = tokio::spawn(relay(from_reader, looking, after, to_decoder));
     let threads = [
@@ -120,6 +123,7 @@ async fn work(config: Config, partition: Partition) -> Result<()> {
     let finish = async {
         reading.await.context("the reader failed")?;
         relaying.await.context("the reader failed")?;
+        following.await.context("the look at the correlator's rules failed")?;
         storing.await.context("the publisher failed")??;
         threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow!("a thread panicked")))
     };

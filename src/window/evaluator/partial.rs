@@ -1,20 +1,32 @@
 //! Counting shared by several processes: one hands on what it has counted in, another takes it for its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ahash::HashMap;
 use datafusion::common::Result;
 
-use crate::window::evaluator::{EvaluatedRule, Evaluator};
+use crate::rule::Rule;
+use crate::window::WindowLimits;
+use crate::window::evaluator::{CostClock, EvaluatedRule, Evaluator, RuleIndex};
 use crate::window::key_space::GroupId;
 use crate::window::partial::{Keys, Loss, PartialTable, PartialWindows};
 use crate::window::schedule::Schedule;
-use crate::window::tables::{SharedTable, TableState};
+use crate::window::tables::{SharedTable, TableState, Tables};
 use crate::words::time::TimestampMs;
 
 impl Evaluator {
-    /// Takes out what was counted in since the last time; the windows are empty afterwards. To be asked of an evaluator that is
-    /// never asked for an answer.
+    /// An evaluator that counts for others, and is never asked for an answer. Rules come sorted by name.
+    pub fn that_only_counts(rules: Vec<Arc<Rule>>, limits: WindowLimits, clock: CostClock) -> Result<Self> {
+        Self::over(Tables::that_only_count(limits), rules, clock)
+    }
+
+    /// Others count for this one, which has seen nothing yet.
+    pub fn counted_by_others(&mut self) {
+        self.tables.counted_by_others();
+    }
+
+    /// Takes out what was counted in since the last time; the windows are empty afterwards. To be asked of one that only counts.
     ///
     /// # Errors
     ///
@@ -28,21 +40,36 @@ impl Evaluator {
         Ok(PartialWindows { spaces, tables, losses })
     }
 
-    /// Counts in what the evaluator of partition `partition` has counted. A table that it knows nothing of lacks that part
-    /// of the rows: the rules over it rest until it does.
-    pub fn absorb(&mut self, partition: usize, part: &PartialWindows) {
+    /// Counts in what the evaluator of partition `partition` has counted, of events up to `latest`. A table that it knows nothing
+    /// of lacks that part of the rows: the rules over it rest until it does.
+    pub fn absorb(&mut self, partition: usize, part: &PartialWindows, latest: TimestampMs) {
         let by_key: HashMap<&str, Vec<&PartialTable>> = part.tables.iter().fold(HashMap::default(), |mut by_key, table| {
             by_key.entry(table.key()).or_insert_with(Vec::new).push(table);
             by_key
         });
         let mut adopted: BTreeMap<(usize, usize), Option<Vec<GroupId>>> = BTreeMap::new();
+        let (mut came, mut missing) = (BTreeSet::new(), BTreeSet::new());
         for table in 0..self.tables.tables.len() {
             let shared = &self.tables.tables[table];
             let feeding = by_key.get(shared.key.as_str()).and_then(|some| some.iter().find(|some| some.feeds(shared)));
-            self.tell_of_lack(table, partition, feeding.is_none());
-            if let Some(feeding) = feeding {
-                self.absorb_table(table, feeding, &part.spaces, &mut adopted);
+            match feeding {
+                Some(feeding) => {
+                    came.extend(self.came(table, partition));
+                    self.absorb_table(table, feeding, &part.spaces, &mut adopted);
+                }
+                None => missing.extend(self.is_missing(table, partition, latest)),
             }
+        }
+        let list = |rules: &BTreeSet<RuleIndex>| {
+            let names = rules.iter().map(|index| self.rules[*index].rule.name());
+            names.collect::<Vec<_>>().join(", ")
+        };
+        let which = partition + 1;
+        if !missing.is_empty() {
+            tracing::warn!(partition = which, rules = list(&missing), "these rules rest until the worker counts for them");
+        }
+        if !came.is_empty() {
+            tracing::info!(partition = which, rules = list(&came), "the worker counts for these rules now");
         }
         for loss in &part.losses {
             if let Some(evaluated) = self.rules.iter_mut().find(|evaluated| evaluated.rule.name() == loss.rule) {
@@ -71,32 +98,25 @@ impl Evaluator {
         });
     }
 
-    fn tell_of_lack(&mut self, table: usize, partition: usize, lacks: bool) {
+    /// A table gets the rows of `partition`. Yields the rules for which that is news.
+    fn came(&mut self, table: usize, partition: usize) -> Vec<RuleIndex> {
         let SharedTable { lacking, rules, .. } = &mut self.tables.tables[table];
-        let changed = if lacks { lacking.insert(partition) } else { lacking.remove(&partition) };
-        if changed {
-            let partition = partition + 1;
-            for rule in rules.iter().map(|index| self.rules[*index].rule.name()) {
-                match lacks {
-                    true => tracing::error!(
-                        rule,
-                        partition,
-                        "the worker of this partition has another version of the rule, or none: the rule rests until it has this one"
-                    ),
-                    false => tracing::info!(rule, partition, "the worker of this partition has this version of the rule now"),
-                }
-            }
-        }
+        if lacking.remove(&partition) { rules.clone() } else { Vec::new() }
+    }
+
+    /// A table does not get the rows of `partition`, which go up to `latest`. Yields the rules for which that is news.
+    fn is_missing(&mut self, table: usize, partition: usize, latest: TimestampMs) -> Vec<RuleIndex> {
+        let shared = &mut self.tables.tables[table];
+        shared.misses(latest);
+        if shared.lacking.insert(partition) { shared.rules.clone() } else { Vec::new() }
     }
 
     /// Whether a rule lacks a part of its rows. From here on it knows nothing of before.
-    pub(super) fn lacks_rows(&mut self, index: usize, at: TimestampMs) -> bool {
+    pub(super) fn lacks_rows(&mut self, index: RuleIndex) -> bool {
         let evaluated = &mut self.rules[index];
-        let lacks = evaluated.leaves.iter().any(|leaf| !self.tables.tables[leaf.table].lacking.is_empty());
-        if lacks {
-            evaluated.since = at;
-        }
-        lacks
+        let tables = evaluated.leaves.iter().map(|leaf| &self.tables.tables[leaf.table]);
+        evaluated.since = tables.clone().map(|table| table.since).fold(evaluated.since, TimestampMs::max);
+        tables.clone().any(|table| !table.lacking.is_empty())
     }
 }
 

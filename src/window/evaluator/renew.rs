@@ -36,6 +36,7 @@ impl Evaluator {
                 new.judge = old.judge.take();
             }
             if new.rule.file.text == old.rule.file.text {
+                new.since = new.since.max(old.since);
                 (new.last_error, new.quarantine) = (old.last_error.take(), old.quarantine.take());
             }
         }

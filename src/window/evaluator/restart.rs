@@ -9,7 +9,7 @@ use crate::rule::source::Leaf;
 use crate::window::evaluator::{Evaluator, Quarantine, RuleStats};
 use crate::window::judge::Judge;
 use crate::window::save::{RestoreError, Saved};
-use crate::window::tables::Began;
+use crate::window::tables::{Began, Counting};
 use crate::words::saved::{Found, Saved as State};
 use crate::words::time::TimestampMs;
 
@@ -56,7 +56,10 @@ impl Evaluator {
         let saved = Saved::from_bytes(&found.head)?;
         let leaves: Vec<&Leaf> = self.rules.iter().flat_map(|rule| &rule.rule.plan.leaves).collect();
         let limits = self.tables.limits();
-        let tables = saved.tables(&found.pieces, &leaves, limits)?.left_by_all(limits, began);
+        let mut tables = saved.tables(&found.pieces, &leaves, limits)?.left_by_all(limits, began);
+        if self.tables.counting() == Counting::ByOthers {
+            tables.counted_by_others();
+        }
         let rules = self.rules.iter().map(|rule| Arc::clone(&rule.rule)).collect();
         let refused = |error: DataFusionError| RestoreError::Damaged(error.strip_backtrace());
         *self = Self::over(tables, rules, self.clock).map_err(refused)?;

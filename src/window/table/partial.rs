@@ -16,11 +16,16 @@ pub struct Drained {
 }
 
 impl Layout {
-    /// Whether panes laid out like this one fall whole into panes of `coarser`.
-    pub fn falls_into(&self, coarser: &Layout) -> bool {
-        let same = self == coarser;
-        let finer = self.session_gap_ms.is_none() && coarser.session_gap_ms.is_none() && coarser.pane_ms % self.pane_ms == 0;
-        same || (finer && self.broker_time == coarser.broker_time)
+    /// Whether both are of the same time and of no session: they differ in nothing but the width of panes.
+    pub fn is_cut_like(&self, other: &Layout) -> bool {
+        let no_session = self.session_gap_ms.is_none() && other.session_gap_ms.is_none();
+        self == other || (no_session && self.broker_time == other.broker_time)
+    }
+
+    /// Whether panes cut like this hold all that a table with another layout is asked for, where that is a multiple of `asked_ms`.
+    /// They may be wider than the table's own, or lie across them: rules that are gone have left those.
+    pub fn feeds(&self, table: &Layout, asked_ms: i64) -> bool {
+        self == table || (self.is_cut_like(table) && self.pane_ms > 0 && asked_ms % self.pane_ms == 0)
     }
 }
 
@@ -34,22 +39,19 @@ impl AggregateTable {
         Ok(Drained { aggregates: self.names_of(&nothing), panes })
     }
 
-    /// The places of this table's aggregates among those of another; `None` where it cannot be fed from there.
-    pub fn fed_by(&self, layout: &Layout, aggregates: &[(String, usize)]) -> Option<Vec<usize>> {
-        self.places_among(aggregates).filter(|_| layout.falls_into(&self.layout))
-    }
-
-    /// Counts in a pane that another table counted: it starts at `start` there and holds `rows` rows. `ids` are the ids here of
-    /// its groups, `places` the places of this table's aggregates in it.
+    /// Counts in a pane of `rows` rows that another table counted from `start` on, in panes of `pane_ms`. `ids` are the ids here of
+    /// its groups, `places` the places of this table's aggregates in it. Where it is wider than a pane here, or lies across two, the
+    /// pane of its end takes it: nobody asks for less than all that it spans.
     pub fn absorb(
         &mut self,
-        (start, rows): (TimestampMs, u64),
+        (start, pane_ms): (TimestampMs, i64),
+        rows: u64,
         pane: &SealedPane,
         (ids, places): (Vec<GroupId>, &[usize]),
         keys: usize,
     ) -> Result<Ingested> {
         let mut done = Ingested::default();
-        let start = align_down(start, self.layout.pane_ms);
+        let start = align_down(start + pane_ms - 1, self.layout.pane_ms);
         if start + self.layout.pane_ms <= self.sealed_until {
             done.late = rows;
             return Ok(done);

@@ -93,7 +93,7 @@ impl AggregateTable {
     }
 
     /// Where each of this table's aggregates stands among others; `None` where one is not there.
-    pub(super) fn places_among(&self, aggregates: &[(String, usize)]) -> Option<Vec<usize>> {
+    pub fn places_among(&self, aggregates: &[(String, usize)]) -> Option<Vec<usize>> {
         self.columns.iter().map(|column| aggregates.iter().position(|(key, _)| *key == column.key)).collect()
     }
 

@@ -219,7 +219,7 @@ impl<'w> System<'w> {
             silent_since_ms: NOW_MS.get(),
         });
         let outgoing = Outgoing { revisions: outbox, ..Outgoing::default() };
-        let first = ToSink { before: begins, outgoing, after: None };
+        let first = ToSink { before: begins, outgoing, after: None, rules: None };
         self.queue(first, None);
         if let Some(bucket) = files.bucket {
             let then = self.life().files.bucket.replace(bucket);
@@ -292,7 +292,7 @@ impl<'w> System<'w> {
     /// Puts results into the channel. A checkpoint before them knows what was `then`, or else all.
     fn queue(&mut self, next: ToSink<u64>, then: Option<Kept>) {
         let life = self.life();
-        let ToSink { before, outgoing, after } = next;
+        let ToSink { before, outgoing, after, rules: _ } = next;
         let known = life.known();
         let history = Rc::clone(&known.history);
         let ids: Vec<String> = outgoing.revisions.iter().map(|revision| revision.message_id.clone()).collect();

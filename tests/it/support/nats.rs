@@ -48,6 +48,19 @@ impl NatsServer {
         server
     }
 
+    /// So many servers that are one cluster.
+    #[allow(dead_code, reason = "benchmarks read this file too, and need no cluster")]
+    pub fn cluster(number: usize) -> Vec<Self> {
+        let ports: Vec<u16> = (0..number).map(|_| free_port()).collect();
+        let routes: Vec<String> = ports.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
+        let routes = routes.join(", ");
+        let one = |(at, port): (usize, &u16)| {
+            let cluster = format!("cluster {{ name: test, listen: \"127.0.0.1:{port}\", routes: [{routes}] }}");
+            Self::with(&["-js"], &format!("server_name: server-{at}\n{cluster}\n"))
+        };
+        ports.iter().enumerate().map(one).collect()
+    }
+
     /// Kills the server.
     #[allow(dead_code, reason = "benchmarks read this file too, and kill nothing")]
     pub fn stop(&mut self) {

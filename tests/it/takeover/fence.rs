@@ -12,7 +12,7 @@ use squelch::edges::nats::lease::{Candidate, LeaseLost, Look, NotStored, Tenure}
 use squelch::edges::nats::publish::{Fence, OutRejected, OutRevision, Outgoing, Sink, Storing};
 use squelch::edges::nats::settings::OutputConfig;
 use squelch::edges::nats::state::{Places, StateError, StateStore};
-use squelch::edges::nats::streams;
+use squelch::edges::nats::streams::Streams;
 
 use super::forgetful_streams;
 use crate::support::nats::NatsServer;
@@ -35,8 +35,8 @@ impl World {
     async fn new(server: &NatsServer) -> Self {
         let context = context(server).await;
         forgetful_streams(&context).await;
-        let bucket = streams::state(&context, "STATE").await.unwrap();
-        let incidents = streams::output(&context, &OutputConfig::default()).await.unwrap();
+        let bucket = Streams::new(&context, 1).state("STATE").await.unwrap();
+        let incidents = Streams::new(&context, 1).output(&OutputConfig::default()).await.unwrap();
         Self { context, bucket, incidents }
     }
 
