@@ -255,8 +255,8 @@ impl Kept {
 
     /// Keeps a checkpoint, counted; says what that took. One that cannot be kept leaves the one before: a restart has more to read
     /// again.
-    pub async fn keep(&self, saved: Option<Saved>, places: Places, waited_for: bool, telemetry: &Telemetry) -> Size {
-        let Some(saved) = saved.filter(|_| self.is_on()) else { return Size::default() };
+    pub async fn keep(&self, saved: Option<Saved>, places: Places, waited_for: bool, telemetry: &Telemetry) -> Option<Size> {
+        let saved = saved.filter(|_| self.is_on())?;
         let saved = Arc::new(saved);
         let mut left = if waited_for && matches!(self, Kept::Store(_)) { TRIES_BEFORE } else { 1 };
         loop {
@@ -271,16 +271,16 @@ impl Kept {
                     telemetry.checkpoint_bytes.store(size.whole, Ordering::Relaxed);
                     telemetry.checkpoint_written_bytes.fetch_add(size.written, Ordering::Relaxed);
                     telemetry.checkpoint_spent_ns.fetch_add(size.spent.as_nanos() as u64, Ordering::Relaxed);
-                    return size;
+                    return Some(size);
                 }
                 // Another process keeps them now.
-                Err(NotStored::LeaseLost(_)) => return Size::default(),
+                Err(NotStored::LeaseLost(_)) => return None,
                 Err(NotStored::Failed(error)) => error,
             };
             telemetry.checkpoint_failures.fetch_add(1, Ordering::Relaxed);
             tracing::error!(error, "a checkpoint could not be kept; the one before stays. Is the disk full?");
             if left == 0 {
-                return Size::default();
+                return None;
             }
             sleep(RETRY_AFTER).await;
         }

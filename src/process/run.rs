@@ -38,7 +38,7 @@ use crate::process::role::correlate::{self, PartReader};
 use crate::process::role::rules;
 use crate::process::standby;
 use crate::process::topology::{Fragments, TopologyFile, look, watch_bucket};
-use crate::process::writing::write;
+use crate::process::writing::{Workers, write};
 use crate::topology::parts::Source;
 use crate::topology::{Parts, Topology};
 use crate::words::event::LabelKeys;
@@ -198,13 +198,10 @@ async fn lead(
     let place = Place { born_ns: begin.born_ns, sequence: begin.sequence };
     let Loaded { mut engine, label_keys, reloader, topology_file, .. } = loaded;
     let outbox = resumed.as_ref().map(|resumed| resumed.outbox.clone()).unwrap_or_default();
-    let (told, running) = match &bulletin {
-        Some(bulletin) => (bulletin.read().await.ok().flatten(), Some(Arc::new(rules::run_by(&engine)))),
-        None => (None, None),
-    };
+    let running = partitions.map(|_| Arc::new(rules::run_by(&engine)));
     // Without a first one, what is acknowledged before the next would be lost to a process that dies; and workers are told of no rules
     // that are in none.
-    let begins = if kept.is_on() && (resumed.is_none() || running.as_deref() != told.as_ref()) {
+    let begins = if kept.is_on() && (resumed.is_none() || running.is_some()) {
         Some(checkpointing::save(&mut engine, place, &outbox)?)
     } else {
         None
@@ -225,8 +222,8 @@ async fn lead(
     let mut tasks = Vec::new();
     let workers = bulletin.map(|bulletin| {
         let (workers, heard) = watch::channel(None);
-        tasks.push(tokio::spawn(rules::tell(bulletin, heard, stopped.clone())));
-        workers
+        tasks.push(tokio::spawn(rules::tell(bulletin, tenure.cloned(), heard, stopped.clone())));
+        Workers::new(workers)
     });
     let topology_bucket = match &config.topology.bucket {
         Some(name) => Some(TopologyWatch::open(streams.topology(name).await?).await?),

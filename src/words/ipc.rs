@@ -1,9 +1,9 @@
-//! The frames of an Arrow IPC stream. What a message says of its own size is checked here, before a reader makes room for it.
+//! The frames of an Arrow IPC stream. What a message says of sizes is checked here, before a reader makes room for it.
 
 use std::fmt::Display;
 use std::ops::Range;
 
-use arrow::ipc::root_as_message;
+use arrow::ipc::{RecordBatch, root_as_message};
 
 const CONTINUATION: u32 = u32::MAX;
 const WORD: usize = size_of::<u32>();
@@ -37,6 +37,28 @@ pub fn next_frame(stream: &[u8]) -> Result<Option<Frame>, String> {
     let message = root_as_message(&stream[header.clone()]).map_err(text)?;
     let body = range(stream, header.end, usize::try_from(message.bodyLength()).map_err(text)?)?;
     Ok(Some(Frame { header, body }))
+}
+
+/// Whether what a batch says of its buffers is no more than the `body` bytes that there are.
+///
+/// # Errors
+///
+/// They are compressed, so that nobody knows; or lie over each other, and could be copied, where they are not aligned, as often as they
+/// are named.
+pub fn check_buffers(batch: Option<RecordBatch<'_>>, body: usize) -> Result<(), String> {
+    let batch = batch.ok_or("the Arrow stream is corrupt: a batch is empty")?;
+    if batch.compression().is_some() {
+        return Err("compressed buffers are not read: compress the message, with Content-Encoding".into());
+    }
+    let mut bytes = 0;
+    for buffer in batch.buffers().into_iter().flatten() {
+        let length = u64::try_from(buffer.length()).map_err(|error| format!("the Arrow stream is corrupt: {error}"))?;
+        bytes += length.min(1 << 40);
+    }
+    if bytes > body as u64 {
+        return Err("the Arrow stream is corrupt: its buffers lie over each other".into());
+    }
+    Ok(())
 }
 
 fn word(stream: &[u8], start: usize) -> Result<u32, String> {

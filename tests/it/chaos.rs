@@ -55,6 +55,8 @@ struct Chaos {
     dice: Dice,
     seed: u64,
     rounds: u64,
+    /// Whether a squelch that ends by itself is started again, as systemd would: one that starts while nobody leads a stream does.
+    restarts: bool,
     /// Times that squelch went on from a checkpoint.
     resumed: u64,
 }
@@ -66,7 +68,8 @@ impl Chaos {
 
     fn over(servers: Vec<NatsServer>, more: &str, rounds: u64) -> Self {
         let (squelch, seed) = (Mortal::new(&servers[0], more), from_env("CHAOS_SEED", u64::from(std::process::id())));
-        Self { servers, squelch, dice: Dice(seed), seed, rounds: from_env("CHAOS_KILLS", rounds), resumed: 0 }
+        let restarts = servers.len() > 1;
+        Self { servers, squelch, dice: Dice(seed), seed, rounds: from_env("CHAOS_KILLS", rounds), restarts, resumed: 0 }
     }
 
     async fn context(&self) -> Context {
@@ -99,12 +102,13 @@ impl Chaos {
         });
     }
 
-    /// Waits until it works, for a lease of another one's to end too. One that ended is started again, as systemd would.
+    /// Waits until it works, for a lease of another one's to end too.
     async fn until_it_is_ready(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(90);
         while !get(self.squelch.http, "readyz").is_some_and(|said| said.contains("200 OK")) {
             assert!(Instant::now() < deadline, "it is never ready, seed {}: {}", self.seed, self.squelch.log());
             if self.squelch.has_ended() {
+                assert!(self.restarts, "it ended by itself, seed {}: {}", self.seed, self.squelch.log());
                 self.squelch.spawn();
             }
             tokio::time::sleep(Duration::from_millis(200)).await;

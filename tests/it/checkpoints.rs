@@ -89,7 +89,7 @@ impl Twins {
         let whole = self.plain.save().unwrap().found().unwrap();
         assert!(found.pieces.len() > 1);
         assert!(found.pieces == whole.pieces, "what is kept is not what there is");
-        size
+        size.expect("it can be kept")
     }
 }
 

@@ -332,7 +332,10 @@ fn rule_files_change_under_workers_and_correlator() {
                 100 => rule("added", "", "count(*)"),
                 // Nobody can share this one: all go on as they are.
                 300 => rule("unshared", "", "stddev(value)"),
-                400 => std::fs::remove_file(rules.join("unshared.sql")).unwrap(),
+                400 => {
+                    all[2].wait_for("unshared.sql: rule unshared cannot be counted by several workers");
+                    std::fs::remove_file(rules.join("unshared.sql")).unwrap();
+                }
                 450 => rule("added", "every: 6s\n", "sum(value)"),
                 500 => all[0].kill_and_start(),
                 600 => all[2].kill_and_start(),

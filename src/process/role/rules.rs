@@ -11,6 +11,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
 
 use crate::edges::nats::bulletin::{Bulletin, BulletinError, RuleFiles};
+use crate::edges::nats::lease::Tenure;
 use crate::engine::renew::NextRules;
 use crate::engine::{Engine, EngineParams};
 use crate::process::check::load_or_explain;
@@ -37,11 +38,21 @@ pub fn run_by(engine: &Engine) -> RuleFiles {
     files_of(engine.rules().map(|(rule, ..)| rule))
 }
 
-/// Says which rules run, once somebody has said so here, until told to stop.
-pub async fn tell(bulletin: Bulletin, mut running: watch::Receiver<Option<Arc<RuleFiles>>>, mut stopped: watch::Receiver<bool>) {
+/// Says which rules run, once somebody has said so here, until told to stop or the lease is lost.
+pub async fn tell(
+    bulletin: Bulletin,
+    tenure: Option<Tenure>,
+    mut running: watch::Receiver<Option<Arc<RuleFiles>>>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let telling = async {
         loop {
             let files = running.borrow_and_update().clone();
+            if let Some(tenure) = &tenure
+                && tenure.may_write().await.is_err()
+            {
+                return;
+            }
             if let Some(files) = files
                 && let Err(error) = bulletin.hold(&files).await
             {

@@ -10,6 +10,7 @@ use arrow::datatypes::{Field, Int64Type, Schema, SchemaRef, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
+use arrow::ipc::{MessageHeader, root_as_message};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +19,7 @@ use crate::window::pane::{SealedPane, Times};
 use crate::window::save::RestoreError;
 use crate::window::table::Layout;
 use crate::words::blob::Blob;
-use crate::words::ipc::next_frame;
+use crate::words::ipc::{check_buffers, next_frame};
 use crate::words::saved::Content;
 
 /// A pane of an aggregate table, to be written later.
@@ -179,6 +180,15 @@ pub(in crate::window) fn stream_of(batches: &[RecordBatch]) -> Result<Vec<u8>, A
 pub(in crate::window) fn batches_of(content: &[u8]) -> Result<Vec<RecordBatch>, ArrowError> {
     let mut rest = content;
     while let Some(frame) = next_frame(rest).map_err(ArrowError::ParseError)? {
+        let message = root_as_message(&rest[frame.header]).map_err(|error| ArrowError::ParseError(error.to_string()))?;
+        match message.header_type() {
+            MessageHeader::RecordBatch => check_buffers(message.header_as_record_batch(), frame.body.len()),
+            MessageHeader::DictionaryBatch => {
+                check_buffers(message.header_as_dictionary_batch().and_then(|dictionary| dictionary.data()), frame.body.len())
+            }
+            _ => Ok(()),
+        }
+        .map_err(ArrowError::ParseError)?;
         rest = &rest[frame.body.end..];
     }
     StreamReader::try_new(Cursor::new(content), None)?.collect()

@@ -10,10 +10,10 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::convert::fb_to_schema;
 use arrow::ipc::reader::{read_dictionary, read_record_batch};
-use arrow::ipc::{Endianness, MessageHeader, RecordBatch as BatchHeader, root_as_message};
+use arrow::ipc::{Endianness, MessageHeader, root_as_message};
 
 use crate::edges::decode::Reason;
-use crate::words::ipc::next_frame;
+use crate::words::ipc::{check_buffers, next_frame};
 use crate::words::limits::ARROW_COLUMNS_MAX;
 
 fn corrupt(why: impl std::fmt::Display) -> Reason {
@@ -54,7 +54,7 @@ pub(super) fn batches(
             }
             (MessageHeader::DictionaryBatch, Some((schema, _))) => {
                 let dictionary = message.header_as_dictionary_batch().ok_or_else(|| corrupt("a dictionary is empty"))?;
-                check(dictionary.data(), &body)?;
+                check_buffers(dictionary.data(), body.len()).map_err(Reason::Arrow)?;
                 if dictionary.isDelta() {
                     return Err(Reason::Arrow("delta dictionaries are not read: send whole ones".into()));
                 }
@@ -62,7 +62,7 @@ pub(super) fn batches(
             }
             (MessageHeader::RecordBatch, Some((schema, projection))) => {
                 let batch = message.header_as_record_batch().ok_or_else(|| corrupt("a batch is empty"))?;
-                check(Some(batch), &body)?;
+                check_buffers(Some(batch), body.len()).map_err(Reason::Arrow)?;
                 let schema = Arc::clone(schema);
                 let read = read_record_batch(&body, batch, schema, &dictionaries, Some(projection), &version);
                 batches.push(read.map_err(from_arrow)?);
@@ -74,20 +74,4 @@ pub(super) fn batches(
         }
     }
     Ok(batches)
-}
-
-/// Buffers that lie over each other could be copied, where they are not aligned, as often as they are named.
-fn check(batch: Option<BatchHeader<'_>>, body: &Buffer) -> Result<(), Reason> {
-    let batch = batch.ok_or_else(|| corrupt("a batch is empty"))?;
-    if batch.compression().is_some() {
-        return Err(Reason::Arrow("compressed buffers are not read: compress the message, with Content-Encoding".into()));
-    }
-    let mut bytes = 0;
-    for buffer in batch.buffers().into_iter().flatten() {
-        bytes += u64::try_from(buffer.length()).map_err(corrupt)?.min(1 << 40);
-    }
-    if bytes > body.len() as u64 {
-        return Err(corrupt("its buffers lie over each other"));
-    }
-    Ok(())
 }
