@@ -11,8 +11,12 @@ use crate::engine::{Engine, EngineParams, policy_of};
 use crate::incident::Revision;
 use crate::rule::Rule;
 use crate::rule::span::Span;
-use crate::window::evaluator::Evaluator;
+use crate::window::WindowLimits;
+use crate::window::evaluator::{CostClock, Evaluator};
 use crate::window::tables::Began;
+
+/// How an evaluator is made of rules that are sorted by name.
+type NewEvaluator = fn(Vec<Arc<Rule>>, WindowLimits, CostClock) -> Result<Evaluator, DataFusionError>;
 
 /// Rules that an engine can take: everything that can fail was tried.
 pub struct NextRules {
@@ -29,16 +33,18 @@ impl NextRules {
     }
 
     /// The same of rules that other engines have too.
-    pub fn of(mut rules: Vec<Arc<Rule>>, params: &EngineParams) -> Result<Self, DataFusionError> {
-        rules.sort_by(|a, b| a.name().cmp(b.name()));
-        Ok(Self { fresh: Evaluator::new(rules.clone(), params.limits, params.clock)?, rules })
+    pub fn of(rules: Vec<Arc<Rule>>, params: &EngineParams) -> Result<Self, DataFusionError> {
+        Self::over(rules, params, Evaluator::new)
     }
 
     /// The same for one who only counts.
     pub fn that_only_count(rules: Vec<Rule>, params: &EngineParams) -> Result<Self, DataFusionError> {
-        let mut rules: Vec<Arc<Rule>> = rules.into_iter().map(Arc::new).collect();
+        Self::over(rules.into_iter().map(Arc::new).collect(), params, Evaluator::that_only_counts)
+    }
+
+    fn over(mut rules: Vec<Arc<Rule>>, params: &EngineParams, evaluator: NewEvaluator) -> Result<Self, DataFusionError> {
         rules.sort_by(|a, b| a.name().cmp(b.name()));
-        Ok(Self { fresh: Evaluator::that_only_counts(rules.clone(), params.limits, params.clock)?, rules })
+        Ok(Self { fresh: evaluator(rules.clone(), params.limits, params.clock)?, rules })
     }
 
     /// The rules over empty windows.

@@ -253,8 +253,8 @@ impl Kept {
         }
     }
 
-    /// Keeps a checkpoint, counted; says what that took. One that cannot be kept leaves the one before: a restart has more to read
-    /// again.
+    /// Keeps a checkpoint, counted; says what that took. One that cannot be kept, and yields nothing, leaves the one before: a restart
+    /// has more to read again.
     pub async fn keep(&self, saved: Option<Saved>, places: Places, waited_for: bool, telemetry: &Telemetry) -> Option<Size> {
         let saved = saved.filter(|_| self.is_on())?;
         let saved = Arc::new(saved);

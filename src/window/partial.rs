@@ -118,14 +118,14 @@ impl PartialTable {
 
     /// Whether a table's content can be made of this one's.
     pub(super) fn feeds(&self, table: &SharedTable) -> bool {
-        let (key, layout) = (self.key == table.key, table.state.layout());
-        key && match &table.state {
-            TableState::Aggregate(state, _) => {
-                self.layout.feeds(layout, table.asked_ms()) && state.places_among(&self.aggregates).is_some()
+        self.key == table.key
+            && match &table.state {
+                TableState::Aggregate(state, _) => {
+                    self.layout.feeds(state.layout(), table.asked_ms()) && state.places_among(&self.aggregates).is_some()
+                }
+                // Rows have times of their own.
+                TableState::Rows(state) => self.layout.is_cut_like(state.layout()),
             }
-            // Rows have times of their own.
-            TableState::Rows(_) => self.layout.is_cut_like(layout),
-        }
     }
 
     /// Counts it into an aggregate that it feeds. `ids` are kept for the next table over the same keys.

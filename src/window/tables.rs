@@ -151,7 +151,8 @@ pub struct Tables {
     pub routers: [Router; 4],
     limits: WindowLimits,
     began: Began,
-    counting: Counting,
+    /// Who counts for them.
+    pub counting: Counting,
 }
 
 /// Who counts rows.
@@ -230,16 +231,6 @@ impl Tables {
     /// it feeds whatever tables the others have, as long as those are of the same rules.
     pub fn that_only_count(limits: WindowLimits) -> Self {
         Self { counting: Counting::ForOthers, ..Self::new(limits) }
-    }
-
-    /// Others count for these.
-    pub fn counted_by_others(&mut self) {
-        self.counting = Counting::ByOthers;
-    }
-
-    /// Who counts for them.
-    pub fn counting(&self) -> Counting {
-        self.counting
     }
 
     /// Finds or makes the tables of a rule.

@@ -412,7 +412,15 @@ pub async fn is_as_replayed(context: &Context, want: &[String], logs: &dyn Fn() 
     assert!(more.is_empty(), "a replay does not say this: {more:#?}");
 }
 
-pub async fn until_there_is(context: &Context, stream: &str) {
+/// Waits until there is a stream of events and all processes read.
+pub async fn once_all_read(server: &NatsServer, all: &[Process]) -> Context {
+    let context = context(server).await;
+    until_there_is(&context, "EVENTS").await;
+    all.iter().for_each(|process| process.wait_for("reading events"));
+    context
+}
+
+async fn until_there_is(context: &Context, stream: &str) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while context.get_stream(stream).await.is_err() {
         assert!(Instant::now() < deadline, "nobody makes {stream}");
@@ -428,9 +436,7 @@ fn two_workers_and_a_correlator_are_one_process() {
     assert_eq!(all.len(), 3);
     let want = replayed();
     runtime().block_on(async {
-        let context = context(&server).await;
-        until_there_is(&context, "EVENTS").await;
-        all.iter().for_each(|process| process.wait_for("reading events"));
+        let context = once_all_read(&server, &all).await;
         publish(&context, &|i| format!("events.mixed.host-{}", i % 7), &mut |i| {
             std::thread::sleep(Duration::from_millis(4));
             // Each of them dies now and then, the correlator as well.

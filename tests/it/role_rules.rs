@@ -11,8 +11,8 @@ use squelch::engine::{EngineParams, Input};
 use squelch::topology::learn::LearnParams;
 use squelch::words::saved::Found;
 
-use crate::live::{context, replayed, runtime};
-use crate::partitions::{Process, commands, configuration, is_as_replayed, publish, until_there_is};
+use crate::live::{replayed, runtime};
+use crate::partitions::{Process, commands, configuration, is_as_replayed, once_all_read, publish};
 use crate::reload::{Case, Files, Run, book, cases, plain, with_silent_neighbours};
 use crate::support::expect::first_difference;
 use crate::support::nats::{NatsServer, free_port};
@@ -323,9 +323,7 @@ fn rule_files_change_under_workers_and_correlator() {
     };
     let want = replayed();
     runtime().block_on(async {
-        let context = context(&server).await;
-        until_there_is(&context, "EVENTS").await;
-        all.iter().for_each(|process| process.wait_for("reading events"));
+        let context = once_all_read(&server, &all).await;
         publish(&context, &|i| format!("events.mixed.host-{}", i % 7), &mut |i| {
             std::thread::sleep(Duration::from_millis(6));
             match i {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::context::Context;
-use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::Stream;
 use bytes::Bytes;
 
 use crate::edges::nats::partials::{pack, unpack};
 use crate::edges::nats::settings::PartitionsConfig;
+use crate::edges::nats::streams::last_on;
 
 /// The form of what it says, in a header of the message.
 const FORM: &str = "Squelch-Rules";
@@ -53,11 +54,8 @@ impl Bulletin {
     ///
     /// The server does not answer, or something else stands there.
     pub async fn read(&self) -> Result<Option<RuleFiles>, BulletinError> {
-        let message = match self.stream.get_last_raw_message_by_subject(&self.subject).await {
-            Ok(message) => message,
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => return Ok(None),
-            Err(error) => return Err(BulletinError::NoAnswer(error.to_string())),
-        };
+        let last = last_on(&self.stream, &self.subject).await.map_err(BulletinError::NoAnswer)?;
+        let Some(message) = last else { return Ok(None) };
         let unreadable = |why: String| BulletinError::Unreadable { subject: self.subject.clone(), why };
         let form = message.headers.get(FORM).map(|form| form.as_str().to_string());
         if form.as_deref() != Some(FORM_NOW) {

@@ -12,13 +12,14 @@ use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::jetstream::consumer::pull::{Batch, Config as PullConfig};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer};
 use async_nats::jetstream::context::{Context, PublishErrorKind};
-use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::Stream;
 use bytes::Bytes;
 use futures::StreamExt;
 use tokio::time::sleep;
 
 use crate::edges::nats::NatsError;
 use crate::edges::nats::settings::PartitionsConfig;
+use crate::edges::nats::streams::last_on;
 use crate::words::limits::PART_BYTES_MAX;
 
 /// Room in a message for what is not the part: subject and headers.
@@ -143,11 +144,8 @@ impl PartSink {
     }
 
     async fn last(&self) -> Result<Option<(u64, HeaderMap, Bytes)>, String> {
-        match self.stream.get_last_raw_message_by_subject(&self.subject).await {
-            Ok(message) => Ok(Some((message.sequence, message.headers, message.payload))),
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(error) => Err(error.to_string()),
-        }
+        let last = last_on(&self.stream, &self.subject).await?;
+        Ok(last.map(|message| (message.sequence, message.headers, message.payload)))
     }
 
     /// Stores a part, trying again for as long as it takes.

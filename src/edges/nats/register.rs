@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use async_nats::jetstream::kv::{Store, UpdateError, UpdateErrorKind};
-use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use bytes::Bytes;
 use tokio::time::timeout;
+
+use crate::edges::nats::streams::last_on;
 
 /// Why a key was not written.
 #[derive(Debug)]
@@ -20,11 +21,8 @@ pub(super) enum WriteError {
 /// The newest revision of a key and its value, asked of whoever leads the stream; 0 where the key never was, an empty value where it was
 /// deleted.
 pub(super) async fn read(bucket: &Store, key: &str) -> Result<(u64, Bytes), String> {
-    match bucket.stream.get_last_raw_message_by_subject(&format!("{}{key}", bucket.prefix)).await {
-        Ok(message) => Ok((message.sequence, message.payload)),
-        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok((0, Bytes::new())),
-        Err(error) => Err(error.to_string()),
-    }
+    let last = last_on(&bucket.stream, &format!("{}{key}", bucket.prefix)).await?;
+    Ok(last.map_or((0, Bytes::new()), |message| (message.sequence, message.payload)))
 }
 
 /// Writes a key that is at `revision`; says which one it is at then.

@@ -6,7 +6,8 @@ use async_nats::client::RequestErrorKind;
 use async_nats::jetstream::consumer::pull::Config as PullConfig;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer};
 use async_nats::jetstream::context::{Context, GetStreamErrorKind};
-use async_nats::jetstream::stream::{Config as StreamConfig, DiscardPolicy, RetentionPolicy, Stream};
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::stream::{Config as StreamConfig, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, Stream};
 use async_nats::jetstream::{ErrorCode, kv};
 
 use crate::edges::nats::NatsError;
@@ -96,16 +97,13 @@ impl Streams {
 
     /// The stream of parts, between workers and the correlator.
     pub async fn parts(&self, config: &PartitionsConfig) -> Result<Stream, NatsError> {
-        if let Some(stream) = existing(&self.context, &config.stream).await? {
-            return Ok(stream);
-        }
         let wanted = StreamConfig {
             name: config.stream.clone(),
             subjects: vec![format!("{}.>", config.subject)],
             max_age: PARTS_MAX_AGE,
             ..StreamConfig::default()
         };
-        self.make(wanted).await
+        self.found_or_made(wanted).await
     }
 
     /// The bucket of the topology: what is in it stays.
@@ -140,13 +138,17 @@ impl Streams {
     }
 
     async fn ensure(&self, wanted: StreamConfig, subjects: &[String], setting: &'static str) -> Result<(), NatsError> {
-        let stream = match existing(&self.context, &wanted.name).await? {
-            Some(stream) => stream,
-            None => self.make(wanted).await?,
-        };
+        let stream = self.found_or_made(wanted).await?;
         let found = &stream.cached_info().config;
         let missing = subjects.iter().any(|subject| !found.subjects.iter().any(|known| covers(known, subject)));
         if missing { Err(other_subjects(found, subjects, setting)) } else { Ok(()) }
+    }
+
+    async fn found_or_made(&self, wanted: StreamConfig) -> Result<Stream, NatsError> {
+        match existing(&self.context, &wanted.name).await? {
+            Some(stream) => Ok(stream),
+            None => self.make(wanted).await,
+        }
     }
 
     async fn make(&self, wanted: StreamConfig) -> Result<Stream, NatsError> {
@@ -196,6 +198,15 @@ pub async fn consumer(stream: &Stream, config: &InputConfig, after: u64) -> Resu
         return Err(NatsError::OneFilterOnly { wanted: several.join(", ") });
     }
     Ok(consumer)
+}
+
+/// The last message on a subject, if there is one, asked of whoever leads the stream.
+pub(super) async fn last_on(stream: &Stream, subject: &str) -> Result<Option<StreamMessage>, String> {
+    match stream.get_last_raw_message_by_subject(subject).await {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// The stream, if there is one.

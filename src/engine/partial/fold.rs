@@ -1,7 +1,6 @@
 //! The worker's half: counts events in and says what it has counted.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use datafusion::common::{DataFusionError, Result};
 
@@ -34,11 +33,9 @@ impl Folder {
     /// # Errors
     ///
     /// Those of an engine: a rule's aggregates cannot be set up.
-    pub fn new(mut rules: Vec<Rule>, params: &EngineParams, born_ns: i64, after: u64) -> Result<Self, DataFusionError> {
-        rules.sort_by(|a, b| a.name().cmp(b.name()));
-        let rules = rules.into_iter().map(Arc::new).collect();
+    pub fn new(rules: Vec<Rule>, params: &EngineParams, born_ns: i64, after: u64) -> Result<Self, DataFusionError> {
         Ok(Self {
-            evaluator: Evaluator::that_only_counts(rules, params.limits, params.clock)?,
+            evaluator: NextRules::that_only_count(rules, params)?.into_evaluator(),
             learn: params.learn.clone(),
             part: empty(born_ns, after),
             last: None,

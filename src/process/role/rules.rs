@@ -91,15 +91,16 @@ pub async fn first(bulletin: &Bulletin, config: &Config, params: &EngineParams) 
         None => {}
     }
     let say = &mut |text: &str| text.lines().for_each(|line| tracing::error!("{line}"));
-    let mut book = load_or_explain(&config.rules.paths(), false, say)?;
-    role::refuse(&book.rules)?;
-    params.learn.add_label_keys(&mut book.label_keys);
-    Ok(book)
+    shared(load_or_explain(&config.rules.paths(), false, say)?, params)
 }
 
 fn plan(files: &RuleFiles, params: &EngineParams) -> Result<RuleBook> {
     let texts = files.iter().map(|(name, text)| (format!("{name}.sql").into(), Arc::from(text.as_str()))).collect();
-    let mut book = from_texts(texts, Complaints::default()).map_err(|wrong| anyhow!("{}", report::render(&wrong, false)))?;
+    shared(from_texts(texts, Complaints::default()).map_err(|wrong| anyhow!("{}", report::render(&wrong, false)))?, params)
+}
+
+/// Rules that workers can count for, with the labels that they and the topology read.
+fn shared(mut book: RuleBook, params: &EngineParams) -> Result<RuleBook> {
     role::refuse(&book.rules)?;
     params.learn.add_label_keys(&mut book.label_keys);
     Ok(book)

@@ -12,7 +12,7 @@ use crate::window::evaluator::{CostClock, EvaluatedRule, Evaluator, RuleIndex};
 use crate::window::key_space::GroupId;
 use crate::window::partial::{Keys, Loss, PartialTable, PartialWindows};
 use crate::window::schedule::Schedule;
-use crate::window::tables::{SharedTable, TableState, Tables};
+use crate::window::tables::{Counting, SharedTable, TableState, Tables};
 use crate::words::time::TimestampMs;
 
 impl Evaluator {
@@ -23,7 +23,7 @@ impl Evaluator {
 
     /// Others count for this one, which has seen nothing yet.
     pub fn counted_by_others(&mut self) {
-        self.tables.counted_by_others();
+        self.tables.counting = Counting::ByOthers;
     }
 
     /// Takes out what was counted in since the last time; the windows are empty afterwards. To be asked of one that only counts.

@@ -9,7 +9,7 @@ use crate::rule::source::Leaf;
 use crate::window::evaluator::{Evaluator, Quarantine, RuleStats};
 use crate::window::judge::Judge;
 use crate::window::save::{RestoreError, Saved};
-use crate::window::tables::{Began, Counting};
+use crate::window::tables::Began;
 use crate::words::saved::{Found, Saved as State};
 use crate::words::time::TimestampMs;
 
@@ -57,9 +57,7 @@ impl Evaluator {
         let leaves: Vec<&Leaf> = self.rules.iter().flat_map(|rule| &rule.rule.plan.leaves).collect();
         let limits = self.tables.limits();
         let mut tables = saved.tables(&found.pieces, &leaves, limits)?.left_by_all(limits, began);
-        if self.tables.counting() == Counting::ByOthers {
-            tables.counted_by_others();
-        }
+        tables.counting = self.tables.counting;
         let rules = self.rules.iter().map(|rule| Arc::clone(&rule.rule)).collect();
         let refused = |error: DataFusionError| RestoreError::Damaged(error.strip_backtrace());
         *self = Self::over(tables, rules, self.clock).map_err(refused)?;
