@@ -21,10 +21,10 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::ipc::writer::StreamWriter;
 use criterion::{BatchSize, Criterion, Throughput};
-use squelch::edges::decode::{Decoder, Format, MessageInfo};
 use squelch::engine::{Engine, EngineParams, Input};
+use squelch::io::decode::{Decoder, Format, MessageInfo};
+use squelch::model::event::{Kind, LabelKeys};
 use squelch::topology::Topology;
-use squelch::words::event::{Kind, LabelKeys};
 
 use crate::workload::Workload;
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use squelch::engine::{Engine, EngineParams, Input};
+use squelch::model::event::{EventBatch, ExternalAlert, Kind, LabelKeys, MessageMark};
+use squelch::model::labels::Labels;
+use squelch::model::severity::Severity;
 use squelch::topology::{Edge, Parts, Topology};
-use squelch::words::event::{EventBatch, ExternalAlert, Kind, LabelKeys, MessageMark};
-use squelch::words::labels::Labels;
-use squelch::words::severity::Severity;
 
 use crate::windows::resident_bytes;
 

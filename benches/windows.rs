@@ -10,10 +10,10 @@ use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringViewArray, Timesta
 use arrow::compute::concat_batches;
 use datafusion::catalog::MemTable;
 use datafusion::prelude::SessionContext;
+use squelch::model::event::{EventBatch, Kind, LabelKeys};
 use squelch::rule::check::{Complaints, from_texts};
 use squelch::window::WindowLimits;
 use squelch::window::evaluator::Evaluator;
-use squelch::words::event::{EventBatch, Kind, LabelKeys};
 
 const START_MS: i64 = 1_773_446_400_000;
 const BATCH: usize = 65_536;

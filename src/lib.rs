@@ -5,18 +5,18 @@
 //! Data flows one way:
 //!
 //! ```text
-//! message -> edges::decode -> Arrow columns -> window (panes) -> rule (what stands above the aggregates) -> breach
-//!         -> alert (pending, firing) -> incident (tied, ranked, told or not) -> edges::wire -> message
+//! message -> io::decode -> Arrow columns -> window (panes) -> rule (what stands above the aggregates) -> breach
+//!         -> alert (pending, firing) -> incident (tied, ranked, told or not) -> io::wire -> message
 //! ```
 //!
-//! A file uses only its own floor and lower ones (`tests/it/house.rs` keeps it):
+//! A file uses only its own floor and lower ones (`tests/it/architecture.rs` keeps it):
 //!
 //! - floor 5, [`process`]: settings, wiring by bounded channels, the command line. The only floor with anyhow.
-//! - floor 4, [`edges`]: formats, files, NATS, HTTP; they do not know each other. [`demo`]: the recording that needs no server.
+//! - floor 4, [`io`]: formats, files, NATS, HTTP; they do not know each other. [`demo`]: the recording that needs no server.
 //! - floor 3, [`engine`]: owns all state; `step(input) -> revisions`.
 //! - floor 2, [`alert`], [`topology`], [`incident`]: what the state means. Pure: no clock, no I/O.
 //! - floor 1, [`rule`], [`window`]: SQL, planned by DataFusion, cut at its aggregates, and kept incrementally.
-//! - floor 0, [`words`]: labels, time, severity, events, limits.
+//! - floor 0, [`model`]: labels, time, severity, events, limits.
 //!
 //! Nothing on floors 0 to 3 reads a clock, rolls dice or does I/O: the same messages in the same order give the same revisions.
 //!
@@ -26,17 +26,17 @@
 //! - panes, late rows, ticks: [`window::table`], [`window::watermark`], [`window::evaluator`]
 //! - `for` and `keep_firing_for`: [`alert::lifecycle`]; why two alerts are one incident: [`incident::relate`]
 //! - which entity is the cause: [`incident::rank`]; whether a person is told: [`incident::notify`]
-//! - the message that goes out: [`edges::wire`]; when input is acknowledged: [`edges::nats::publish`]
+//! - the message that goes out: [`io::wire`]; when input is acknowledged: [`io::nats::publish`]
 //! - the threads of `squelch run`: [`process::run`]; work shared by several processes: [`engine::partial`], [`process::role`]
-//! - every limit: [`words::limits`]
+//! - every limit: [`model::limits`]
 
 pub mod alert;
 pub mod demo;
-pub mod edges;
 pub mod engine;
 pub mod incident;
+pub mod io;
+pub mod model;
 pub mod process;
 pub mod rule;
 pub mod topology;
 pub mod window;
-pub mod words;

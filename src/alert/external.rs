@@ -7,9 +7,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, Change, Texts, Transition, entity_of, env_of};
-use crate::words::event::ExternalAlert;
-use crate::words::fingerprint::Fingerprint;
-use crate::words::time::TimestampMs;
+use crate::model::event::ExternalAlert;
+use crate::model::fingerprint::Fingerprint;
+use crate::model::time::TimestampMs;
 
 /// What is kept of them over a restart.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, Change, Texts, Transition, entity_of, env_of, peer_of};
-use crate::rule::output::Breach;
-use crate::words::fingerprint::Fingerprint;
-use crate::words::limits::ALERTS_PER_RULE_MAX;
-use crate::words::severity::Severity;
-use crate::words::time::TimestampMs;
+use crate::model::fingerprint::Fingerprint;
+use crate::model::limits::ALERTS_PER_RULE_MAX;
+use crate::model::severity::Severity;
+use crate::model::time::TimestampMs;
+use crate::rule::definition::output_columns::Breach;
 
 /// What a rule's author set for its alerts.
 #[derive(Clone, Debug, PartialEq)]

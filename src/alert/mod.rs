@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::words::fingerprint::Fingerprint;
-use crate::words::labels::Labels;
-use crate::words::severity::Severity;
-use crate::words::time::TimestampMs;
+use crate::model::fingerprint::Fingerprint;
+use crate::model::labels::Labels;
+use crate::model::severity::Severity;
+use crate::model::time::TimestampMs;
 
 /// The environment of alerts that name none.
 pub const DEFAULT_ENV: &str = "default";

@@ -2,17 +2,17 @@
 //!
 //! Owns: what is measured of the back end, and its usual levels. What people do with it: `usage`.
 
-use super::cue::Signal;
-use super::moment::Moment;
-use super::tape::Source;
-use super::topology::{DATABASES, Database, HOSTS, HTTP_SERVICES, HttpService, hosts_of};
+use crate::demo::effects::Signal;
+use crate::demo::event_writer::Source;
+use crate::demo::sampler::Moment;
+use crate::demo::topology::{DATABASES, Database, HOSTS, HTTP_SERVICES, HttpService, hosts_of};
 
 /// A service so little used that one stray failure would be a large share of its requests has none, and misses nothing.
 const STRAYS_FROM_REQUESTS: f64 = 10.0;
 const STRAY_FAILURE_SHARE: f64 = 0.003;
 const NOT_FOUND_SHARE: f64 = 0.02;
 
-pub(super) fn sample(moment: &mut Moment<'_>) {
+pub(crate) fn sample(moment: &mut Moment<'_>) {
     for (index, &(host, env, cpu_percent, memory_percent)) in HOSTS.iter().enumerate() {
         if env == moment.env.name {
             sample_host(moment, host, index, cpu_percent, memory_percent);
@@ -45,7 +45,7 @@ fn sample_host(moment: &mut Moment<'_>, host: &'static str, index: usize, cpu_pe
     let used = 36.0 + 3.0 * index as f64 + moment.rng.between(0.0, 0.2);
     moment.metric("disk_used_percent", used, source, &[("mount", "/")]);
     // prod-node-7's own log file system belongs to `noise`.
-    if host != super::noise::FLAPPING_HOST {
+    if host != crate::demo::noise::FLAPPING_HOST {
         let used = 28.0 + 2.0 * index as f64 + moment.rng.between(0.0, 0.8);
         moment.metric("disk_used_percent", used, source, &[("mount", "/var/log")]);
     }

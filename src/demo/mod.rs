@@ -5,20 +5,20 @@
 //! (`baseline`, `usage`) and over what always rustles (`noise`).
 
 mod baseline;
-mod cue;
-mod moment;
+mod effects;
+mod event_writer;
 mod noise;
 mod rng;
+mod sampler;
 mod script;
-mod tape;
 mod topology;
 mod usage;
 
-use cue::Announcement;
-use moment::Moment;
+use effects::Announcement;
+use event_writer::Tape;
 use noise::FlappingDisk;
 use rng::Rng;
-use tape::Tape;
+use sampler::Moment;
 
 /// The seed of the recording that ships.
 pub const SEED: u64 = 20_260_314;

@@ -2,14 +2,14 @@
 //!
 //! Owns: everything that nobody should be woken for, and the emission of log lines, scripted ones too.
 
-use super::cue::{Announcement, Signal};
-use super::moment::Moment;
-use super::rng::Rng;
-use super::script::{CHATTER, REMARKS};
-use super::tape::Source;
-use super::topology::{DEVELOPMENT, PRODUCTION, hosts_of};
+use crate::demo::effects::{Announcement, Signal};
+use crate::demo::event_writer::Source;
+use crate::demo::rng::Rng;
+use crate::demo::sampler::Moment;
+use crate::demo::script::{CHATTER, REMARKS};
+use crate::demo::topology::{DEVELOPMENT, PRODUCTION, hosts_of};
 
-pub(super) const FLAPPING_HOST: &str = "prod-node-7";
+pub(crate) const FLAPPING_HOST: &str = "prod-node-7";
 const MISTYPED_PASSWORDS: f64 = 0.35;
 
 /// Used space of the flapping disk on either side of 90 %; it follows the line of the rule that watches it.
@@ -17,13 +17,13 @@ const BELOW_PERCENT: (f64, f64) = (88.9, 89.5);
 const ABOVE_PERCENT: (f64, f64) = (90.6, 91.5);
 
 /// Log rotation deletes and logs fill: used space changes sides every one to three minutes.
-pub(super) struct FlappingDisk {
+pub(crate) struct FlappingDisk {
     is_high: bool,
     flips_at_s: i64,
 }
 
 impl FlappingDisk {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { is_high: false, flips_at_s: 40 }
     }
 
@@ -50,7 +50,7 @@ const VOICES: &[(&str, &str, &str)] = &[
     ("log-collector", "file rotated", "line is not UTF-8, skipped"),
 ];
 
-pub(super) fn sample(moment: &mut Moment<'_>, disk: &mut FlappingDisk) {
+pub(crate) fn sample(moment: &mut Moment<'_>, disk: &mut FlappingDisk) {
     if moment.env.name == PRODUCTION {
         let used = disk.used_percent(moment.at_s, moment.rng);
         let source = Source { service: None, host: Some(FLAPPING_HOST) };
@@ -82,14 +82,14 @@ fn say(moment: &mut Moment<'_>, service: &'static str, severity: &str, body: &st
 
 fn mistype_passwords(moment: &mut Moment<'_>) {
     if moment.rng.chance(MISTYPED_PASSWORDS) {
-        let address = super::usage::address(moment.rng);
+        let address = crate::demo::usage::address(moment.rng);
         let source = Source { service: Some("auth"), host: None };
         moment.metric("login_attempts", 1.0, source, &[("outcome", "failed"), ("source", &address)]);
     }
 }
 
 /// Other systems' news that has nothing to do with any outage.
-pub(super) const ANNOUNCEMENTS: &[Announcement] = &[
+pub(crate) const ANNOUNCEMENTS: &[Announcement] = &[
     Announcement {
         env: DEVELOPMENT,
         service: "gateway",

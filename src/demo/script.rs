@@ -4,8 +4,8 @@
 //! browsers; meanwhile a payment provider fails for reasons of its own; staging has a rough deploy; development, a load test.
 //! Never: healthy levels (`baseline`, `usage`) and what always rustles (`noise`).
 
-use super::cue::{Announcement, Chatter, Effect, Remark, Signal, Span};
-use super::topology::{DEVELOPMENT, PRODUCTION, STAGING};
+use crate::demo::effects::{Announcement, Chatter, Effect, Remark, Signal, Span};
+use crate::demo::topology::{DEVELOPMENT, PRODUCTION, STAGING};
 
 const MINUTE_S: i64 = 60;
 
@@ -42,7 +42,7 @@ const fn in_production(entity: &'static str, signal: Signal, low: f64, high: f64
 const LOAD_TEST: Span = Span { from_s: 10 * MINUTE_S, rise_s: 20, until_s: 24 * MINUTE_S, fall_s: 30 };
 const AFTER_STAGING_DEPLOY: Span = Span { from_s: STAGING_DEPLOY_S + 5, rise_s: 1, until_s: STAGING_DEPLOY_S + 95, fall_s: 1 };
 
-pub(super) const EFFECTS: &[Effect] = &[
+pub(crate) const EFFECTS: &[Effect] = &[
     // The vacuum, from its disk upwards.
     in_production("prod-node-5", Signal::DiskIoPercent, 97.0, 100.0, DISK),
     in_production("prod-node-5", Signal::CpuPercent, 50.0, 62.0, DISK),
@@ -87,7 +87,7 @@ const fn chatter(service: &'static str, severity: &'static str, body: &'static s
     Chatter { env: PRODUCTION, service, severity, body, lines_per_10_s, span }
 }
 
-pub(super) const CHATTER: &[Chatter] = &[
+pub(crate) const CHATTER: &[Chatter] = &[
     chatter("chat", "ERROR", POOL_EXHAUSTED, 22.0, BACK_ENDS),
     chatter("auth", "ERROR", POOL_EXHAUSTED, 16.0, BACK_ENDS),
     chatter("gateway", "WARN", "upstream chat answered 500", 3.0, GATEWAY),
@@ -108,13 +108,13 @@ const fn postgres_says(at_s: i64, body: &'static str) -> Remark {
     Remark { env: PRODUCTION, service: "postgres", severity: "INFO", body, at_s }
 }
 
-pub(super) const REMARKS: &[Remark] = &[
+pub(crate) const REMARKS: &[Remark] = &[
     postgres_says(VACUUM_S - 4, "automatic aggressive vacuum to prevent wraparound of table talkstudio.public.messages"),
     postgres_says(VACUUM_CANCELLED_S - 2, "canceling autovacuum task: table talkstudio.public.messages"),
 ];
 
 /// What others noticed of the same outages, later than squelch could.
-pub(super) const ANNOUNCEMENTS: &[Announcement] = &[
+pub(crate) const ANNOUNCEMENTS: &[Announcement] = &[
     Announcement {
         env: PRODUCTION,
         service: "web-client",

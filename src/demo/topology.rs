@@ -3,25 +3,25 @@
 //! Owns: names, places and sizes. Never: what goes wrong with them (`script`, `noise`).
 
 /// One installation of the product. The same services stand in each of them.
-pub(super) struct Environment {
-    pub(super) name: &'static str,
+pub(crate) struct Environment {
+    pub(crate) name: &'static str,
     /// Of production's traffic.
-    pub(super) traffic_share: f64,
-    pub(super) sampled_every_s: i64,
+    pub(crate) traffic_share: f64,
+    pub(crate) sampled_every_s: i64,
     /// Latency samples a service and sampling.
-    pub(super) samples: usize,
+    pub(crate) samples: usize,
     /// Of each service that logs, in the mean.
-    pub(super) logs_per_sample: f64,
-    pub(super) stray_errors_per_sample: f64,
+    pub(crate) logs_per_sample: f64,
+    pub(crate) stray_errors_per_sample: f64,
     /// Whether people other than the team use it: browsers, sign-ups and checkouts are measured there alone.
-    pub(super) has_customers: bool,
+    pub(crate) has_customers: bool,
 }
 
-pub(super) const PRODUCTION: &str = "production";
-pub(super) const STAGING: &str = "staging";
-pub(super) const DEVELOPMENT: &str = "development";
+pub(crate) const PRODUCTION: &str = "production";
+pub(crate) const STAGING: &str = "staging";
+pub(crate) const DEVELOPMENT: &str = "development";
 
-pub(super) const ENVIRONMENTS: &[Environment] = &[
+pub(crate) const ENVIRONMENTS: &[Environment] = &[
     Environment {
         name: PRODUCTION,
         traffic_share: 1.0,
@@ -53,18 +53,18 @@ pub(super) const ENVIRONMENTS: &[Environment] = &[
 ];
 
 /// Whatever answers HTTP, with its requests in 10 s of production, its usual latency, and what it says when it fails.
-pub(super) struct HttpService {
-    pub(super) name: &'static str,
-    pub(super) requests: f64,
-    pub(super) latency_ms: f64,
-    pub(super) failure_code: &'static str,
+pub(crate) struct HttpService {
+    pub(crate) name: &'static str,
+    pub(crate) requests: f64,
+    pub(crate) latency_ms: f64,
+    pub(crate) failure_code: &'static str,
 }
 
 const fn http(name: &'static str, requests: f64, latency_ms: f64, failure_code: &'static str) -> HttpService {
     HttpService { name, requests, latency_ms, failure_code }
 }
 
-pub(super) const HTTP_SERVICES: &[HttpService] = &[
+pub(crate) const HTTP_SERVICES: &[HttpService] = &[
     http("gateway", 200.0, 95.0, "502"),
     http("auth", 60.0, 45.0, "500"),
     http("chat", 90.0, 120.0, "500"),
@@ -75,15 +75,15 @@ pub(super) const HTTP_SERVICES: &[HttpService] = &[
     http("payment-provider", 12.0, 150.0, "503"),
 ];
 
-pub(super) struct Database {
-    pub(super) name: &'static str,
-    pub(super) query_ms: f64,
-    pub(super) connections_percent: f64,
-    pub(super) is_replicated: bool,
+pub(crate) struct Database {
+    pub(crate) name: &'static str,
+    pub(crate) query_ms: f64,
+    pub(crate) connections_percent: f64,
+    pub(crate) is_replicated: bool,
 }
 
 #[rustfmt::skip]
-pub(super) const DATABASES: &[Database] = &[
+pub(crate) const DATABASES: &[Database] = &[
     Database { name: "postgres", query_ms: 6.0, connections_percent: 38.0, is_replicated: true },
     Database { name: "ledger-db", query_ms: 4.0, connections_percent: 18.0, is_replicated: true },
     Database { name: "redis", query_ms: 0.6, connections_percent: 15.0, is_replicated: false },
@@ -91,7 +91,7 @@ pub(super) const DATABASES: &[Database] = &[
 ];
 
 /// Name, environment, usual CPU and memory in percent.
-pub(super) const HOSTS: &[(&str, &str, f64, f64)] = &[
+pub(crate) const HOSTS: &[(&str, &str, f64, f64)] = &[
     ("prod-node-1", PRODUCTION, 24.0, 41.0),
     ("prod-node-2", PRODUCTION, 27.0, 46.0),
     ("prod-node-3", PRODUCTION, 31.0, 52.0),
@@ -120,14 +120,14 @@ const PLACES: &[(&str, &[&str])] = &[
 ];
 
 /// The hosts of one environment that a service runs on; none for what runs elsewhere (clients, other companies).
-pub(super) fn hosts_of(env: &str, service: &str) -> Vec<&'static str> {
+pub(crate) fn hosts_of(env: &str, service: &str) -> Vec<&'static str> {
     let everywhere = PLACES.iter().filter(|(name, _)| *name == service).flat_map(|(_, hosts)| *hosts);
     let here = |host: &&str| HOSTS.iter().any(|(name, of, ..)| name == host && *of == env);
     everywhere.copied().filter(here).collect()
 }
 
 /// The graph of dependencies: `from` needs `to`.
-pub(super) const TOPOLOGY_YAML: &str = include_str!("topology.yaml");
+pub(crate) const TOPOLOGY_YAML: &str = include_str!("topology.yaml");
 
 #[cfg(test)]
 mod tests {

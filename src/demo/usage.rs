@@ -2,10 +2,10 @@
 //!
 //! Owns: clients', agents' and business metrics and their usual levels. Rates are those of 10 s of a night in production.
 
-use super::cue::Signal;
-use super::moment::Moment;
-use super::rng::Rng;
-use super::tape::Source;
+use crate::demo::effects::Signal;
+use crate::demo::event_writer::Source;
+use crate::demo::rng::Rng;
+use crate::demo::sampler::Moment;
 
 /// Name, page views, page load and reaction time in ms.
 const CLIENTS: &[(&str, f64, f64, f64)] = &[("web-client", 70.0, 760.0, 45.0), ("mobile-app", 50.0, 680.0, 55.0)];
@@ -24,7 +24,7 @@ const LOGINS: f64 = 9.0;
 const CHECKOUTS: f64 = 5.0;
 const CHECKOUT_COMPLETED_SHARE: f64 = 0.86;
 
-pub(super) fn sample(moment: &mut Moment<'_>) {
+pub(crate) fn sample(moment: &mut Moment<'_>) {
     sample_agents(moment);
     if moment.env.has_customers {
         for client in CLIENTS {
@@ -35,7 +35,7 @@ pub(super) fn sample(moment: &mut Moment<'_>) {
 }
 
 /// An address of those set aside for documentation (RFC 5737).
-pub(super) fn address(rng: &mut Rng) -> String {
+pub(crate) fn address(rng: &mut Rng) -> String {
     let network = if rng.chance(0.5) { "203.0.113" } else { "198.51.100" };
     format!("{network}.{}", rng.between_whole(1, 254))
 }

@@ -5,10 +5,10 @@
 //! rule's tick, another system's alert, a decision), they are handled in order of time, and at one instant: rules by name, then
 //! alerts of others, then the book of incidents once.
 
-pub mod own;
 pub mod partial;
-pub mod renew;
-pub mod restart;
+pub mod reload;
+pub mod self_alert;
+pub mod snapshot;
 mod topology;
 
 use std::collections::BTreeMap;
@@ -21,28 +21,28 @@ use datafusion::common::DataFusionError;
 use crate::alert::external::ExternalAlerts;
 use crate::alert::lifecycle::{AlertCounts, AlertPolicy, RuleAlerts};
 use crate::alert::{Texts, Transition};
-use crate::engine::own::OwnAlert;
 use crate::engine::partial::Part;
-use crate::engine::partial::lanes::Lanes;
-use crate::incident::book::{BookCounts, IncidentBook};
+use crate::engine::partial::partition_merge::Lanes;
+use crate::engine::self_alert::OwnAlert;
 use crate::incident::invariants::Invariants;
 use crate::incident::notify::NotifyParams;
+use crate::incident::store::{BookCounts, IncidentBook};
 use crate::incident::{CorrelationParams, Revision};
+use crate::model::event::{EventBatch, ExternalAlert};
+use crate::model::fingerprint::Fingerprint;
+use crate::model::limits::{ALERTS_PER_RULE_MAX, QUARANTINE_MS};
+use crate::model::severity::Severity;
+use crate::model::time::{TimestampMs, align_down};
 use crate::rule::Rule;
-use crate::rule::output::Breach;
-use crate::rule::span::Span;
+use crate::rule::definition::output_columns::Breach;
+use crate::rule::definition::window_spec::Span;
 use crate::topology::Topology;
+use crate::topology::definition::{Parts, Source};
 use crate::topology::learn::LearnParams;
 use crate::topology::live::LiveTopology;
-use crate::topology::parts::{Parts, Source};
 use crate::window::WindowLimits;
 use crate::window::evaluator::{CostClock, Evaluator, RuleStats};
-use crate::window::watermark::{Watermark, WatermarkParams};
-use crate::words::event::{EventBatch, ExternalAlert};
-use crate::words::fingerprint::Fingerprint;
-use crate::words::limits::{ALERTS_PER_RULE_MAX, QUARANTINE_MS};
-use crate::words::severity::Severity;
-use crate::words::time::{TimestampMs, align_down};
+use crate::window::time::watermark::{Watermark, WatermarkParams};
 
 /// What the engine is set to. Times in milliseconds of event time.
 #[derive(Clone, Debug)]

@@ -9,16 +9,16 @@ use arrow::array::{Array, AsArray, RecordBatch, StringViewArray};
 use arrow::datatypes::TimestampMillisecondType;
 
 use crate::engine::Engine;
+use crate::model::event::{EventBatch, Kind, label_column};
+use crate::model::time::TimestampMs;
+use crate::topology::definition::{Parts, Source};
 use crate::topology::learn::{LearnParams, SpanFacts};
 use crate::topology::live::{LiveTopology, TopologyCensus};
-use crate::topology::parts::{Parts, Source};
-use crate::topology::told::Told;
-use crate::words::event::{EventBatch, Kind, label_column};
-use crate::words::time::TimestampMs;
+use crate::topology::observed_calls::Told;
 
 impl Engine {
     /// What a source tells of the graph, from here on.
-    pub(super) fn set_topology(&mut self, source: Source, parts: Parts) {
+    pub(crate) fn set_topology(&mut self, source: Source, parts: Parts) {
         if self.topology.set(source, parts) {
             let now = self.watermark.now().unwrap_or(TimestampMs::MIN);
             self.book.set_topology(now, self.topology.current().clone());
@@ -26,13 +26,13 @@ impl Engine {
     }
 
     /// Sees the calls that rows `from[k]..to[k]` of each table tell of.
-    pub(super) fn learn(&mut self, batch: &EventBatch, from: [usize; 4], to: [usize; 4]) {
+    pub(crate) fn learn(&mut self, batch: &EventBatch, from: [usize; 4], to: [usize; 4]) {
         let params = self.topology.learn_params().clone();
         tell(&mut self.topology, &params, batch, from, to);
     }
 
     /// What was learned of the time before `at` comes into force.
-    pub(super) fn learn_until(&mut self, at: TimestampMs) {
+    pub(crate) fn learn_until(&mut self, at: TimestampMs) {
         if self.topology.advance(at) {
             self.book.set_topology(at, self.topology.current().clone());
         }
@@ -50,7 +50,7 @@ impl Engine {
 }
 
 /// Tells of the calls in rows `from[k]..to[k]` of each table.
-pub(super) fn tell(told: &mut impl Told, params: &LearnParams, batch: &EventBatch, from: [usize; 4], to: [usize; 4]) {
+pub(crate) fn tell(told: &mut impl Told, params: &LearnParams, batch: &EventBatch, from: [usize; 4], to: [usize; 4]) {
     let rows = |kind: Kind| from[kind as usize]..to[kind as usize];
     if params.spans && !rows(Kind::Span).is_empty() {
         tell_of_spans(told, params, &batch.tables[Kind::Span as usize], rows(Kind::Span));

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::incident::{IncidentId, Revision, RevisionChange, Status};
-use crate::words::fingerprint::Fingerprint;
+use crate::model::fingerprint::Fingerprint;
 
 /// Follows the revisions of one engine.
 #[derive(Clone, Debug, Default)]

@@ -1,17 +1,17 @@
-//! Floor 2: incidents. Which alerts belong together ([`relate`]) and where to look for them ([`nearby`]), which entity is the cause
-//! ([`rank`]; of an edge, which end: [`edges`]), when a person is told ([`notify`]), and the book of all open ones ([`book`]).
+//! Floor 2: incidents. Which alerts belong together ([`link_score`]) and where to look for them ([`candidate_index`]), which entity is the cause
+//! ([`root_cause`]; of an edge, which end: [`edge_blame`]), when a person is told ([`notify`]), and the book of all open ones ([`store`]).
 //! Pure: no clock, no I/O.
 
-pub mod book;
-pub mod company;
-pub mod edges;
+pub mod candidate_index;
+pub mod co_occurrence;
+pub mod edge_blame;
+pub mod entity_ids;
+pub mod evidence;
 pub mod invariants;
-pub mod nearby;
+pub mod link_score;
 pub mod notify;
-pub mod rank;
-pub mod relate;
-pub mod spots;
-pub mod testimony;
+pub mod root_cause;
+pub mod store;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,11 +19,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
-use crate::incident::relate::Ground;
+use crate::incident::link_score::Ground;
+use crate::model::fingerprint::stable_hash;
+use crate::model::severity::Severity;
+use crate::model::time::TimestampMs;
 use crate::topology::Stamp;
-use crate::words::fingerprint::stable_hash;
-use crate::words::severity::Severity;
-use crate::words::time::TimestampMs;
 
 /// Where the second candidate has this share of the first one's score, it is told with it: that ranking decides little.
 pub const NEARLY_AS_LIKELY: f64 = 0.9;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::incident::{Decision, IncidentId, Status};
-use crate::words::duration::format_ms;
-use crate::words::severity::Severity;
-use crate::words::time::{TimestampMs, format_clock};
+use crate::model::duration::format_ms;
+use crate::model::severity::Severity;
+use crate::model::time::{TimestampMs, format_clock};
 
 /// When people are told. Times in milliseconds of event time.
 #[derive(Clone, Debug, PartialEq)]

@@ -11,44 +11,45 @@ use async_nats::jetstream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::edges::decode::Decoder;
-use crate::edges::http;
-use crate::edges::nats::bulletin::Bulletin;
-use crate::edges::nats::consume::Source as EventSource;
-use crate::edges::nats::consume::look::Begin;
-use crate::edges::nats::lease::{Candidate, Tenure};
-use crate::edges::nats::publish::{Outgoing, Sink};
-use crate::edges::nats::streams::Streams;
-use crate::edges::nats::topology::TopologyWatch;
-use crate::edges::nats::{connect, tenant};
 use crate::engine::Engine;
 use crate::incident::Revision;
-use crate::process::check::load_or_explain;
-use crate::process::checkpointing::{self, Place, Resumed};
+use crate::io::decode::Decoder;
+use crate::io::http;
+use crate::io::nats::client::connect;
+use crate::io::nats::client::streams::Streams;
+use crate::io::nats::cluster::active_rules::Bulletin;
+use crate::io::nats::cluster::lease::{Candidate, Tenure};
+use crate::io::nats::input::Source as EventSource;
+use crate::io::nats::input::lease_consumer;
+use crate::io::nats::input::recovery::Begin;
+use crate::io::nats::input::topology_bucket::TopologyWatch;
+use crate::io::nats::output::{Outgoing, Sink};
+use crate::model::event::LabelKeys;
+use crate::process::checkpoint::storage::Kept;
+use crate::process::checkpoint::{self, Place, Resumed};
+use crate::process::cli::check::load_or_explain;
+use crate::process::cluster;
+use crate::process::cluster::correlator::{self, PartReader};
+use crate::process::cluster::rule_distribution;
+use crate::process::cluster::standby;
 use crate::process::config::Config;
-use crate::process::decoding::{Decoding, ToDecoder};
-use crate::process::evaluating::{Evaluating, ToSink, outgoing};
-use crate::process::keeping::Kept;
-use crate::process::looking;
-use crate::process::metrics::{Endpoint, Telemetry};
-use crate::process::reading::read;
-use crate::process::reload::{self, Reloader};
-use crate::process::role;
-use crate::process::role::correlate::{self, PartReader};
-use crate::process::role::rules;
-use crate::process::standby;
-use crate::process::topology::{Fragments, TopologyFile, look, watch_bucket};
-use crate::process::writing::{Workers, write};
-use crate::topology::parts::Source;
+use crate::process::pipeline::decode::{Decoding, ToDecoder};
+use crate::process::pipeline::evaluate::{Evaluating, ToSink, outgoing};
+use crate::process::pipeline::publish::{Workers, write};
+use crate::process::pipeline::read::read;
+use crate::process::reload::file_watcher;
+use crate::process::reload::rules::{self, Reloader};
+use crate::process::reload::topology::{Fragments, TopologyFile, look, watch_bucket};
+use crate::process::telemetry::metrics::{Endpoint, Telemetry};
+use crate::topology::definition::Source;
 use crate::topology::{Parts, Topology};
-use crate::words::event::LabelKeys;
 
 /// Batches of messages between reading and decoding, and of results between evaluating and publishing.
 const CHANNEL_BATCHES: usize = 4;
 /// Decoded batches that wait for the engine. One is enough to keep it busy; what comes meanwhile makes the next one larger.
 const DECODED_BATCHES: usize = 1;
 /// How long a stop may take to publish what was read.
-pub(super) const DRAIN_MAX: Duration = Duration::from_secs(30);
+pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(30);
 
 /// Runs until SIGTERM or Ctrl-C, then finishes what was read. With `partitions`, so many workers read and count the events.
 pub fn main(config: Config, partitions: Option<usize>) -> Result<()> {
@@ -56,7 +57,7 @@ pub fn main(config: Config, partitions: Option<usize>) -> Result<()> {
 }
 
 /// Does the work of a process.
-pub(super) fn to_its_end(work: impl Future<Output = Result<()>>) -> Result<()> {
+pub(crate) fn to_its_end(work: impl Future<Output = Result<()>>) -> Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot start the runtime")?;
     let outcome = runtime.block_on(work);
@@ -65,7 +66,7 @@ pub(super) fn to_its_end(work: impl Future<Output = Result<()>>) -> Result<()> {
 }
 
 /// Answers who asks how the process is.
-pub(super) async fn serve(config: &Config, telemetry: &Arc<Telemetry>) -> Result<()> {
+pub(crate) async fn serve(config: &Config, telemetry: &Arc<Telemetry>) -> Result<()> {
     let Some(listen) = config.http.listen else { return Ok(()) };
     let bound = http::serve(listen, Arc::new(Endpoint(Arc::clone(telemetry))))
         .await
@@ -84,7 +85,7 @@ enum Ended {
 
 async fn run(config: Config, partitions: Option<usize>) -> Result<()> {
     // Nobody's SIGHUP ends a process that only stands by.
-    let _hangups = looking::hangups()?;
+    let _hangups = file_watcher::hangups()?;
     let telemetry = Arc::new(Telemetry::default());
     let fresh = || load(&config, &telemetry, partitions);
     let here = Kept::here(&config)?;
@@ -142,7 +143,7 @@ async fn take_turns(
         }
         keeping.abort();
         if partitions.is_none() {
-            tenant::leave(&context, &config.input, &tenure).await;
+            lease_consumer::leave(&context, &config.input, &tenure).await;
         }
         tracing::error!("standing by: another process does the work");
         telemetry.stopping.store(false, Ordering::Relaxed);
@@ -160,13 +161,13 @@ async fn lead(
     tenure: Option<&Tenure>,
     shutdown: &mut Shutdown,
 ) -> Result<Ended> {
-    let hangups = looking::hangups()?;
+    let hangups = file_watcher::hangups()?;
     let partitions = loaded.partitions;
     let fresh = || load(config, telemetry, partitions);
     let said = |revisions: &[Revision]| outgoing(&config.output.subject, revisions);
-    let (loaded, resumed) = checkpointing::resume(&kept, loaded, &fresh, |loaded| &mut loaded.engine, &said).await?;
+    let (loaded, resumed) = checkpoint::resume(&kept, loaded, &fresh, |loaded| &mut loaded.engine, &said).await?;
     let context = jetstream::new(client.clone());
-    correlate::check(config, kept.is_on(), &loaded.engine, partitions)?;
+    correlator::check(config, kept.is_on(), &loaded.engine, partitions)?;
     let streams = Streams::new(&context, config.nats.replicas);
     let stream = match partitions {
         None => streams.input(&config.input).await?,
@@ -180,7 +181,7 @@ async fn lead(
     let (reader, begin) = match (partitions, tenure) {
         (None, tenure) => {
             let (input, stood) = match tenure {
-                Some(tenure) => tenant::inherit(&stream, &config.input, tenure, stood).await?,
+                Some(tenure) => lease_consumer::inherit(&stream, &config.input, tenure, stood).await?,
                 None => (config.input.clone(), stood),
             };
             let reading = Arc::clone(&telemetry.reading);
@@ -189,7 +190,7 @@ async fn lead(
         }
         (Some(_), _) => {
             let born_ns = stream.cached_info().created.unix_timestamp_nanos() as i64;
-            correlate::same_stream(&name, stood.map(|stood| stood.born_ns), born_ns)?;
+            correlator::same_stream(&name, stood.map(|stood| stood.born_ns), born_ns)?;
             let sequence = stood.map_or(0, |stood| stood.sequence);
             bulletin = Some(Bulletin::new(context.clone(), stream.clone(), &config.partitions, &config.input.consumer));
             (Reader::Parts(PartReader::new(&stream, config, loaded.engine.lanes())), Begin { born_ns, sequence })
@@ -198,11 +199,11 @@ async fn lead(
     let place = Place { born_ns: begin.born_ns, sequence: begin.sequence };
     let Loaded { mut engine, label_keys, reloader, topology_file, .. } = loaded;
     let outbox = resumed.as_ref().map(|resumed| resumed.outbox.clone()).unwrap_or_default();
-    let running = partitions.map(|_| Arc::new(rules::run_by(&engine)));
+    let running = partitions.map(|_| Arc::new(rule_distribution::run_by(&engine)));
     // Without a first one, what is acknowledged before the next would be lost to a process that dies; and workers are told of no rules
     // that are in none.
     let begins = if kept.is_on() && (resumed.is_none() || running.is_some()) {
-        Some(checkpointing::save(&mut engine, place, &outbox)?)
+        Some(checkpoint::save(&mut engine, place, &outbox)?)
     } else {
         None
     };
@@ -222,7 +223,7 @@ async fn lead(
     let mut tasks = Vec::new();
     let workers = bulletin.map(|bulletin| {
         let (workers, heard) = watch::channel(None);
-        tasks.push(tokio::spawn(rules::tell(bulletin, tenure.cloned(), heard, stopped.clone())));
+        tasks.push(tokio::spawn(rule_distribution::tell(bulletin, tenure.cloned(), heard, stopped.clone())));
         Workers::new(workers)
     });
     let topology_bucket = match &config.topology.bucket {
@@ -251,9 +252,9 @@ async fn lead(
         tasks.push(tokio::spawn(watch_bucket(bucket, fragments, status, to_decoder.clone(), stopped.clone())));
     }
     if let Some(file) = topology_file {
-        let hangups = looking::hangups()?;
+        let hangups = file_watcher::hangups()?;
         let (to_decoder, stopped) = (to_decoder.clone(), stopped.clone());
-        let watching = looking::watch("the topology file", file, look, config.reload, hangups, to_decoder, stopped);
+        let watching = file_watcher::watch("the topology file", file, look, config.reload, hangups, to_decoder, stopped);
         tasks.push(tokio::spawn(watching));
     }
     tracing::info!(
@@ -268,7 +269,7 @@ async fn lead(
     let first = ToSink { before: begins, outgoing, after: None, rules: running };
     to_sink.send(first).await.context("the publisher is gone")?;
     let (for_rules, until) = (to_decoder.clone(), stopped.clone());
-    let watching = looking::watch("the folder of rules", reloader, reload::look, config.reload, hangups, for_rules, until);
+    let watching = file_watcher::watch("the folder of rules", reloader, rules::look, config.reload, hangups, for_rules, until);
     tasks.push(tokio::spawn(watching));
     let reading = match reader {
         Reader::Events(source) => {
@@ -311,19 +312,19 @@ async fn lead(
 }
 
 /// SIGTERM and Ctrl-C: none is lost between two waits.
-pub(super) struct Shutdown {
+pub(crate) struct Shutdown {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Shutdown {
-    pub(super) fn listen() -> Result<Self> {
+    pub(crate) fn listen() -> Result<Self> {
         let terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
         let interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
         Ok(Self { terminate, interrupt })
     }
 
-    pub(super) async fn asked_for(&mut self) {
+    pub(crate) async fn asked_for(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -331,7 +332,7 @@ impl Shutdown {
     }
 }
 
-pub(super) fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+pub(crate) fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.into()).spawn(work).with_context(|| format!("cannot start the thread `{name}`"))
 }
 
@@ -378,7 +379,7 @@ fn load(config: &Config, telemetry: &Arc<Telemetry>, partitions: Option<usize>) 
     params.learn.add_label_keys(&mut book.label_keys);
     let mut reloader = Reloader::new(paths, &book, params.clone(), Arc::clone(&telemetry.reloads));
     if partitions.is_some() {
-        role::refuse(&book.rules)?;
+        cluster::refuse(&book.rules)?;
         reloader = reloader.for_workers();
     }
     let engine = Engine::new(book.rules, graph, &params)?.with_partitions(partitions.unwrap_or(0));

@@ -5,21 +5,21 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::model::diagnostic::{Diagnostic, nearest};
+use crate::model::event::LabelKeys;
+use crate::model::limits::{CHECK_STACK_BYTES, ERRORS_PER_FILE_MAX, RULE_FILE_BYTES_MAX};
 use crate::rule::Rule;
-use crate::rule::explain_error::explain;
-use crate::rule::file::{self, NoRuleFile, RuleFile};
-use crate::rule::fits_head;
-use crate::rule::front_matter::{self, FrontMatter};
-use crate::rule::kinds::JudgeSpec;
-use crate::rule::output::{OutputColumns, OutputError};
+use crate::rule::definition::detectors::JudgeSpec;
+use crate::rule::definition::file::{self, NoRuleFile, RuleFile};
+use crate::rule::definition::front_matter::{self, FrontMatter};
+use crate::rule::definition::output_columns::{OutputColumns, OutputError};
+use crate::rule::definition::template::Templates;
+use crate::rule::definition::window_spec::Span;
+use crate::rule::plan::stream_scan::Leaf;
 use crate::rule::plan::{self, Ground, RulePlan};
-use crate::rule::source::Leaf;
-use crate::rule::span::Span;
-use crate::rule::sql::{self, Sql, SqlError};
-use crate::rule::template::Templates;
-use crate::words::diagnostic::{Diagnostic, nearest};
-use crate::words::event::LabelKeys;
-use crate::words::limits::{CHECK_STACK_BYTES, ERRORS_PER_FILE_MAX, RULE_FILE_BYTES_MAX};
+use crate::rule::sql::cross_check;
+use crate::rule::sql::planner_errors::explain;
+use crate::rule::sql::query::{self, Sql, SqlError};
 
 /// All rules of some folders, and the labels that they read.
 #[derive(Debug, Default)]
@@ -89,7 +89,7 @@ fn read_texts(files: Vec<(PathBuf, Arc<str>)>, mut complaints: Complaints) -> Re
 }
 
 impl Complaints {
-    pub(super) fn add(&mut self, file: &Path, span: Range<usize>, message: impl Into<String>, hint: Option<&str>) {
+    pub(crate) fn add(&mut self, file: &Path, span: Range<usize>, message: impl Into<String>, hint: Option<&str>) {
         self.diagnostics.push(Diagnostic {
             file: file.to_path_buf(),
             span,
@@ -133,7 +133,7 @@ impl Complaints {
 }
 
 /// The text of a rule file, or why there is none.
-pub(super) fn read(path: &Path) -> Result<Arc<str>, String> {
+pub(crate) fn read(path: &Path) -> Result<Arc<str>, String> {
     let cannot = |error| format!("cannot be read: {error}");
     match std::fs::metadata(path).map_err(cannot)? {
         // Who reads a pipe or a device may wait for ever, or read without end.
@@ -170,7 +170,7 @@ impl Draft {
         };
         let sql_text = file.sql();
         let front = front_matter::parse(&file).map_err(|errors| complaints.diagnostics.extend(errors));
-        let sql = sql::parse(&sql_text).map_err(|errors| {
+        let sql = query::parse(&sql_text).map_err(|errors| {
             errors.into_iter().for_each(|error| complaints.add_sql(&path, error));
         });
         // A broken head hides nothing of the SQL: plan it all the same, for the sake of its errors.
@@ -179,7 +179,7 @@ impl Draft {
             (Err(()), Ok(sql)) => {
                 let label_keys = sql.label_keys.clone();
                 // What the head would say of windows and single events is not known: the errors are about the rest.
-                let windows = fits_head::windows_read(&sql.statement);
+                let windows = cross_check::windows_read(&sql.statement);
                 let says = |key: &str| file.front_matter().lines().any(|line| line.starts_with(key));
                 let single = says("instant:") || says("sequence:");
                 let ground = Ground { label_keys: &label_keys, windows: &windows, instant: false };
@@ -249,16 +249,16 @@ impl Draft {
     /// Whether SQL and front matter speak of the same windows, steps and events.
     fn fits_its_head(&self, windows: &[String], complaints: &mut Complaints) -> bool {
         let statement = &self.sql.statement;
-        let mut errors = fits_head::unknown_windows(&self.text, statement, windows);
+        let mut errors = cross_check::unknown_windows(&self.text, statement, windows);
         if self.front.span == Span::Instant {
             let by = if self.front.place("sequence") == (0..0) { "instant" } else { "sequence" };
-            errors.extend(fits_head::not_of_single_events(&self.text, statement, by));
+            errors.extend(cross_check::not_of_single_events(&self.text, statement, by));
         }
         let head = |key: &str, word: &str| {
             let place = self.front.place(key);
             self.word_in(place.start, word).unwrap_or(place)
         };
-        let read = fits_head::windows_read(statement);
+        let read = cross_check::windows_read(statement);
         // A misspelt one stands for it: then that is the complaint.
         let misspelt = !errors.is_empty();
         for window in windows.iter().filter(|window| !misspelt && !read.contains(window)) {
@@ -266,7 +266,7 @@ impl Draft {
             let message = format!("nothing reads the window `{window}`");
             errors.push(SqlError { span: head("windows", window), message, hint: Some(hint) });
         }
-        if let (Some(JudgeSpec::Sequence(spec)), Some(written)) = (&self.front.judge, fits_head::steps_written(statement)) {
+        if let (Some(JudgeSpec::Sequence(spec)), Some(written)) = (&self.front.judge, cross_check::steps_written(statement)) {
             for step in spec.steps.iter().filter(|step| !written.contains(step)) {
                 let hint = match nearest(step, written.iter().map(String::as_str)) {
                     Some(near) => format!("did you mean `{near}`?"),
@@ -295,7 +295,7 @@ impl Draft {
 
     /// Why the result cannot become alerts, with the place of the column.
     fn no_output(&self, error: &OutputError, plan: &RulePlan) -> SqlError {
-        let place = |name: &str| sql::output_column(&self.text, &self.sql.statement, name);
+        let place = |name: &str| query::output_column(&self.text, &self.sql.statement, name);
         let numbers = || plan.schema.fields().iter().filter(|field| field.data_type().is_numeric());
         let (span, hint) = match error {
             OutputError::NoValue => match (numbers().next(), numbers().nth(1)) {
@@ -314,7 +314,7 @@ impl Draft {
             OutputError::NoStep => (None, "say which step a row is: `CASE WHEN … THEN 'failed' ELSE 'ok' END AS step`".into()),
             OutputError::Twice(name) => (place(name), "give each column a name of its own with AS".into()),
         };
-        SqlError { span: span.unwrap_or_else(|| sql::first_word(&self.text)), message: error.to_string(), hint: Some(hint) }
+        SqlError { span: span.unwrap_or_else(|| query::first_word(&self.text)), message: error.to_string(), hint: Some(hint) }
     }
 
     /// What a judge names in the front matter must be labels of every row.

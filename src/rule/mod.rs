@@ -4,36 +4,18 @@
 //! Together with [`crate::window`] the only place that knows DataFusion.
 
 pub mod aggregate;
-pub mod budget;
-pub mod catalog;
 pub mod check;
-pub mod depth;
-pub mod explain_error;
-pub mod file;
-pub mod fits_head;
-pub mod forgiving;
-pub mod front_matter;
-pub mod growth;
-pub mod in_order;
-pub mod kinds;
-pub mod output;
-pub mod pipeline;
+pub mod definition;
+pub mod exec;
 pub mod plan;
-pub mod refuse;
-pub mod renew;
-pub mod rest;
-pub mod source;
-pub mod span;
-pub mod split;
+pub mod reload;
 pub mod sql;
-pub mod syntax;
-pub mod template;
 
-use crate::rule::file::RuleFile;
-use crate::rule::front_matter::FrontMatter;
-use crate::rule::output::OutputColumns;
+use crate::rule::definition::file::RuleFile;
+use crate::rule::definition::front_matter::FrontMatter;
+use crate::rule::definition::output_columns::OutputColumns;
+use crate::rule::definition::template::Templates;
 use crate::rule::plan::RulePlan;
-use crate::rule::template::Templates;
 
 /// A rule that passed every check, ready to be evaluated.
 #[derive(Debug)]

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::learn::{LearnCounts, LearnParams, Learner};
-use super::parts::{Parts, Source};
-use super::{Stamp, Topology, learn::KeyedSpan};
-use crate::words::time::TimestampMs;
+use crate::model::time::TimestampMs;
+use crate::topology::definition::{Parts, Source};
+use crate::topology::learn::{LearnCounts, LearnParams, Learner};
+use crate::topology::{Stamp, Topology, learn::KeyedSpan};
 
 /// The graph in force and what it is made of.
 #[derive(Clone, Debug)]

@@ -3,12 +3,14 @@
 //!
 //! A graph never changes: what changes is which one is [`live`], and each has a version.
 
-pub mod kind;
+pub mod definition;
 pub mod learn;
 pub mod live;
-pub mod parts;
-mod spans;
-pub mod told;
+pub mod node_kind;
+pub mod observed_calls;
+mod span_calls;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -19,10 +21,10 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 use serde::{Deserialize, Serialize};
 
-use crate::words::fingerprint::stable_hash;
-use crate::words::limits::{REACH_EDGES_MAX, REACH_NODES_MAX};
-use kind::{EdgeKind, NodeKind};
-pub use parts::{Edge, Node, Parts};
+use crate::model::fingerprint::stable_hash;
+use crate::model::limits::{REACH_EDGES_MAX, REACH_NODES_MAX};
+pub use definition::{Edge, Node, Parts};
+use node_kind::{EdgeKind, NodeKind};
 
 /// The dependency graph.
 ///
@@ -314,6 +316,3 @@ fn hash_of(graph: &DiGraph<Node, Facts>) -> u64 {
 fn env_of(env: &Option<String>) -> &str {
     env.as_deref().unwrap_or_default()
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,7 +4,7 @@
 //! - In: [`router`] sorts a micro-batch by metric name, [`micro_batch`] shows each table its stretch, [`key_space`] interns keys.
 //! - Held: [`table`] and [`pane`] are the state, [`pane_store`] rolls panes up, [`session`] stitches them to sessions,
 //!   [`row_table`] keeps rows where a plan needs them, [`tables`] says who shares what.
-//! - Out: [`schedule`] says when, [`merge`] merges panes, [`judge`] decides which rows are breaches.
+//! - Out: [`schedule`] says when, [`merge`] merges panes, [`detector`] decides which rows are breaches.
 //! - A rule that breaks a limit goes to [`quarantine`].
 //! - Where the work is shared by several processes, [`partial`] is what one says to another.
 //!
@@ -12,27 +12,16 @@
 //! traps: panes after Li et al., "No pane, no gain" (SIGMOD Record 2005); watermarks after Akidau et al., "The Dataflow Model"
 //! (VLDB 2015).
 
+pub mod detector;
 pub mod evaluator;
-pub mod form;
-pub mod judge;
-pub mod key_space;
-pub mod local_ids;
-pub mod merge;
-pub mod micro_batch;
-pub mod pane;
-pub mod pane_store;
+pub mod ingest;
 pub mod partial;
 pub mod quarantine;
-pub mod router;
-pub mod row_table;
-pub mod save;
-pub mod schedule;
-pub mod session;
-pub mod table;
-pub mod tables;
-pub mod watermark;
+pub mod snapshot;
+pub mod state;
+pub mod time;
 
-use crate::words::limits::{GROUPS_PER_TABLE_MAX, ROWS_RETAINED_MAX};
+use crate::model::limits::{GROUPS_PER_TABLE_MAX, ROWS_RETAINED_MAX};
 
 /// What one rule may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

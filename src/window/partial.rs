@@ -8,34 +8,34 @@ use arrow::array::AsArray;
 use datafusion::common::{DataFusionError, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::window::key_space::{GroupId, KeySpace, NO_GROUP};
-use crate::window::row_table::RowTable;
-use crate::window::save::RestoreError;
-use crate::window::save::pieces::{batch_of_pane, batches_of, pane_of_batch, stream_of, with_times, without_times};
-use crate::window::table::{AggregateTable, Ingested, Layout};
-use crate::window::tables::{SharedTable, TableState};
-use crate::words::blob::Blob;
-use crate::words::time::TimestampMs;
+use crate::model::snapshot::blob::Blob;
+use crate::model::time::TimestampMs;
+use crate::window::ingest::key_space::{GroupId, KeySpace, NO_GROUP};
+use crate::window::snapshot::RestoreError;
+use crate::window::snapshot::pieces::{batch_of_pane, batches_of, pane_of_batch, stream_of, with_times, without_times};
+use crate::window::state::row_table::RowTable;
+use crate::window::state::table::{AggregateTable, Ingested, Layout};
+use crate::window::state::table_registry::{SharedTable, TableState};
 
 /// What all tables of an evaluator have counted in since the last time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PartialWindows {
-    pub(super) spaces: Vec<Keys>,
+    pub(crate) spaces: Vec<Keys>,
     /// All tables, those without rows too: who is not named is not fed.
-    pub(super) tables: Vec<PartialTable>,
-    pub(super) losses: Vec<Loss>,
+    pub(crate) tables: Vec<PartialTable>,
+    pub(crate) losses: Vec<Loss>,
 }
 
 /// The keys of one space, by id.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Keys {
+pub(crate) struct Keys {
     bytes: Blob,
     ends: Vec<usize>,
 }
 
 /// What one table has counted in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct PartialTable {
+pub(crate) struct PartialTable {
     key: String,
     layout: Layout,
     /// Whose keys its groups are; nothing for rows.
@@ -51,11 +51,11 @@ pub(super) struct PartialTable {
 
 /// What a rule could not count in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Loss {
-    pub(super) rule: String,
-    pub(super) overflow: u64,
-    pub(super) errors: u64,
-    pub(super) last_error: Option<String>,
+pub(crate) struct Loss {
+    pub(crate) rule: String,
+    pub(crate) overflow: u64,
+    pub(crate) errors: u64,
+    pub(crate) last_error: Option<String>,
 }
 
 impl PartialWindows {
@@ -66,7 +66,7 @@ impl PartialWindows {
 }
 
 impl Keys {
-    pub(super) fn take(space: &mut KeySpace) -> Self {
+    pub(crate) fn take(space: &mut KeySpace) -> Self {
         let (bytes, ends) = space.take();
         Self { bytes: Blob(bytes), ends }
     }
@@ -81,7 +81,7 @@ impl Keys {
 
 impl PartialTable {
     /// Takes out what a table has counted in.
-    pub(super) fn drain(table: &mut SharedTable) -> Result<Self> {
+    pub(crate) fn drain(table: &mut SharedTable) -> Result<Self> {
         let (key, layout) = (table.key.clone(), table.state.layout().clone());
         let mut taken =
             Self { key, layout, space: None, aggregates: Vec::new(), panes: Vec::new(), broken: None, content: Blob::default() };
@@ -107,17 +107,17 @@ impl PartialTable {
     }
 
     /// What it means.
-    pub(super) fn key(&self) -> &str {
+    pub(crate) fn key(&self) -> &str {
         &self.key
     }
 
     /// Whose keys its groups are; rows have none, and ask for none.
-    pub(super) fn space(&self) -> usize {
+    pub(crate) fn space(&self) -> usize {
         self.space.unwrap_or(usize::MAX)
     }
 
     /// Whether a table's content can be made of this one's.
-    pub(super) fn feeds(&self, table: &SharedTable) -> bool {
+    pub(crate) fn feeds(&self, table: &SharedTable) -> bool {
         self.key == table.key
             && match &table.state {
                 TableState::Aggregate(state, _) => {
@@ -129,7 +129,7 @@ impl PartialTable {
     }
 
     /// Counts it into an aggregate that it feeds. `ids` are kept for the next table over the same keys.
-    pub(super) fn count_into(
+    pub(crate) fn count_into(
         &self,
         table: &mut AggregateTable,
         space: &mut KeySpace,
@@ -152,7 +152,7 @@ impl PartialTable {
     }
 
     /// Keeps its rows in a table that it feeds.
-    pub(super) fn keep_in(&self, table: &mut RowTable) -> Result<Ingested> {
+    pub(crate) fn keep_in(&self, table: &mut RowTable) -> Result<Ingested> {
         let mut done = Ingested::default();
         if let Some(reason) = &self.broken {
             table.break_for(reason);

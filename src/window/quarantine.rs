@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::words::time::TimestampMs;
+use crate::model::time::TimestampMs;
 
 /// A rule that broke a limit rests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

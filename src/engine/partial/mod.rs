@@ -2,27 +2,27 @@
 //! makes alerts and incidents of it.
 //!
 //! A [`Part`] is all that a worker has to say of a stretch of the stream: what its messages tell of time, one mark each; panes, whole
-//! or not; other systems' alerts and calls that were seen, as they are. The engine puts the parts side by side ([`lanes`]), and as
+//! or not; other systems' alerts and calls that were seen, as they are. The engine puts the parts side by side ([`partition_merge`]), and as
 //! far as every worker has read, message follows message as in the stream. So time moves as in one process, to the message, and
-//! the same revisions come out, whoever counted which message. A worker ([`fold`]) knows nothing of time and remembers nothing of
+//! the same revisions come out, whoever counted which message. A worker ([`partition_counter`]) knows nothing of time and remembers nothing of
 //! what it has handed on.
 //!
 //! Idea: partial aggregation below an exchange (Gray et al., "Data Cube", 1997, on distributive and algebraic functions; the
 //! combiner of Dean and Ghemawat, "MapReduce", OSDI 2004); time as a position that all inputs have reached, after Murray et al.,
 //! "Naiad" (SOSP 2013).
 
-pub mod fold;
-pub mod lanes;
+pub mod partition_counter;
+pub mod partition_merge;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::own::OwnAlert;
-use crate::topology::told::Hearsay;
-use crate::window::form::Form;
+use crate::engine::self_alert::OwnAlert;
+use crate::model::event::{ExternalAlert, MessageMark};
+use crate::model::time::TimestampMs;
+use crate::topology::observed_calls::Hearsay;
 use crate::window::partial::PartialWindows;
-use crate::window::save::RestoreError;
-use crate::words::event::{ExternalAlert, MessageMark};
-use crate::words::time::TimestampMs;
+use crate::window::snapshot::RestoreError;
+use crate::window::snapshot::versioned::Form;
 
 /// The form of the bytes. A form that is not this one is refused.
 const FORM: Form = Form { magic: *b"squelchP", version: 1 };

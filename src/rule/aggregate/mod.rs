@@ -1,12 +1,22 @@
 //! Aggregate functions, made for panes: a state a group that is small, merges in any order, and costs a batch its rows, never
 //! the groups.
 //!
-//! - functions of our own: [`percentile`] (over [`sketch`], [`buckets`], [`sealed`]), and [`exact`] sums; both by [`per_group`]
-//! - DataFusion's functions with another grouped form, because its own walks all groups at every batch: [`distinct`] texts,
-//!   [`extreme`] for `first_value` and `last_value`, [`row_wise`] for all that have none
+//! - functions of our own: [`percentile`] (over [`sketch`], [`buckets`], [`sealed`]), and [`exact_sum`] sums; both by [`group_state`]
+//! - DataFusion's functions with another grouped form, because its own walks all groups at every batch: [`count_distinct`] texts,
+//!   [`first_last_value`] for `first_value` and `last_value`, [`grouped_adapter`] for all that have none
 //!
 //! What DataFusion gives for the rest (`count`, `min`, `max`, `stddev`, `var`, `corr`, `bool_…`, `bit_…`, `approx_distinct`)
 //! touches the rows of a batch only.
+
+pub mod count_distinct;
+#[cfg(test)]
+mod equivalence_tests;
+pub mod exact_sum;
+pub mod first_last_value;
+pub mod group_state;
+pub mod grouped_adapter;
+pub mod percentile;
+pub mod sketch;
 
 use std::sync::Arc;
 
@@ -15,21 +25,9 @@ use datafusion::common::Result;
 use datafusion::logical_expr::GroupsAccumulator;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 
-use crate::rule::aggregate::distinct::DistinctTexts;
-use crate::rule::aggregate::extreme::{Extreme, Number, Text, can_place};
-use crate::rule::aggregate::row_wise::RowWise;
-
-#[cfg(test)]
-mod agreement;
-pub mod buckets;
-pub mod distinct;
-pub mod exact;
-pub mod extreme;
-pub mod per_group;
-pub mod percentile;
-pub mod row_wise;
-pub mod sealed;
-pub mod sketch;
+use crate::rule::aggregate::count_distinct::DistinctTexts;
+use crate::rule::aggregate::first_last_value::{Extreme, Number, Text, can_place};
+use crate::rule::aggregate::grouped_adapter::RowWise;
 
 /// A fresh accumulator for the groups of one function. Its states merge only into others from here.
 ///

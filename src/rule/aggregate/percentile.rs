@@ -2,8 +2,8 @@
 //!
 //! DDSketch (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile sketch with relative-error guarantees", VLDB
 //! 2019): a number is counted in a bucket whose ends are 2% apart, so the answer is within 1% of a value at the asked rank,
-//! whatever the data, and merging sketches adds counts: exact, and the same in every order. [`super::buckets`] says which
-//! bucket, [`super::sketch`] counts.
+//! whatever the data, and merging sketches adds counts: exact, and the same in every order. [`crate::rule::aggregate::sketch::bucket_index`] says which
+//! bucket, [`crate::rule::aggregate::sketch::bucket_counts`] counts.
 //!
 //! Each function keeps a sketch of its own, even over the same argument: DataFusion gives every aggregate function a state and
 //! one answer, and to share a state the plan would have to be rewritten.
@@ -16,8 +16,8 @@ use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, Signature, Volatility};
 
-use crate::rule::aggregate::per_group::{Fold, PerGroup};
-use crate::rule::aggregate::sketch::Sketch;
+use crate::rule::aggregate::group_state::{Fold, PerGroup};
+use crate::rule::aggregate::sketch::bucket_counts::Sketch;
 
 /// The four percentile functions.
 pub fn all() -> Vec<Arc<AggregateUDF>> {

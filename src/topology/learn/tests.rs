@@ -1,7 +1,7 @@
 //! What is learned of what was seen, whatever the order.
 
 use super::*;
-use crate::words::limits::SPAN_PAIR_MS;
+use crate::model::limits::SPAN_PAIR_MS;
 
 const EVERY: i64 = LEARN_EVERY_MS;
 

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use ahash::HashMap;
 use datafusion::common::Result;
 
+use crate::model::time::TimestampMs;
 use crate::rule::Rule;
 use crate::window::WindowLimits;
 use crate::window::evaluator::{CostClock, EvaluatedRule, Evaluator, RuleIndex};
-use crate::window::key_space::GroupId;
+use crate::window::ingest::key_space::GroupId;
 use crate::window::partial::{Keys, Loss, PartialTable, PartialWindows};
-use crate::window::schedule::Schedule;
-use crate::window::tables::{Counting, SharedTable, TableState, Tables};
-use crate::words::time::TimestampMs;
+use crate::window::state::table_registry::{Counting, SharedTable, TableState, Tables};
+use crate::window::time::schedule::Schedule;
 
 impl Evaluator {
     /// An evaluator that counts for others, and is never asked for an answer. Rules come sorted by name.
@@ -112,7 +112,7 @@ impl Evaluator {
     }
 
     /// Whether a rule lacks a part of its rows. From here on it knows nothing of before.
-    pub(super) fn lacks_rows(&mut self, index: RuleIndex) -> bool {
+    pub(crate) fn lacks_rows(&mut self, index: RuleIndex) -> bool {
         let evaluated = &mut self.rules[index];
         let tables = evaluated.leaves.iter().map(|leaf| &self.tables.tables[leaf.table]);
         evaluated.since = tables.clone().map(|table| table.since).fold(evaluated.since, TimestampMs::max);

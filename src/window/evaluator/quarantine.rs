@@ -1,14 +1,14 @@
 //! Rules that rest: from when, until when, and what becomes of their windows.
 
-use crate::rule::span::Span;
+use crate::model::limits::QUARANTINE_MS;
+use crate::model::time::TimestampMs;
+use crate::rule::definition::window_spec::Span;
 use crate::window::evaluator::{Evaluator, RuleIndex};
-use crate::window::tables::TableState;
-use crate::words::limits::QUARANTINE_MS;
-use crate::words::time::TimestampMs;
+use crate::window::state::table_registry::TableState;
 
 impl Evaluator {
     /// Whether a rule rests; begins or ends its rest.
-    pub(super) fn rests(&mut self, index: RuleIndex, at: TimestampMs) -> bool {
+    pub(crate) fn rests(&mut self, index: RuleIndex, at: TimestampMs) -> bool {
         let evaluated = &mut self.rules[index];
         let tables = &mut self.tables.tables;
         if let Some(quarantine) = &evaluated.quarantine {

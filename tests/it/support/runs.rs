@@ -2,16 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use squelch::edges::decode::{Decoder, MessageInfo};
-use squelch::edges::files::topology;
-use squelch::edges::wire;
 use squelch::engine::{Engine, EngineParams, Input};
 use squelch::incident::Revision;
+use squelch::io::decode::{Decoder, MessageInfo};
+use squelch::io::files::topology_file;
+use squelch::io::incident_message;
+use squelch::model::time::TimestampMs;
 use squelch::process::config::Config;
-use squelch::process::report;
+use squelch::process::report::diagnostics;
 use squelch::rule::check::{self, RuleBook};
 use squelch::topology::Topology;
-use squelch::words::time::TimestampMs;
 
 use crate::support::Dice;
 
@@ -39,8 +39,8 @@ impl Scenario {
 
     /// The rules, and the labels that they and the topology read.
     pub fn book(&self, params: &EngineParams) -> RuleBook {
-        let mut book =
-            check::load(&[self.path.join("rules")]).unwrap_or_else(|complaints| panic!("{}", report::render(&complaints, false)));
+        let mut book = check::load(&[self.path.join("rules")])
+            .unwrap_or_else(|complaints| panic!("{}", diagnostics::render(&complaints, false)));
         params.learn.add_label_keys(&mut book.label_keys);
         book
     }
@@ -49,7 +49,7 @@ impl Scenario {
     pub fn engine(&self, params: &EngineParams) -> (Engine, Decoder) {
         let book = self.book(params);
         let file = self.path.join("topology.yaml");
-        let parts = if file.exists() { topology::read(&file).expect("a good topology") } else { Default::default() };
+        let parts = if file.exists() { topology_file::read(&file).expect("a good topology") } else { Default::default() };
         let decoder = Decoder::new(&book.label_keys, i64::MAX);
         (Engine::new(book.rules, Topology::new(parts), params).expect("the engine starts"), decoder)
     }
@@ -62,7 +62,7 @@ impl Scenario {
     pub fn run(&self, lines: &[Vec<u8>], batch_of: usize, lines_of: usize) -> String {
         let messages: Vec<Vec<u8>> = lines.chunks(lines_of).map(|lines| lines.join(&b'\n')).collect();
         let (revisions, _) = self.revisions(&messages, batch_of);
-        revisions.iter().map(|revision| wire::to_json(revision) + "\n").collect()
+        revisions.iter().map(|revision| incident_message::to_json(revision) + "\n").collect()
     }
 
     /// Runs messages, `batch_of` a step. A message was received when its first line says so in `received_at`, which only these

@@ -1,8 +1,0 @@
-//! Floor 4: the edges of the engine, where the world's formats, files and servers are. They know the floors below and never each
-//! other; the process wires them together.
-
-pub mod decode;
-pub mod files;
-pub mod http;
-pub mod nats;
-pub mod wire;

@@ -1,0 +1,139 @@
+//! Which entities fail together, learned from what happened: where no graph knows of a dependency, the past may.
+//!
+//! An entity has an episode when it fails after it was quiet for a while. Two that had enough episodes together, and few apart,
+//! belong together the next time. A storm teaches nothing: in it everything fails with everything.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::time::TimestampMs;
+
+/// Entities that began to fail within one gap, above which it is a storm.
+const STORM: usize = 16;
+/// Entities of one environment that are remembered; the one that was quiet longest is forgotten first.
+const ENTITIES_MAX: usize = 10_000;
+
+/// What is known of an environment's entities.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Company {
+    of_env: BTreeMap<Arc<str>, OfEnv>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct OfEnv {
+    entities: BTreeMap<Arc<str>, Past>,
+    /// Who began to fail within the last gap, oldest first.
+    recent: VecDeque<(TimestampMs, Arc<str>)>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Past {
+    episodes: u32,
+    last_at: TimestampMs,
+    /// In how many of them each other entity began to fail too.
+    with: BTreeMap<Arc<str>, u32>,
+}
+
+/// How often two entities failed together before, and how often at least one of them did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Together {
+    /// Together.
+    pub both: u32,
+    /// One, the other, or both.
+    pub either: u32,
+}
+
+impl Company {
+    /// An entity fails at `at`; what came less than `gap_ms` before came together with it.
+    pub fn saw(&mut self, at: TimestampMs, env: &Arc<str>, entity: &Arc<str>, gap_ms: i64) {
+        let OfEnv { entities, recent } = self.of_env.entry(Arc::clone(env)).or_default();
+        let past = entities.entry(Arc::clone(entity)).or_default();
+        let quiet = past.episodes == 0 || at - past.last_at > 2 * gap_ms;
+        past.last_at = at;
+        if !quiet {
+            return;
+        }
+        past.episodes += 1;
+        while recent.front().is_some_and(|(then, _)| at - then > gap_ms) {
+            recent.pop_front();
+        }
+        if recent.len() < STORM {
+            for (_, other) in recent.iter().filter(|(_, other)| other != entity) {
+                for (a, b) in [(entity, other), (other, entity)] {
+                    if let Some(past) = entities.get_mut(a) {
+                        *past.with.entry(Arc::clone(b)).or_default() += 1;
+                    }
+                }
+            }
+        }
+        recent.push_back((at, Arc::clone(entity)));
+        if entities.len() > ENTITIES_MAX {
+            forget_one(entities);
+        }
+    }
+
+    /// With whom an entity failed at least `least` times.
+    pub fn partners<'a>(&'a self, env: &str, entity: &str, least: u32) -> impl Iterator<Item = &'a Arc<str>> {
+        let past = self.of_env.get(env).and_then(|of_env| of_env.entities.get(entity));
+        past.into_iter().flat_map(|past| &past.with).filter(move |(_, both)| **both >= least).map(|(other, _)| other)
+    }
+
+    /// How often `new`, whose episode begins, and `known`, whose episode goes on, failed together before.
+    pub fn together(&self, env: &str, new: &str, known: &str) -> Option<Together> {
+        let entities = &self.of_env.get(env)?.entities;
+        let (new, known_past) = (entities.get(new)?, entities.get(known)?);
+        let both = *new.with.get(known)?;
+        // The episode that goes on proves nothing yet.
+        let either = (new.episodes + known_past.episodes.saturating_sub(1)).saturating_sub(both).max(both);
+        Some(Together { both, either })
+    }
+}
+
+fn forget_one(entities: &mut BTreeMap<Arc<str>, Past>) {
+    let quietest = entities.iter().min_by_key(|(name, past)| (past.last_at, *name)).map(|(name, _)| Arc::clone(name));
+    let Some(gone) = quietest.and_then(|name| entities.remove_entry(&name)) else { return };
+    for other in gone.1.with.keys() {
+        if let Some(past) = entities.get_mut(other) {
+            past.with.remove(&gone.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE_MS: i64 = 60_000;
+
+    fn saw(company: &mut Company, at_min: i64, entity: &str) {
+        company.saw(at_min * MINUTE_MS, &"production".into(), &entity.into(), 5 * MINUTE_MS);
+    }
+
+    #[test]
+    fn those_who_fail_together_are_known_by_it() {
+        let mut company = Company::default();
+        for hour in 0..4 {
+            saw(&mut company, hour * 60, "web");
+            saw(&mut company, hour * 60 + 2, "mail");
+            saw(&mut company, hour * 60 + 3, "mail");
+            saw(&mut company, hour * 60 + 30, "web");
+        }
+        assert_eq!(company.together("production", "mail", "web"), Some(Together { both: 4, either: 7 }));
+        assert_eq!(company.partners("production", "web", 4).map(AsRef::as_ref).collect::<Vec<&str>>(), ["mail"]);
+        assert_eq!(company.partners("production", "web", 5).count(), 0);
+        assert_eq!(company.together("staging", "mail", "web"), None);
+    }
+
+    #[test]
+    fn a_storm_teaches_nothing_and_memory_is_bounded() {
+        let mut company = Company::default();
+        for entity in 0..12_000 {
+            saw(&mut company, 0, &format!("service-{entity}"));
+        }
+        let known = &company.of_env["production"].entities;
+        assert_eq!(known.len(), ENTITIES_MAX);
+        assert!(known.values().map(|past| past.with.len()).max() <= Some(STORM));
+    }
+}

@@ -1,0 +1,320 @@
+//! How strongly an alert is tied to one that is already in an incident: a score from graph and time, with the reason in words.
+//!
+//! Time is judged by direction, because cause and symptom are not alike. A symptom may follow its cause at any distance while
+//! the cause still fires; a cause's own alert may come later than its symptoms, but only by the time that detection takes. So a
+//! service that fails eight minutes after its callers did is not what broke them, and two outages at once stay two even where
+//! one gateway stands above both.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::alert::Alert;
+use crate::incident::co_occurrence::Together;
+use crate::incident::entity_ids::Spot;
+use crate::incident::{CorrelationParams, Link};
+use crate::model::duration::format_ms;
+use crate::model::severity::Severity;
+use crate::topology::{Topology, Way};
+
+/// The share of a score that each further edge leaves.
+const HOP_DECAY: f64 = 0.85;
+/// How much weaker than a direct tie two symptoms without their cause are.
+const COMMON_DEPENDENCY: f64 = 0.8;
+/// How strong it is that two always failed together before: as strong as a dependency three edges away.
+const COMPANY: f64 = 0.7;
+/// How strong a label is that the operator named: stronger than two symptoms, weaker than a dependency.
+const SHARED_KEY: f64 = 0.9;
+
+/// What an entity depends on, kept because every alert on it asks again. What depends on it is not looked for: a hub has too many,
+/// and they know it themselves.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// In order of number, which is the order of names.
+    dependencies: Vec<(Spot, usize)>,
+    /// There are more than were looked at: these are the nearest.
+    pub cut: bool,
+}
+
+impl Surroundings {
+    /// Looks around a node.
+    pub fn new(topology: &Topology, node: u32, env: &str, hops: usize) -> Self {
+        let (near, cut) = topology.reach_numbers(node, env, hops, Way::Dependencies);
+        let mut dependencies: Vec<(Spot, usize)> = near.into_iter().map(|(node, hops)| (Spot::of_node(node), hops)).collect();
+        dependencies.sort_unstable();
+        Self { dependencies, cut }
+    }
+
+    /// What it depends on, with the number of edges, by name.
+    pub fn dependencies(&self) -> &[(Spot, usize)] {
+        &self.dependencies
+    }
+
+    /// What it depends on directly.
+    pub fn direct(&self) -> impl Iterator<Item = Spot> {
+        self.dependencies.iter().filter(|(_, hops)| *hops == 1).map(|(spot, _)| *spot)
+    }
+
+    /// How many edges away a dependency is.
+    pub fn hops_to(&self, spot: Spot) -> Option<usize> {
+        let at = self.dependencies.binary_search_by_key(&spot, |(spot, _)| *spot).ok()?;
+        Some(self.dependencies[at].1)
+    }
+
+    /// What both depend on, with the number of edges from each.
+    pub fn shared<'a>(&'a self, other: &'a Surroundings) -> impl Iterator<Item = (Spot, usize, usize)> + 'a {
+        let mut theirs = other.dependencies.iter().peekable();
+        self.dependencies.iter().filter_map(move |(spot, mine)| {
+            while theirs.next_if(|(other, _)| other < spot).is_some() {}
+            theirs.next_if(|(other, _)| other == spot).map(|(_, theirs)| (*spot, *mine, *theirs))
+        })
+    }
+}
+
+/// No tie over this many edges scores more.
+pub fn bound_of_hops(hops: usize) -> f64 {
+    round(near(hops))
+}
+
+/// No tie by a dependency this many edges away scores more, where this share of its dependents alerts.
+pub fn bound_of_siblings(hops: usize, share: f64) -> f64 {
+    round(COMMON_DEPENDENCY * near(hops) * share)
+}
+
+/// No tie by a label scores more.
+pub const BOUND_OF_KEYS: f64 = SHARED_KEY;
+
+/// No tie by what was before scores more.
+pub const BOUND_OF_COMPANY: f64 = COMPANY;
+
+/// The side of a link on which the cause stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The same entity.
+    Same,
+    /// The new alert's entity depends on the known one: it is a symptom.
+    Symptom,
+    /// The known alert's entity depends on the new one: it may be the cause.
+    Cause,
+    /// Both depend on something else, something else complains of both, or both share a label.
+    Siblings,
+    /// They failed together before: a tie, but no reason to make two incidents one.
+    Companions,
+}
+
+/// A tie between a new alert and a known one.
+#[derive(Clone, Debug)]
+pub struct Tie {
+    /// The known one.
+    pub known: Arc<Alert>,
+    /// 0 to 1, in three digits.
+    pub score: f64,
+    why: Why,
+}
+
+/// What ties two alerts.
+#[derive(Clone, Debug)]
+enum Why {
+    SameRule,
+    SameEntity,
+    /// The new one depends on the known one.
+    Symptom {
+        hops: usize,
+        in_graph: bool,
+    },
+    /// The known one depends on the new one.
+    Cause {
+        hops: usize,
+        in_graph: bool,
+    },
+    Common {
+        spot: Spot,
+        share: f64,
+    },
+    /// One caller waits for both.
+    Caller,
+    /// This label of both is the same.
+    Key(Arc<str>),
+    /// They failed together before.
+    Company(Together),
+}
+
+/// On what a link stands, so that it can be asked later whether it still does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ground {
+    /// On the alerts alone: whatever becomes of the graph, it holds.
+    Alerts,
+    /// On a way in the graph from one end to the other.
+    Way,
+    /// On ways from both ends to this node.
+    Common(Arc<str>),
+}
+
+impl Tie {
+    /// Which way it points.
+    pub fn direction(&self) -> Direction {
+        match self.why {
+            Why::SameRule | Why::SameEntity => Direction::Same,
+            Why::Symptom { .. } => Direction::Symptom,
+            Why::Cause { .. } => Direction::Cause,
+            Why::Common { .. } | Why::Caller | Why::Key(_) => Direction::Siblings,
+            Why::Company(_) => Direction::Companions,
+        }
+    }
+
+    /// The tie in words, as it goes into the incident.
+    pub fn link(&self, new: &Alert, topology: &Topology) -> Link {
+        let (from, to) = (new.subject(), self.known.subject());
+        let lag_ms = new.started_at - self.known.started_at;
+        let mut ground = Ground::Alerts;
+        let graph = |yes: bool| if yes { Ground::Way } else { Ground::Alerts };
+        let reason = match &self.why {
+            Why::SameRule => format!("the same rule {}, no entity", new.rule),
+            Why::SameEntity => format!("the same entity {from}"),
+            Why::Symptom { hops, in_graph } => {
+                ground = graph(*in_graph);
+                format!("{from} depends on {to} ({}) and failed {}", edges(*hops), after(lag_ms))
+            }
+            Why::Cause { hops, in_graph } => {
+                ground = graph(*in_graph);
+                format!("{to} depends on {from} ({}), which failed {}", edges(*hops), after(lag_ms))
+            }
+            Why::Common { spot, share } => {
+                let via = topology.name(spot.number()).cloned().unwrap_or_default();
+                ground = Ground::Common(Arc::clone(&via));
+                let alerting = if *share < 1.0 {
+                    format!("{:.0}% of what depends on it directly alerts", share * 100.0)
+                } else {
+                    "all that depends on it directly alerts".into()
+                };
+                format!("{from} and {to} both depend on {via}, and {alerting}")
+            }
+            Why::Caller => format!("calls to {from} and to {to} both suffer, from {}", new.peer.as_deref().unwrap_or_default()),
+            Why::Company(Together { both, either }) => {
+                format!("{from} and {to} failed together {both} of the {either} times before")
+            }
+            Why::Key(key) => format!("{from} and {to} share {key}={}", new.labels.get(key).unwrap_or_default()),
+        };
+        Link { from: from.into(), to: to.into(), score: self.score, reason, ground, topology_version: topology.version() }
+    }
+}
+
+/// What is needed to judge a tie besides the two alerts.
+pub struct Context<'a> {
+    /// Settings.
+    pub params: &'a CorrelationParams,
+    /// The new alert's entity.
+    pub new: End<'a>,
+    /// The known alert's entity.
+    pub known: End<'a>,
+    /// The share of a node's dependents that alert now, 0 to 1.
+    pub share_alerting: &'a dyn Fn(Spot) -> f64,
+    /// How often the new alert's entity and another failed together before, where that was often enough to mean something.
+    pub together: &'a dyn Fn(&str) -> Option<Together>,
+}
+
+/// One end of a tie.
+#[derive(Clone, Copy)]
+pub struct End<'a> {
+    /// Its number.
+    pub spot: Option<Spot>,
+    /// What it depends on.
+    pub around: &'a Surroundings,
+}
+
+/// Ties `new` to `known`, if anything does.
+pub fn tie(new: &Alert, known: &Arc<Alert>, context: &Context<'_>) -> Option<Tie> {
+    // An announcement (a deploy, a certificate that expires in weeks) is no failure: it neither draws failures to it nor joins one.
+    let announces = |alert: &Alert| alert.severity == Severity::Info;
+    if new.env != known.env || announces(new) != announces(known) {
+        return None;
+    }
+    let params = context.params;
+    let lag_ms = new.started_at - known.started_at;
+    let make = |score: f64, why: Why| Tie { known: Arc::clone(known), score: round(score), why };
+    let together = decay(lag_ms.abs(), params.gap_ms);
+    let by_key = || {
+        let same = |key: &&Arc<str>| new.labels.get(key).is_some_and(|value| known.labels.get(key) == Some(value));
+        params.keys.iter().find(same).map(|key| make(SHARED_KEY * together, Why::Key(Arc::clone(key))))
+    };
+    let enough = |tie: &Tie| tie.score >= params.threshold;
+    let (Some(new_entity), Some(known_entity)) = (&new.entity, &known.entity) else {
+        let same_rule = new.rule == known.rule && new.entity == known.entity;
+        return same_rule.then(|| make(together, Why::SameRule)).or_else(|| by_key().filter(enough));
+    };
+    if new_entity == known_entity {
+        // While the known alert fires, or where both began together, the same entity is the same trouble.
+        let silence_ms = known.ended_at.map_or(0, |ended_at| (new.started_at - ended_at).max(0));
+        return Some(make(decay(silence_ms, params.gap_ms), Why::SameEntity));
+    }
+    // An edge that was seen is a dependency, whether or not the topology knows it.
+    let way = |around: &Surroundings, to: Option<Spot>, caller: &Arc<str>, of: &Alert| {
+        let in_graph = to.and_then(|to| around.hops_to(to));
+        let seen = (of.peer.as_ref() == Some(caller)).then_some(1);
+        in_graph.into_iter().chain(seen).min().map(|hops| (hops, seen.is_none()))
+    };
+    let upstream = way(context.new.around, context.known.spot, new_entity, known).map(|(hops, in_graph)| {
+        let late_ms = known.ended_at.map_or(0, |ended_at| (new.started_at - ended_at).max(0));
+        let early_ms = (-lag_ms).max(0);
+        let time = decay(late_ms, params.gap_ms) * decay(early_ms, params.cause_gap_ms);
+        make(near(hops) * time, Why::Symptom { hops, in_graph })
+    });
+    let downstream = way(context.known.around, context.new.spot, known_entity, new).map(|(hops, in_graph)| {
+        let late_ms = lag_ms.max(0);
+        let early_ms = (-lag_ms).max(0);
+        let time = decay(late_ms, params.cause_gap_ms) * new.ended_at.map_or(1.0, |_| decay(early_ms, params.gap_ms));
+        make(near(hops) * time, Why::Cause { hops, in_graph })
+    });
+    let caller = new.peer.as_ref().filter(|peer| known.peer.as_ref() == Some(*peer));
+    let caller = caller.map(|_| make(COMMON_DEPENDENCY * together, Why::Caller));
+    let company = (context.together)(known_entity).map(|before| {
+        let share = f64::from(before.both) / f64::from(before.either.max(1));
+        make(COMPANY * share * together, Why::Company(before))
+    });
+    // What one reaches through the other is nothing that they have in common: then one is the other's symptom, or they are no kin.
+    let in_line = upstream.is_some() || downstream.is_some();
+    let best = |ties: [Option<Tie>; 5]| ties.into_iter().flatten().max_by(|a, b| a.score.total_cmp(&b.score));
+    let direct = best([company, upstream, downstream, caller, by_key()]);
+    // Looking for what both depend on costs most: not where it could say nothing better.
+    let common = if in_line || direct.as_ref().is_some_and(|tie| tie.score > round(COMMON_DEPENDENCY * together)) {
+        None
+    } else {
+        common_dependency(context)
+            .map(|(spot, hops, share)| make(COMMON_DEPENDENCY * near(hops) * share * together, Why::Common { spot, share }))
+    };
+    best([direct, common, None, None, None]).filter(enough)
+}
+
+/// The dependency that explains both best: near, and with most of its dependents alerting. A hub that everything uses explains
+/// nothing until most of what uses it fails.
+fn common_dependency(context: &Context<'_>) -> Option<(Spot, usize, f64)> {
+    let shared = context.new.around.shared(context.known.around).map(|(spot, a, b)| (spot, (a + b).saturating_sub(1)));
+    let near_enough = shared.filter(|(_, hops)| *hops <= context.params.hops);
+    let scored = near_enough.map(|(spot, hops)| (spot, hops, (context.share_alerting)(spot)));
+    scored.max_by(|a, b| (near(a.1) * a.2).total_cmp(&(near(b.1) * b.2)).then_with(|| b.0.cmp(&a.0)))
+}
+
+fn near(hops: usize) -> f64 {
+    HOP_DECAY.powi(hops.saturating_sub(1) as i32)
+}
+
+fn decay(apart_ms: i64, over_ms: i64) -> f64 {
+    (-(apart_ms as f64) / over_ms.max(1) as f64).exp()
+}
+
+/// Scores go into messages: three digits are as much as they mean.
+pub fn round(score: f64) -> f64 {
+    (score * 1000.0).round() / 1000.0
+}
+
+fn edges(hops: usize) -> String {
+    if hops == 1 { "directly".into() } else { format!("over {hops} edges") }
+}
+
+fn after(lag_ms: i64) -> String {
+    match lag_ms {
+        0 => "at the same time".into(),
+        late if late > 0 => format!("{} after it", format_ms(late)),
+        early => format!("{} before it", format_ms(-early)),
+    }
+}

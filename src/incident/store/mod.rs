@@ -1,0 +1,452 @@
+//! The book of incidents: takes what happened to alerts, keeps which incident each belongs to, and yields revisions.
+//!
+//! One owner, one thread, no clock: `apply` at an instant, in the order of instants.
+
+mod alert_set;
+mod link_set;
+mod notify_hold;
+mod render;
+pub mod snapshot;
+mod split;
+mod topology_change;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::alert::{Alert, Change, Transition};
+use crate::incident::candidate_index::Nearby;
+use crate::incident::candidate_index::search::Search;
+use crate::incident::co_occurrence::Company;
+use crate::incident::link_score::{Direction, Tie};
+use crate::incident::notify::{Facts, NotifyParams, NotifyState};
+use crate::incident::root_cause;
+use crate::incident::store::alert_set::Members;
+use crate::incident::store::link_set::Links;
+use crate::incident::store::render::revision_of;
+use crate::incident::{Candidate, CorrelationParams, IncidentId, Revision, RevisionChange, Status};
+use crate::model::fingerprint::Fingerprint;
+use crate::model::limits::ALERTS_PER_INCIDENT_MAX;
+use crate::model::severity::Severity;
+use crate::model::time::TimestampMs;
+use crate::topology::Topology;
+
+/// An incident of more alerts than this is large.
+const LARGE_ALERTS: usize = 5;
+/// For each alert that it has, a large incident waits this long for more before a revision of which nobody is told.
+const WAIT_PER_ALERT_MS: i64 = 200;
+/// But no longer than this.
+const WAIT_MAX_MS: i64 = 10_000;
+
+/// Which entities of an environment may be failing: those of alerts that breach and do not fire yet.
+pub type Pending<'a> = dyn Fn(&str) -> BTreeSet<Arc<str>> + 'a;
+
+/// All incidents that are open or may still reopen.
+pub struct IncidentBook {
+    params: CorrelationParams,
+    notify: NotifyParams,
+    topology: Arc<Topology>,
+    incidents: BTreeMap<IncidentId, Incident>,
+    /// The incident that each alert, firing or ended, belongs to.
+    home: BTreeMap<Fingerprint, IncidentId>,
+    /// What their alerts are about.
+    nearby: Nearby,
+    /// Who failed with whom before.
+    company: Company,
+    /// When something is due though nothing happens, by incident.
+    wakes: BTreeSet<(TimestampMs, IncidentId)>,
+    counts: BookCounts,
+}
+
+/// What the book could not keep, and how often it spoke.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BookCounts {
+    /// Incidents opened.
+    pub opened: u64,
+    /// Revisions made.
+    pub revisions: u64,
+    /// Revisions of which a person is told.
+    pub notifications: u64,
+    /// Alerts that fired.
+    pub alerts: u64,
+    /// Alerts left out because their incident was full.
+    pub over_limit: u64,
+    /// Looks at the graph around an entity that met a limit: only the nearest was seen.
+    pub surroundings_cut: u64,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Incident {
+    env: Arc<str>,
+    opened_at: TimestampMs,
+    started_at: TimestampMs,
+    resolved_at: Option<TimestampMs>,
+    severity: Severity,
+    revision: u32,
+    alerts: Members,
+    links: Links,
+    notify: NotifyState,
+    cause: Option<Arc<str>>,
+    revised_at: TimestampMs,
+    /// Its alerts changed and no revision said so yet.
+    owes: bool,
+    /// Since when some link stands on an edge that the graph has no more.
+    doubted_at: Option<TimestampMs>,
+    /// The incident that it was part of.
+    split_from: Option<IncidentId>,
+    /// Its place in [`IncidentBook::wakes`].
+    #[serde(skip)]
+    wake_at: Option<TimestampMs>,
+}
+
+impl Incident {
+    /// One that begins with this alert, without it.
+    fn new(at: TimestampMs, first: &Alert) -> Self {
+        Self {
+            env: Arc::clone(&first.env),
+            opened_at: at,
+            started_at: first.started_at,
+            resolved_at: None,
+            severity: first.severity,
+            revision: 0,
+            alerts: Members::default(),
+            links: Links::default(),
+            notify: NotifyState::default(),
+            cause: None,
+            revised_at: at,
+            owes: false,
+            doubted_at: None,
+            split_from: None,
+            wake_at: None,
+        }
+    }
+
+    /// How long alerts that are no news for a person are gathered.
+    fn gathers_for(&self) -> i64 {
+        let alerts = self.alerts.len();
+        if alerts > LARGE_ALERTS { (alerts as i64 * WAIT_PER_ALERT_MS).min(WAIT_MAX_MS) } else { 0 }
+    }
+
+    fn status(&self) -> Status {
+        if self.resolved_at.is_some() { Status::Resolved } else { Status::Open }
+    }
+
+    fn facts(&self, at: TimestampMs) -> Facts<'_> {
+        Facts {
+            at,
+            status: self.status(),
+            severity: self.severity,
+            cause: self.cause.as_ref(),
+            entities: self.alerts.failing(),
+            alerts: self.alerts.len(),
+            held_by: None,
+            merged_into: None,
+        }
+    }
+}
+
+impl IncidentBook {
+    /// An empty book.
+    pub fn new(params: CorrelationParams, notify: NotifyParams, topology: Arc<Topology>) -> Self {
+        Self {
+            nearby: Nearby::new(Arc::clone(&topology), &params),
+            params,
+            notify,
+            topology,
+            incidents: BTreeMap::new(),
+            home: BTreeMap::new(),
+            company: Company::default(),
+            wakes: BTreeSet::new(),
+            counts: BookCounts::default(),
+        }
+    }
+
+    /// What happened so far.
+    pub fn counts(&self) -> BookCounts {
+        BookCounts { surroundings_cut: self.nearby.cut(), ..self.counts }
+    }
+
+    /// How many incidents are open.
+    pub fn open(&self) -> usize {
+        self.incidents.values().filter(|incident| incident.status() == Status::Open).count()
+    }
+
+    /// When [`Self::apply`] must be called next even if nothing happens.
+    pub fn wake_at(&self) -> Option<TimestampMs> {
+        self.wakes.first().map(|(at, _)| *at)
+    }
+
+    fn wake_of(&self, incident: &Incident) -> Option<TimestampMs> {
+        if incident.doubted_at.is_some() {
+            return incident.doubted_at;
+        }
+        if let Some(resolved_at) = incident.resolved_at {
+            return Some(resolved_at + self.params.reopen_ms);
+        }
+        let over = if incident.alerts.is_firing() {
+            None
+        } else {
+            incident.alerts.last_end().map(|end| end + self.params.resolve_wait_ms)
+        };
+        let due = incident.notify.wake_at(&self.notify, &incident.facts(incident.opened_at));
+        let owed = incident.owes.then_some(incident.revised_at + incident.gathers_for());
+        [over, due, owed].into_iter().flatten().min()
+    }
+
+    /// A large incident changes with every second of a storm, and a revision of it is long: its alerts are told together.
+    fn can_wait(&mut self, at: TimestampMs, id: &IncidentId, change: RevisionChange) -> bool {
+        let notify = &self.notify;
+        let Some(incident) = self.incidents.get_mut(id) else { return false };
+        let may_tell = || incident.notify.may_tell(notify, &incident.facts(at));
+        incident.owes = change == RevisionChange::Updated && at < incident.revised_at + incident.gathers_for() && !may_tell();
+        incident.owes
+    }
+
+    fn reset_wake(&mut self, id: &IncidentId) {
+        let Some(wake_at) = self.incidents.get(id).map(|incident| self.wake_of(incident)) else { return };
+        let Some(incident) = self.incidents.get_mut(id) else { return };
+        let before = std::mem::replace(&mut incident.wake_at, wake_at);
+        if before != wake_at {
+            before.map(|at| self.wakes.remove(&(at, *id)));
+            wake_at.map(|at| self.wakes.insert((at, *id)));
+        }
+    }
+
+    /// What happened at `at`: every transition of that instant in one call. Yields one revision for each incident that changed
+    /// or owes a decision. `pending` says which entities of an environment may be failing.
+    pub fn apply(&mut self, at: TimestampMs, mut transitions: Vec<Transition>, pending: &Pending<'_>) -> Vec<Revision> {
+        transitions.sort_by_key(|transition| (transition.change, transition.alert.started_at, transition.alert.fingerprint));
+        let mut touched: BTreeMap<IncidentId, RevisionChange> = BTreeMap::new();
+        let mut revisions = Vec::new();
+        for Transition { change, alert } in transitions {
+            match change {
+                Change::Resolved | Change::Escalated => self.update(alert, &mut touched),
+                Change::Fired => self.fire(at, alert, &mut touched, &mut revisions),
+            }
+        }
+        self.wake(at, &mut touched);
+        for (id, change) in touched {
+            if !self.can_wait(at, &id, change) {
+                revisions.extend(self.revise(at, &id, change, pending));
+            }
+            self.reset_wake(&id);
+        }
+        self.counts.revisions += revisions.len() as u64;
+        self.counts.notifications += revisions.iter().filter(|revision| revision.decision.send).count() as u64;
+        revisions
+    }
+
+    fn update(&mut self, alert: Arc<Alert>, touched: &mut BTreeMap<IncidentId, RevisionChange>) {
+        let Some(id) = self.home.get(&alert.fingerprint) else { return };
+        let Some(incident) = self.incidents.get_mut(id) else { return };
+        touch(touched, id, RevisionChange::Updated);
+        if alert.severity > incident.severity {
+            incident.severity = alert.severity;
+            touch(touched, id, RevisionChange::Escalated);
+        }
+        self.nearby.put(id, &alert);
+        incident.alerts.put(alert);
+    }
+
+    fn fire(
+        &mut self,
+        at: TimestampMs,
+        alert: Arc<Alert>,
+        touched: &mut BTreeMap<IncidentId, RevisionChange>,
+        revisions: &mut Vec<Revision>,
+    ) {
+        self.counts.alerts += 1;
+        let first = self.nearby.fires(&alert);
+        if let Some(id) = self.home.get(&alert.fingerprint).copied()
+            && let Some(incident) = self.incidents.get_mut(&id)
+            && (incident.status() == Status::Open || at - incident.resolved_at.unwrap_or(at) <= self.params.reopen_ms)
+        {
+            if let Some(resolved_at) = incident.resolved_at.take() {
+                incident.notify.reopened(&self.notify, resolved_at, at);
+                touch(touched, &id, RevisionChange::Reopened);
+                self.doubt(at, &id);
+            }
+            self.learn_company(at, &alert, first);
+            self.join(&id, alert, &[], touched);
+            return;
+        }
+        let ties = self.ties(&alert);
+        self.learn_company(at, &alert, first);
+        let Some(best) = ties.first().map(|(id, _)| *id) else {
+            self.open_incident(at, alert, touched);
+            return;
+        };
+        // What explains two incidents makes them one. A symptom of two causes does not: it stays with the likelier one.
+        let joins = |tie: &Tie| matches!(tie.direction(), Direction::Cause | Direction::Same | Direction::Siblings);
+        let others: Vec<IncidentId> = ties[1..].iter().filter(|(id, tie)| *id != best && joins(tie)).map(|(id, _)| *id).collect();
+        let merging = joins(&ties[0].1) && !others.is_empty();
+        let told: Vec<&Tie> =
+            ties.iter().filter(|(id, _)| *id == best || (merging && others.contains(id))).map(|(_, tie)| tie).collect();
+        let mut survivor = best;
+        if merging {
+            for other in others {
+                survivor = self.merge(at, survivor, other, touched, revisions);
+            }
+        }
+        self.join(&survivor, alert, &told, touched);
+    }
+
+    /// An announcement keeps nobody company, and what fails already does not begin to.
+    fn learn_company(&mut self, at: TimestampMs, alert: &Alert, first: bool) {
+        if let Some(entity) = alert.entity.as_ref().filter(|_| first && alert.severity > Severity::Info) {
+            self.company.saw(at, &alert.env, entity, self.params.gap_ms);
+        }
+    }
+
+    /// The best tie to each incident that would take the alert, best first; older incidents win a draw.
+    fn ties(&self, alert: &Arc<Alert>) -> Vec<(IncidentId, Tie)> {
+        let takes = |id: &IncidentId| {
+            self.incidents.get(id).is_some_and(|incident| {
+                incident.status() == Status::Open && alert.fired_at - incident.opened_at < self.params.lifetime_ms
+            })
+        };
+        let search = Search { params: &self.params, company: &self.company, takes: &takes };
+        let started = |id: &IncidentId| self.incidents.get(id).map(|incident| incident.started_at);
+        let mut found: Vec<(IncidentId, Tie)> = self.nearby.ties(alert, &search).into_iter().collect();
+        found.sort_by(|a, b| b.1.score.total_cmp(&a.1.score).then_with(|| (started(&a.0), &a.0).cmp(&(started(&b.0), &b.0))));
+        found
+    }
+
+    fn open_incident(&mut self, at: TimestampMs, alert: Arc<Alert>, touched: &mut BTreeMap<IncidentId, RevisionChange>) {
+        let id = IncidentId::of_first(&alert);
+        self.counts.opened += 1;
+        self.home.insert(alert.fingerprint, id);
+        self.nearby.put(&id, &alert);
+        touch(touched, &id, RevisionChange::Opened);
+        let mut incident = Incident { notify: NotifyState::new(&self.notify, at), ..Incident::new(at, &alert) };
+        incident.alerts.put(alert);
+        self.incidents.insert(id, incident);
+    }
+
+    fn join(&mut self, id: &IncidentId, alert: Arc<Alert>, ties: &[&Tie], touched: &mut BTreeMap<IncidentId, RevisionChange>) {
+        let Some(incident) = self.incidents.get_mut(id) else { return };
+        touch(touched, id, RevisionChange::Updated);
+        if alert.severity > incident.severity {
+            incident.severity = alert.severity;
+            touch(touched, id, RevisionChange::Escalated);
+        }
+        incident.started_at = incident.started_at.min(alert.started_at);
+        if incident.alerts.len() >= ALERTS_PER_INCIDENT_MAX && !incident.alerts.contains(alert.fingerprint) {
+            self.counts.over_limit += 1;
+            self.nearby.refuse(&alert);
+            return;
+        }
+        self.home.insert(alert.fingerprint, *id);
+        self.nearby.put(id, &alert);
+        ties.iter().for_each(|tie| incident.links.tie(tie, &alert, &self.topology));
+        incident.alerts.put(alert);
+    }
+
+    /// Makes two incidents one: the older id survives, the other's last revision says where it went.
+    fn merge(
+        &mut self,
+        at: TimestampMs,
+        a: IncidentId,
+        b: IncidentId,
+        touched: &mut BTreeMap<IncidentId, RevisionChange>,
+        revisions: &mut Vec<Revision>,
+    ) -> IncidentId {
+        let age = |id: &IncidentId| (self.incidents.get(id).map_or(TimestampMs::MAX, |incident| incident.started_at), *id);
+        let (survivor, gone) = if age(&a) <= age(&b) { (a, b) } else { (b, a) };
+        let Some(mut other) = self.incidents.remove(&gone) else { return survivor };
+        let was = touched.remove(&gone);
+        other.wake_at.map(|at| self.wakes.remove(&(at, gone)));
+        if was != Some(RevisionChange::Opened) {
+            other.revision += 1;
+            let facts = Facts { merged_into: Some(survivor), ..other.facts(at) };
+            let decision = other.notify.clone().decide(&self.notify, &facts);
+            let candidates = self.candidates(&other);
+            let topology = self.topology.stamp();
+            let last = Revision {
+                status: Status::Merged,
+                merged_into: Some(survivor),
+                ..revision_of(&gone, &other, at, RevisionChange::Merged, (topology, candidates), decision)
+            };
+            revisions.push(last);
+        } else {
+            // Opened and merged at the same instant: nobody ever saw it.
+            self.counts.opened -= 1;
+        }
+        if let Some(incident) = self.incidents.get_mut(&survivor) {
+            for alert in other.alerts.iter() {
+                self.home.insert(alert.fingerprint, survivor);
+                self.nearby.move_to(&gone, &survivor, alert);
+                incident.alerts.put(Arc::clone(alert));
+            }
+            incident.links.absorb(other.links);
+            if other.severity > incident.severity {
+                incident.severity = other.severity;
+                touch(touched, &survivor, RevisionChange::Escalated);
+            }
+            incident.started_at = incident.started_at.min(other.started_at);
+            incident.notify.absorb(&other.notify);
+            incident.doubted_at = [incident.doubted_at, other.doubted_at].into_iter().flatten().min();
+            touch(
+                touched,
+                &survivor,
+                if was == Some(RevisionChange::Opened) { RevisionChange::Updated } else { RevisionChange::Merged },
+            );
+        }
+        survivor
+    }
+
+    /// Incidents whose time has come: to be resolved, told again, or forgotten.
+    fn wake(&mut self, at: TimestampMs, touched: &mut BTreeMap<IncidentId, RevisionChange>) {
+        let due: Vec<IncidentId> = self.wakes.iter().take_while(|(wake, _)| *wake <= at).map(|(_, id)| *id).collect();
+        for id in due {
+            let Some(incident) = self.incidents.get_mut(&id) else { continue };
+            if incident.status() == Status::Resolved {
+                if let Some(incident) = self.incidents.remove(&id) {
+                    incident.wake_at.map(|at| self.wakes.remove(&(at, id)));
+                    for alert in incident.alerts.iter() {
+                        self.nearby.take(&id, alert);
+                        if self.home.get(&alert.fingerprint) == Some(&id) {
+                            self.home.remove(&alert.fingerprint);
+                        }
+                    }
+                }
+                touched.remove(&id);
+            } else if incident.doubted_at.is_some() {
+                self.split(at, &id, touched);
+            } else if !incident.alerts.is_firing()
+                && incident.alerts.last_end().is_some_and(|end| end + self.params.resolve_wait_ms <= at)
+            {
+                incident.resolved_at = incident.alerts.last_end();
+                touch(touched, &id, RevisionChange::Resolved);
+            } else {
+                touch(touched, &id, RevisionChange::Updated);
+            }
+        }
+    }
+
+    fn revise(&mut self, at: TimestampMs, id: &IncidentId, change: RevisionChange, pending: &Pending<'_>) -> Option<Revision> {
+        let candidates = self.candidates(self.incidents.get(id)?);
+        let held_by = self.held_by(at, self.incidents.get(id)?, pending);
+        let topology = self.topology.stamp();
+        let incident = self.incidents.get_mut(id)?;
+        incident.revision += 1;
+        incident.revised_at = at;
+        incident.cause = candidates.first().map(|candidate| Arc::clone(&candidate.entity));
+        let mut state = incident.notify.clone();
+        let held_by = held_by.as_ref().map(|(dependency, dependent)| (dependency.as_ref(), dependent.as_ref()));
+        let decision = state.decide(&self.notify, &Facts { held_by, ..incident.facts(at) });
+        incident.notify = state;
+        Some(revision_of(id, incident, at, change, (topology, candidates), decision))
+    }
+
+    fn candidates(&self, incident: &Incident) -> Vec<Candidate> {
+        let Some(of_env) = self.nearby.of_env(&incident.env) else { return Vec::new() };
+        root_cause::rank(incident.alerts.testimonies(), of_env, &self.topology)
+    }
+}
+
+fn touch(touched: &mut BTreeMap<IncidentId, RevisionChange>, id: &IncidentId, change: RevisionChange) {
+    let known = touched.entry(*id).or_insert(change);
+    *known = change.max(*known);
+}

@@ -1,0 +1,43 @@
+//! The book, kept over a restart. What can be found anew from incidents and graph is: where to look, and when to wake.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::incident::IncidentId;
+use crate::incident::co_occurrence::Company;
+use crate::incident::store::{BookCounts, Incident, IncidentBook};
+use crate::model::fingerprint::Fingerprint;
+use crate::model::time::TimestampMs;
+
+/// What is kept.
+#[derive(Serialize, Deserialize)]
+pub struct SavedBook {
+    incidents: BTreeMap<IncidentId, Incident>,
+    home: BTreeMap<Fingerprint, IncidentId>,
+    company: Company,
+    counts: BookCounts,
+}
+
+impl IncidentBook {
+    /// What is to be kept over a restart.
+    pub fn save(&self) -> SavedBook {
+        SavedBook {
+            incidents: self.incidents.clone(),
+            home: self.home.clone(),
+            company: self.company.clone(),
+            counts: self.counts,
+        }
+    }
+
+    /// Fills an empty book with what was kept; it goes on from `at`.
+    pub fn restore(&mut self, at: TimestampMs, saved: SavedBook) {
+        (self.incidents, self.home) = (saved.incidents, saved.home);
+        (self.company, self.counts) = (saved.company, saved.counts);
+        self.look_anew();
+        let ids: Vec<IncidentId> = self.incidents.keys().copied().collect();
+        ids.iter().for_each(|id| self.reset_wake(id));
+        // The graph may be another than before.
+        self.doubt_links(at);
+    }
+}

@@ -1,0 +1,6 @@
+//! Files: recorded events and the topology in, checkpoints out and in.
+
+pub mod bounded_text;
+pub mod checkpoint_folder;
+pub mod recorded_events;
+pub mod topology_file;

@@ -1,0 +1,303 @@
+//! An incident revision as the world sees it: one JSON message. The shape is a contract; it is only ever added to.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::alert::Alert;
+use crate::incident::{Candidate, Link, Revision};
+use crate::model::limits::SUBJECT_TOKEN_BYTES_MAX;
+use crate::model::time::format_rfc3339;
+
+/// One revision of one incident.
+#[derive(Serialize, JsonSchema)]
+pub struct IncidentMessage {
+    /// The same through all revisions, and in every run over the same events.
+    pub id: String,
+    /// From 1, rising by one.
+    pub revision: u32,
+    /// What this revision is about.
+    pub change: Change,
+    /// Where the incident is in its life.
+    pub status: Status,
+    /// The loudest of its alerts so far.
+    pub severity: Severity,
+    /// The environment that all its alerts are of.
+    pub env: String,
+    /// One line for a person.
+    pub title: String,
+    /// What a person needs besides the title: how bad, since when, the likeliest cause, and what fails with it.
+    pub summary: String,
+    /// When the first of its alerts began (RFC 3339, UTC, as all times).
+    #[schemars(with = "Time")]
+    pub started_at: String,
+    /// When this revision was made, in event time.
+    #[schemars(with = "Time")]
+    pub updated_at: String,
+    /// When its last alert ended.
+    #[schemars(with = "Option<Time>")]
+    pub resolved_at: Option<String>,
+    /// The likeliest cause.
+    pub root_cause: Option<RootCause>,
+    /// Possible causes, likeliest first.
+    pub candidates: Vec<CandidateMessage>,
+    /// The entities that alert, sorted.
+    pub entities: Vec<String>,
+    /// Its alerts, the earliest first.
+    pub alerts: Vec<AlertMessage>,
+    /// What ties the alerts, strongest first.
+    pub links: Vec<LinkMessage>,
+    /// The incident that carries on, where this one turned out to be part of it.
+    pub merged_into: Option<String>,
+    /// The incident that it was part of before it was split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split_from: Option<String>,
+    /// Whether a person is to be told of this revision.
+    pub notify: Notify,
+    /// The dependency graph that the causes of this revision were ranked on.
+    pub topology: TopologyMessage,
+    /// Only where the message was larger than the server takes, and texts end in `…`: how many entries are missing of which list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<std::collections::BTreeMap<String, u64>>,
+}
+
+/// Which dependency graph.
+#[derive(Serialize, JsonSchema)]
+pub struct TopologyMessage {
+    /// From 1 at each start of squelch, rising with each change.
+    pub version: u64,
+    /// Of what the graph says, sixteen hexadecimal digits: the same for the same graph, in every run.
+    pub hash: String,
+}
+
+/// An entity and what speaks for it as the cause.
+#[derive(Serialize, JsonSchema)]
+pub struct RootCause {
+    /// The topology node.
+    pub entity: String,
+    /// 0 to 1.
+    pub score: f64,
+    /// In words, strongest first.
+    pub reasons: Vec<String>,
+}
+
+/// A possible cause.
+#[derive(Serialize, JsonSchema)]
+pub struct CandidateMessage {
+    /// The topology node.
+    pub entity: String,
+    /// 0 to 1; only the order within one incident means something.
+    pub score: f64,
+    /// What speaks for it and against it, in words.
+    pub reasons: Vec<String>,
+}
+
+/// One alert of the incident.
+#[derive(Serialize, JsonSchema)]
+pub struct AlertMessage {
+    /// The identity: rule and labels. Sixteen hexadecimal digits.
+    pub fingerprint: String,
+    /// The rule, or what another system calls the alert.
+    pub rule: String,
+    /// Whether it fires now.
+    pub status: AlertStatus,
+    /// Its severity.
+    pub severity: Severity,
+    /// The topology node that it is about.
+    pub entity: Option<String>,
+    /// Who saw it, where it is about an edge: the node that calls the entity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// Its labels.
+    pub labels: std::collections::BTreeMap<String, String>,
+    /// Its value when it fired or its severity last rose: the one that the summary tells, also when it has ended.
+    pub value: f64,
+    /// When its condition first held.
+    #[schemars(with = "Time")]
+    pub started_at: String,
+    /// When it was resolved.
+    #[schemars(with = "Option<Time>")]
+    pub ended_at: Option<String>,
+    /// One line for a person.
+    pub summary: Option<String>,
+    /// Where to read on.
+    pub runbook: Option<String>,
+    /// More for a person.
+    pub description: Option<String>,
+}
+
+/// Why two entities belong to one incident.
+#[derive(Serialize, JsonSchema)]
+pub struct LinkMessage {
+    /// The entity whose alert came to the incident.
+    pub from: String,
+    /// The entity it was tied to.
+    pub to: String,
+    /// 0 to 1.
+    pub score: f64,
+    /// In words.
+    pub reason: String,
+    /// The version of the dependency graph that this was decided on.
+    pub topology_version: u64,
+}
+
+/// The decision to tell a person.
+#[derive(Serialize, JsonSchema)]
+pub struct Notify {
+    /// Told or not.
+    pub send: bool,
+    /// Why, or why not.
+    pub reason: String,
+}
+
+/// An RFC 3339 time, for the schema only.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+pub struct Time(#[schemars(extend("format" = "date-time"))] pub String);
+
+/// Stable names; the domain's own enums know nothing of JSON.
+macro_rules! names {
+    ($(#[$doc:meta])* $name:ident: $($variant:ident),+) => {
+        $(#[$doc])*
+        #[derive(Serialize, JsonSchema)]
+        #[serde(rename_all = "lowercase")]
+        #[expect(missing_docs, reason = "the names are the documentation")]
+        pub enum $name { $($variant),+ }
+    };
+}
+
+names!(/// Reserved names are listed although nothing makes them yet.
+    Change: Opened, Updated, Escalated, Merged, Split, Acknowledged, Resolved, Reopened);
+names!(/// Of an incident.
+    Status: Open, Resolved, Merged);
+names!(/// Of an alert.
+    AlertStatus: Firing, Resolved);
+names!(/// From quiet to loud.
+    Severity: Info, Warning, Critical);
+
+impl From<&Revision> for IncidentMessage {
+    fn from(revision: &Revision) -> Self {
+        use crate::incident::{RevisionChange, Status as DomainStatus};
+        Self {
+            id: revision.id.to_string(),
+            revision: revision.revision,
+            change: match revision.change {
+                RevisionChange::Opened => Change::Opened,
+                RevisionChange::Updated => Change::Updated,
+                RevisionChange::Escalated => Change::Escalated,
+                RevisionChange::Merged => Change::Merged,
+                RevisionChange::Split => Change::Split,
+                RevisionChange::Resolved => Change::Resolved,
+                RevisionChange::Reopened => Change::Reopened,
+            },
+            status: match revision.status {
+                DomainStatus::Open => Status::Open,
+                DomainStatus::Resolved => Status::Resolved,
+                DomainStatus::Merged => Status::Merged,
+            },
+            severity: revision.severity.into(),
+            env: revision.env.to_string(),
+            title: revision.title.clone(),
+            summary: revision.summary.clone(),
+            started_at: format_rfc3339(revision.started_at),
+            updated_at: format_rfc3339(revision.updated_at),
+            resolved_at: revision.resolved_at.map(format_rfc3339),
+            root_cause: revision.root_cause().map(|cause| RootCause {
+                entity: cause.entity.to_string(),
+                score: cause.score,
+                reasons: cause.reasons.clone(),
+            }),
+            candidates: revision.candidates.iter().map(CandidateMessage::from).collect(),
+            entities: revision.entities().into_iter().map(String::from).collect(),
+            alerts: revision.alerts.iter().map(|alert| AlertMessage::from(alert.as_ref())).collect(),
+            links: revision.links.iter().map(|link| LinkMessage::from(link.as_ref())).collect(),
+            merged_into: revision.merged_into.as_ref().map(ToString::to_string),
+            split_from: revision.split_from.as_ref().map(ToString::to_string),
+            notify: Notify { send: revision.decision.send, reason: revision.decision.reason.clone() },
+            topology: TopologyMessage { version: revision.topology.version, hash: format!("{:016x}", revision.topology.hash) },
+            left_out: None,
+        }
+    }
+}
+
+impl From<crate::model::severity::Severity> for Severity {
+    fn from(severity: crate::model::severity::Severity) -> Self {
+        use crate::model::severity::Severity as Domain;
+        match severity {
+            Domain::Info => Severity::Info,
+            Domain::Warning => Severity::Warning,
+            Domain::Critical => Severity::Critical,
+        }
+    }
+}
+
+impl From<&Candidate> for CandidateMessage {
+    fn from(candidate: &Candidate) -> Self {
+        Self { entity: candidate.entity.to_string(), score: candidate.score, reasons: candidate.reasons.clone() }
+    }
+}
+
+impl From<&Link> for LinkMessage {
+    fn from(link: &Link) -> Self {
+        Self {
+            from: link.from.to_string(),
+            to: link.to.to_string(),
+            score: link.score,
+            reason: link.reason.clone(),
+            topology_version: link.topology_version,
+        }
+    }
+}
+
+impl From<&Alert> for AlertMessage {
+    fn from(alert: &Alert) -> Self {
+        Self {
+            fingerprint: alert.fingerprint.to_string(),
+            rule: alert.rule.to_string(),
+            status: if alert.is_firing() { AlertStatus::Firing } else { AlertStatus::Resolved },
+            severity: alert.severity.into(),
+            entity: alert.entity.as_ref().map(ToString::to_string),
+            peer: alert.peer.as_ref().map(ToString::to_string),
+            labels: alert.labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+            value: alert.value,
+            started_at: format_rfc3339(alert.started_at),
+            ended_at: alert.ended_at.map(format_rfc3339),
+            summary: alert.texts.summary.clone(),
+            runbook: alert.texts.runbook.clone(),
+            description: alert.texts.description.clone(),
+        }
+    }
+}
+
+/// A revision as one line of JSON, without the line break.
+pub fn to_json(revision: &Revision) -> String {
+    match serde_json::to_string(&IncidentMessage::from(revision)) {
+        Ok(line) => line,
+        Err(error) => unreachable!("texts and numbers always serialize: {error}"),
+    }
+}
+
+/// The JSON Schema of the message.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(IncidentMessage).to_value()
+}
+
+/// The subject that a revision goes out on: `<prefix>.<env>.<severity>.<service>`, the service being the likeliest cause.
+pub fn subject(prefix: &str, revision: &Revision) -> String {
+    let service = revision.root_cause().map_or("unknown", |cause| &cause.entity);
+    format!("{prefix}.{}.{}.{}", token(&revision.env), revision.severity, token(service))
+}
+
+/// The id that lets a server drop a repeated message.
+pub fn message_id(revision: &Revision) -> String {
+    format!("{}-{}", revision.id, revision.revision)
+}
+
+/// A text as one token of a subject; of a long one its beginning.
+fn token(text: &str) -> String {
+    let safe: String = text
+        .chars()
+        .take(SUBJECT_TOKEN_BYTES_MAX)
+        .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' })
+        .collect();
+    if safe.is_empty() { "unknown".into() } else { safe }
+}

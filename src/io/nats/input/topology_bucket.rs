@@ -1,0 +1,113 @@
+//! Watches the topology bucket: yields all of its entries whenever some have changed, and no error ends it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_nats::jetstream::kv::{Entry, Operation, Store, Watch};
+use bytes::Bytes;
+use futures::StreamExt;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::io::nats::NatsError;
+use crate::model::limits::TOPOLOGY_KEYS_MAX;
+
+/// How long to wait after a watch that failed.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Whoever writes many entries is let finish, as long as the next one comes within so long,
+const SETTLE: Duration = Duration::from_millis(300);
+/// and all of them within so long.
+const SETTLE_MAX: Duration = Duration::from_secs(3);
+/// What was in the bucket before the watch began comes within so long, or it is gone.
+const CATCH_UP: Duration = Duration::from_secs(5);
+
+/// The entries of a bucket, by key.
+pub type Entries = BTreeMap<String, Bytes>;
+
+/// Watches one bucket.
+pub struct TopologyWatch {
+    store: Store,
+    watch: Option<Watch>,
+    entries: Entries,
+}
+
+impl TopologyWatch {
+    /// Reads what the bucket holds and watches from there. What fails here fails for good: permissions, say.
+    pub async fn open(store: Store) -> Result<Self, NatsError> {
+        let mut watch = Self { store, watch: None, entries: Entries::new() };
+        let what = format!("watching the bucket {}", watch.store.name);
+        watch.begin().await.map_err(|error| NatsError::request(what, error))?;
+        Ok(watch)
+    }
+
+    /// What the bucket holds.
+    pub fn entries(&self) -> &Entries {
+        &self.entries
+    }
+
+    /// Waits until the bucket holds something else than before; returns all of it.
+    pub async fn next(&mut self) -> &Entries {
+        loop {
+            let done = if self.watch.is_some() { self.changed().await } else { self.begin().await };
+            match done {
+                Ok(()) => break,
+                Err(error) => {
+                    tracing::warn!(error, bucket = self.store.name, "the topology bucket cannot be watched; trying again");
+                    self.watch = None;
+                    sleep(RETRY_AFTER).await;
+                }
+            }
+        }
+        &self.entries
+    }
+
+    /// Reads everything: what is no longer there is gone. Until then the old entries stay.
+    async fn begin(&mut self) -> Result<(), String> {
+        let held = self.store.status().await.map_err(|error| error.to_string())?.values();
+        let mut watch = self.store.watch_with_history(">").await.map_err(|error| error.to_string())?;
+        let mut entries = Entries::new();
+        let deadline = Instant::now() + CATCH_UP;
+        let mut behind = held > 0;
+        while behind {
+            match timeout_at(deadline, watch.next()).await {
+                Ok(next) => {
+                    let entry = entry(next)?;
+                    behind = entry.delta > 0;
+                    take(entry, &mut entries);
+                }
+                Err(_) => behind = false,
+            }
+        }
+        (self.entries, self.watch) = (entries, Some(watch));
+        Ok(())
+    }
+
+    /// Waits for a change and for what follows it closely.
+    async fn changed(&mut self) -> Result<(), String> {
+        let Some(watch) = &mut self.watch else { return Ok(()) };
+        take(entry(watch.next().await)?, &mut self.entries);
+        let deadline = Instant::now() + SETTLE_MAX;
+        while let Ok(next) = timeout_at(deadline.min(Instant::now() + SETTLE), watch.next()).await {
+            take(entry(next)?, &mut self.entries);
+        }
+        Ok(())
+    }
+}
+
+fn entry<E: std::fmt::Display>(next: Option<Result<Entry, E>>) -> Result<Entry, String> {
+    next.ok_or("the watch ended")?.map_err(|error| error.to_string())
+}
+
+fn take(entry: Entry, entries: &mut Entries) {
+    match entry.operation {
+        Operation::Put if entries.len() < TOPOLOGY_KEYS_MAX || entries.contains_key(&entry.key) => {
+            entries.insert(entry.key, entry.value);
+        }
+        Operation::Put => tracing::error!(
+            key = entry.key,
+            "the topology bucket has more than {TOPOLOGY_KEYS_MAX} keys: this one is left out. Put several edges under one key"
+        ),
+        Operation::Delete | Operation::Purge => {
+            entries.remove(&entry.key);
+        }
+    }
+}

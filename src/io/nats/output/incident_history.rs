@@ -1,0 +1,102 @@
+//! Reads back what was published of one incident: all revisions that the stream still holds, else the newest one in the bucket.
+//!
+//! Neither the subject nor any index names the incident, the header `Nats-Msg-Id` does. So only headers are read of the stream as a
+//! whole, by a consumer that goes away by itself, and then the bodies of the few messages that matter. Writes nothing.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::pull::Config as PullConfig;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer};
+use async_nats::jetstream::context::Context;
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use bytes::Bytes;
+use futures::StreamExt;
+
+use crate::io::nats::NatsError;
+use crate::io::nats::client::settings::OutputConfig;
+use crate::io::nats::client::streams;
+
+/// Headers asked for at once.
+const HEADERS_MAX: usize = 2_000;
+/// How long one request for headers waits.
+const PULL_EXPIRES: Duration = Duration::from_secs(5);
+/// How long the server keeps the consumer of somebody who went away.
+const FORGET_AFTER: Duration = Duration::from_secs(30);
+
+/// What is left of an incident.
+#[derive(Debug, Default)]
+pub struct Recalled {
+    /// The bodies of its revisions, in the order in which they were stored.
+    pub revisions: Vec<Bytes>,
+    /// Revisions of all incidents that the stream holds: what was looked through.
+    pub looked_at: u64,
+}
+
+/// All that is left of `incident`; nothing where nobody knows it.
+pub async fn incident(context: &Context, config: &OutputConfig, incident: &str) -> Result<Recalled, NatsError> {
+    let Some(stream) = streams::existing(context, &config.stream).await? else {
+        return Err(NatsError::NoIncidents { stream: config.stream.clone() });
+    };
+    let looked_at = stream.cached_info().state.messages;
+    let mut revisions = Vec::new();
+    for sequence in sequences(&stream, config, incident).await? {
+        match stream.get_raw_message(sequence).await {
+            Ok(message) => revisions.push(message.payload),
+            // It grew too old between the two looks.
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {}
+            Err(error) => return Err(NatsError::request(format!("message {sequence} of stream {}", config.stream), error)),
+        }
+    }
+    if revisions.is_empty() {
+        revisions.extend(newest(context, config, incident).await?);
+    }
+    Ok(Recalled { revisions, looked_at })
+}
+
+/// Where in the stream the revisions of `incident` are.
+async fn sequences(stream: &Stream, config: &OutputConfig, incident: &str) -> Result<Vec<u64>, NatsError> {
+    let fail = |error: String| NatsError::request(format!("reading stream {}", config.stream), error);
+    let wanted = PullConfig {
+        deliver_policy: DeliverPolicy::All,
+        ack_policy: AckPolicy::None,
+        filter_subject: format!("{}.>", config.subject),
+        headers_only: true,
+        memory_storage: true,
+        inactive_threshold: FORGET_AFTER,
+        ..PullConfig::default()
+    };
+    let consumer: PullConsumer = stream.create_consumer(wanted).await.map_err(|error| fail(error.to_string()))?;
+    let mut wait_for = consumer.cached_info().num_pending;
+    let of_incident = |id: &str| id.strip_prefix(incident).is_some_and(|revision| revision.starts_with('-'));
+    let mut found = Vec::new();
+    while wait_for > 0 {
+        let pull = consumer.batch().max_messages(HEADERS_MAX).expires(PULL_EXPIRES).messages().await;
+        let mut pull = pull.map_err(|error| fail(error.to_string()))?;
+        let before = wait_for;
+        while wait_for > 0
+            && let Some(message) = pull.next().await
+        {
+            let message = message.map_err(|error| fail(error.to_string()))?;
+            let place = message.info().map_err(|error| fail(error.to_string()))?;
+            wait_for = place.pending;
+            if message.headers.as_ref().and_then(|headers| headers.get("Nats-Msg-Id")).is_some_and(|id| of_incident(id.as_str()))
+            {
+                found.push(place.stream_sequence);
+            }
+        }
+        if wait_for == before {
+            return Err(fail(format!("{wait_for} messages are there and do not come")));
+        }
+    }
+    Ok(found)
+}
+
+/// The newest revision of an open incident. No bucket is as good as an empty one: the stream is what counts.
+async fn newest(context: &Context, config: &OutputConfig, incident: &str) -> Result<Option<Bytes>, NatsError> {
+    if streams::existing(context, &format!("KV_{}", config.bucket)).await?.is_none() {
+        return Ok(None);
+    }
+    let fail = |error: String| NatsError::request(format!("bucket {}", config.bucket), error);
+    let bucket = context.get_key_value(&config.bucket).await.map_err(|error| fail(error.to_string()))?;
+    bucket.get(incident).await.map_err(|error| fail(error.to_string()))
+}

@@ -1,0 +1,311 @@
+//! Events as Arrow columns: one table a kind, the four tables that rules read.
+//!
+//! `labels` is no column of its own. Only the label keys that some rule asks for become columns, named `labels['key']` as in
+//! the rule's SQL: a map column costs a scan of all keys at each access, a plain column costs nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
+use serde::{Deserialize, Serialize};
+
+use crate::model::labels::Labels;
+use crate::model::limits::SOURCES_MAX;
+use crate::model::severity::Severity;
+use crate::model::time::TimestampMs;
+
+/// What an event is, and so which table it lands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A sample of a metric: table `metrics`.
+    Metric,
+    /// A log record: table `logs`.
+    Log,
+    /// A span of a trace: table `spans`.
+    Span,
+    /// An alert of another system: table `alerts`, and the alert life cycle.
+    Alert,
+}
+
+impl Kind {
+    /// All kinds, in the order of their tables.
+    pub const ALL: [Kind; 4] = [Kind::Metric, Kind::Log, Kind::Span, Kind::Alert];
+
+    /// The SQL table that holds events of this kind.
+    pub fn table(self) -> &'static str {
+        match self {
+            Kind::Metric => "metrics",
+            Kind::Log => "logs",
+            Kind::Span => "spans",
+            Kind::Alert => "alerts",
+        }
+    }
+
+    /// The kind whose table has this name.
+    pub fn of_table(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.table() == name)
+    }
+
+    /// The columns of this kind's table besides the label columns, in order. `ts` always comes first.
+    pub fn columns(self) -> &'static [(&'static str, Column)] {
+        use Column::{Number, Text, Time};
+        match self {
+            Kind::Metric => &[("ts", Time), ("name", Text), ("value", Number), ("service", Text), ("host", Text), ("env", Text)],
+            Kind::Log => &[
+                ("ts", Time),
+                ("severity", Text),
+                ("body", Text),
+                ("service", Text),
+                ("host", Text),
+                ("env", Text),
+                ("trace_id", Text),
+            ],
+            Kind::Span => &[
+                ("ts", Time),
+                ("name", Text),
+                ("duration_ms", Number),
+                ("status", Text),
+                ("service", Text),
+                ("host", Text),
+                ("env", Text),
+                ("trace_id", Text),
+                ("span_id", Text),
+                ("parent_id", Text),
+            ],
+            Kind::Alert => &[
+                ("ts", Time),
+                ("name", Text),
+                ("status", Text),
+                ("severity", Text),
+                ("service", Text),
+                ("host", Text),
+                ("env", Text),
+            ],
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Metric => "metric",
+            Kind::Log => "log",
+            Kind::Span => "span",
+            Kind::Alert => "alert",
+        })
+    }
+}
+
+/// The text names no kind of event.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("unknown kind {0:?}: use metric, log, span or alert")]
+pub struct UnknownKind(pub String);
+
+impl FromStr for Kind {
+    type Err = UnknownKind;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKind> {
+        match text {
+            "metric" | "metrics" => Ok(Kind::Metric),
+            "log" | "logs" => Ok(Kind::Log),
+            "span" | "spans" | "trace" | "traces" => Ok(Kind::Span),
+            "alert" | "alerts" => Ok(Kind::Alert),
+            _ => Err(UnknownKind(text.to_string())),
+        }
+    }
+}
+
+/// The type of a column of an event table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// `Timestamp(Millisecond)`, never null.
+    Time,
+    /// `Utf8View`, null where the event lacks it.
+    Text,
+    /// `Float64`, null where the event lacks it.
+    Number,
+}
+
+impl Column {
+    /// The Arrow type.
+    pub fn data_type(self) -> DataType {
+        match self {
+            Column::Time => DataType::Timestamp(TimeUnit::Millisecond, None),
+            Column::Text => DataType::Utf8View,
+            Column::Number => DataType::Float64,
+        }
+    }
+}
+
+/// The name of the column that holds the label `key`: `labels['key']`.
+pub fn label_column(key: &str) -> String {
+    format!("labels['{key}']")
+}
+
+/// The label that a column named as by [`label_column`] holds.
+pub fn label_of_column(column: &str) -> Option<&str> {
+    column.strip_prefix("labels['")?.strip_suffix("']")
+}
+
+/// The label keys that somebody reads, by kind: what the decoder must keep.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabelKeys {
+    /// Those that rules read.
+    rules: [BTreeSet<String>; 4],
+    /// Those that only others read. Rules know columns by their place: what they do not read stands behind what they do.
+    behind: [BTreeSet<String>; 4],
+}
+
+impl LabelKeys {
+    /// Adds `key` to those that rules read of `kind`.
+    pub fn insert(&mut self, kind: Kind, key: &str) {
+        self.rules[kind as usize].insert(key.to_string());
+        self.behind[kind as usize].remove(key);
+    }
+
+    /// Adds `key` to those that others read of `kind`: the places of what rules read stay as they are.
+    pub fn insert_behind(&mut self, kind: Kind, key: &str) {
+        if !self.rules[kind as usize].contains(key) {
+            self.behind[kind as usize].insert(key.to_string());
+        }
+    }
+
+    /// Adds what rules read of `other`.
+    pub fn extend(&mut self, other: &LabelKeys) {
+        for kind in Kind::ALL {
+            other.rules[kind as usize].iter().for_each(|key| self.insert(kind, key));
+        }
+    }
+
+    /// The keys of `kind`, in the order of their columns.
+    pub fn of(&self, kind: Kind) -> impl Iterator<Item = &str> {
+        self.rules[kind as usize].iter().chain(&self.behind[kind as usize]).map(String::as_str)
+    }
+
+    /// The Arrow schema of `kind`'s table with these label columns at its end.
+    pub fn schema(&self, kind: Kind) -> SchemaRef {
+        let plain = kind.columns().iter().map(|(name, column)| Field::new(*name, column.data_type(), *column != Column::Time));
+        let labels = self.of(kind).map(|key| Field::new(label_column(key), DataType::Utf8View, true));
+        Arc::new(Schema::new(plain.chain(labels).collect::<Vec<_>>()))
+    }
+}
+
+/// An alert of another system, as it enters the alert life cycle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExternalAlert {
+    /// When the other system said so.
+    pub ts: TimestampMs,
+    /// What the other system calls the alert; stands for the rule.
+    pub name: String,
+    /// Firing, or resolved.
+    pub firing: bool,
+    /// As the other system ranks it.
+    pub severity: Severity,
+    /// All labels, with `service`, `host` and `env` among them.
+    pub labels: Labels,
+    /// For people, where given.
+    pub summary: Option<String>,
+    /// Where to read on, where given.
+    pub runbook: Option<String>,
+}
+
+/// Whose event time a message tells: an index into [`EventBatch::sources`].
+pub type SourceId = u16;
+
+/// Gives sources ids, in the order in which they come up. What comes after many others shares the id 0 with all that have no
+/// name.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    names: Arc<Vec<String>>,
+    ids: BTreeMap<String, SourceId>,
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self { names: Arc::new(vec!["others".into()]), ids: BTreeMap::new() }
+    }
+}
+
+impl Sources {
+    /// Sources that have ids already, those of before a restart: the first name is that of all that have none of their own.
+    pub fn known(names: Arc<Vec<String>>) -> Self {
+        if names.is_empty() {
+            return Self::default();
+        }
+        let ids = names.iter().enumerate().skip(1).map(|(id, name)| (name.clone(), id as SourceId)).collect();
+        Self { names, ids }
+    }
+
+    /// The id of a source.
+    pub fn id(&mut self, name: &str) -> SourceId {
+        if let Some(id) = self.ids.get(name) {
+            return *id;
+        }
+        if self.names.len() >= SOURCES_MAX {
+            return 0;
+        }
+        let id = self.names.len() as SourceId;
+        Arc::make_mut(&mut self.names).push(name.into());
+        self.ids.insert(name.into(), id);
+        id
+    }
+
+    /// The names, by id.
+    pub fn names(&self) -> &Arc<Vec<String>> {
+        &self.names
+    }
+}
+
+/// Where a message ends within an [`EventBatch`], and what it says about time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageMark {
+    /// Rows of each table (in the order of [`Kind::ALL`]) that belong to this message or to one before it.
+    pub rows_end: [usize; 4],
+    /// External alerts that belong to this message or to one before it.
+    pub alerts_end: usize,
+    /// The latest event time in the message; `None` where no event of it was good.
+    pub max_ts: Option<TimestampMs>,
+    /// The earliest event time in the message.
+    pub min_ts: Option<TimestampMs>,
+    /// When the broker took the message, where it says.
+    pub received_at: Option<TimestampMs>,
+    /// Whose event time it tells.
+    pub source: SourceId,
+}
+
+/// Decoded messages, in the order in which they arrived: the engine's input.
+#[derive(Clone, Debug)]
+pub struct EventBatch {
+    /// The rows of each table, in the order of [`Kind::ALL`], columns as in [`LabelKeys::schema`].
+    pub tables: [RecordBatch; 4],
+    /// The alerts of other systems, in order.
+    pub alerts: Vec<ExternalAlert>,
+    /// One mark a message.
+    pub messages: Vec<MessageMark>,
+    /// The names of sources known so far, by id.
+    pub sources: Arc<Vec<String>>,
+}
+
+impl EventBatch {
+    /// When the broker took each of some rows of a table; where it did not say, the event's own time.
+    pub fn received(&self, kind: Kind, rows: Range<usize>) -> Vec<TimestampMs> {
+        let own = self.tables[kind as usize].column(0).as_primitive::<TimestampMillisecondType>().values();
+        let mut received = Vec::with_capacity(rows.len());
+        for mark in &self.messages {
+            let end = mark.rows_end[kind as usize].min(rows.end);
+            let mine = rows.start + received.len()..end;
+            received.extend(mine.map(|row| mark.received_at.unwrap_or(own[row])));
+        }
+        received.extend(own[rows.start + received.len()..rows.end].iter());
+        received
+    }
+
+    /// The events in the batch, of all kinds.
+    pub fn events(&self) -> usize {
+        self.tables.iter().map(RecordBatch::num_rows).sum()
+    }
+}

@@ -1,0 +1,11 @@
+//! Floor 0: the words every other floor speaks. Pure data: no query engine, no graph, no clock, no I/O.
+
+pub mod diagnostic;
+pub mod duration;
+pub mod event;
+pub mod fingerprint;
+pub mod labels;
+pub mod limits;
+pub mod severity;
+pub mod snapshot;
+pub mod time;

@@ -1,0 +1,111 @@
+//! `squelch demo`: a night of a chat product, embedded: what was found, and what a person was spared.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use anyhow::{Result, anyhow};
+
+use crate::demo;
+use crate::engine::{Engine, EngineParams, Input};
+use crate::incident::{IncidentId, Revision};
+use crate::io::decode::{Decoder, MessageInfo};
+use crate::io::files::topology_file;
+use crate::model::time::format_clock;
+use crate::process::cli::check::count;
+use crate::process::cli::replay::{stopwatch, summary};
+use crate::process::report::diagnostics;
+use crate::process::report::incidents_text::{self, Style};
+use crate::process::shipped_rules;
+use crate::topology::Topology;
+
+/// Runs the demo and prints its story.
+pub fn run(seed: u64, out: &mut dyn Write, style: Style) -> Result<()> {
+    let recording = demo::record(seed);
+    let book = shipped_rules::load().map_err(|complaints| anyhow!(diagnostics::lines(&complaints).join("\n")))?;
+    let rules = book.rules.len();
+    let graph = Topology::new(topology_file::parse(recording.topology_yaml, "demo topology")?);
+    let (nodes, edges) = graph.size();
+    writeln!(
+        out,
+        "A night of a chat product, {} to {} UTC: {} events of three environments, {rules} rules, {nodes} nodes and {edges} edges.\n",
+        format_clock(recording.started_at_ms),
+        format_clock(recording.ended_at_ms),
+        recording.events.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count(),
+    )?;
+    writeln!(out, "{}", heading("What a person was told", style))?;
+    let took = stopwatch();
+    let (engine, revisions) = replay(&recording, book, graph.clone(), out, style)?;
+    let took = took();
+    let last = last_revisions(&revisions);
+    writeln!(out, "\n{}", heading("What broke", style))?;
+    for revision in last.values().filter(|revision| revision.entities().len() > 1) {
+        writeln!(
+            out,
+            "{} {}, {} to {}",
+            revision.severity,
+            revision.env,
+            format_clock(revision.started_at),
+            revision.resolved_at.map_or("now".into(), format_clock)
+        )?;
+        write!(out, "{}", incidents_text::tree(revision, &graph, style))?;
+        writeln!(out, "  tied because")?;
+        writeln!(out, "{}", incidents_text::ties(revision))?;
+    }
+    writeln!(out, "{}", heading("What was not sent, and why", style))?;
+    write!(out, "{}", silences(&revisions))?;
+    writeln!(out, "\n{}", heading("In numbers", style))?;
+    summary(out, &engine, &BTreeMap::new(), took)?;
+    Ok(())
+}
+
+/// Replays a recording, printing each message as it would go out.
+fn replay(
+    recording: &demo::Recording,
+    book: crate::rule::check::RuleBook,
+    graph: Topology,
+    out: &mut dyn Write,
+    style: Style,
+) -> Result<(Engine, Vec<Revision>)> {
+    let mut decoder = Decoder::of_recording(&book.label_keys);
+    let mut engine = Engine::new(book.rules, graph, &EngineParams::default())?;
+    let mut revisions = Vec::new();
+    let mut emit = |revision: Revision| {
+        if revision.decision.send {
+            writeln!(out, "{}", incidents_text::revision(&revision, style))?;
+        }
+        revisions.push(revision);
+        anyhow::Ok(())
+    };
+    for line in recording.events.split(|byte| *byte == b'\n') {
+        decoder.message(line, MessageInfo::default(), &mut |bad| tracing::warn!("{}", bad.reason));
+    }
+    engine.step(Input::Events(&decoder.take())).into_iter().try_for_each(&mut emit)?;
+    engine.step(Input::End).into_iter().try_for_each(&mut emit)?;
+    Ok((engine, revisions))
+}
+
+fn last_revisions(revisions: &[Revision]) -> BTreeMap<(i64, &IncidentId), &Revision> {
+    let by_id: BTreeMap<&IncidentId, &Revision> = revisions.iter().map(|revision| (&revision.id, revision)).collect();
+    by_id
+        .into_iter()
+        .filter(|(_, revision)| revision.merged_into.is_none())
+        .map(|(id, revision)| ((revision.started_at, id), revision))
+        .collect()
+}
+
+/// Reasons for silence with how often each was given; what differs from case to case is cut off.
+fn silences(revisions: &[Revision]) -> String {
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    for revision in revisions.iter().filter(|revision| !revision.decision.send) {
+        let reason =
+            revision.decision.reason.split(" until ").next().unwrap_or_default().split(": told at").next().unwrap_or_default();
+        *reasons.entry(reason.to_string()).or_default() += 1;
+    }
+    let mut by_number: Vec<(usize, String)> = reasons.into_iter().map(|(reason, number)| (number, reason)).collect();
+    by_number.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    by_number.into_iter().map(|(number, reason)| format!("  {:<13} {reason}\n", count(number, "revision"))).collect()
+}
+
+fn heading(text: &str, style: Style) -> String {
+    if style.color { style.bold(text) } else { format!("{text}\n{}", "-".repeat(text.len())) }
+}

@@ -1,0 +1,68 @@
+//! `squelch explain INCIDENT`: finds the revisions of one incident, in the output of a replay or in what a running squelch has
+//! published, and has their story told.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use async_nats::jetstream;
+use serde_json::Value;
+
+use crate::io::nats::client::connect;
+use crate::io::nats::output::incident_history;
+use crate::process::config::Config;
+use crate::process::report::incident::tell;
+
+/// How every id of an incident begins. A rule of such a name can be named by its file.
+const ID_BEGINS: &str = "inc-";
+
+/// Whether `what` is an incident's id, and no rule.
+pub fn is_incident(what: &str) -> bool {
+    what.starts_with(ID_BEGINS) && !Path::new(what).exists()
+}
+
+/// The story, or what to say where nobody knows the incident.
+pub type Told = std::result::Result<String, String>;
+
+/// The story of an incident in the output of a replay.
+pub fn from_file(id: &str, file: &Path) -> Result<Told> {
+    let opened = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut revisions: Vec<Value> = Vec::new();
+    for (i, line) in BufReader::new(opened).lines().enumerate() {
+        let line = line.with_context(|| format!("cannot read {}", file.display()))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let revision: Value =
+            serde_json::from_str(&line).with_context(|| format!("{}:{}: no incident revision", file.display(), i + 1))?;
+        if revision["id"] == id {
+            revisions.push(revision);
+        }
+    }
+    Ok(tell(&revisions).ok_or_else(|| format!("there is no {id} in {}", file.display())))
+}
+
+/// The story of an incident as it was published.
+pub fn from_nats(id: &str, config: &Config) -> Result<Told> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let recalled = runtime.block_on(async {
+        let client = connect::connect(&config.nats).await?;
+        incident_history::incident(&jetstream::new(client), &config.output, id).await
+    })?;
+    let mut revisions: Vec<Value> = Vec::new();
+    for body in &recalled.revisions {
+        let revision = serde_json::from_slice(body)
+            .with_context(|| format!("stream {} has a message of {id} that is no incident revision", config.output.stream))?;
+        // After a crash the same revision may have been stored twice.
+        if !revisions.contains(&revision) {
+            revisions.push(revision);
+        }
+    }
+    Ok(tell(&revisions).ok_or_else(|| {
+        let (output, servers) = (&config.output, config.nats.servers.join(", "));
+        format!(
+            "there is no {id} at {servers}: neither in stream {} (revisions looked through: {}) nor in bucket {}",
+            output.stream, recalled.looked_at, output.bucket
+        )
+    }))
+}

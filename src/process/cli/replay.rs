@@ -1,0 +1,149 @@
+//! `squelch replay`: the engine over files, at full speed.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::engine::{Engine, Input};
+use crate::incident::Revision;
+use crate::io::decode::{Decoder, MessageInfo, Rejected};
+use crate::io::files::recorded_events::{EventFiles, Line};
+use crate::model::event::EventBatch;
+use crate::process::cli::check::count;
+
+/// Bad lines shown before the rest is only counted.
+const REJECTED_SHOWN: u64 = 5;
+/// Decoded batches that wait for the engine.
+const DECODED_BATCHES: usize = 2;
+
+/// Replays files: one thread reads and decodes, this one evaluates. `emit` gets the revisions in order. Returns the engine, for its
+/// counts, and how many events were rejected, by reason.
+pub fn replay(
+    mut engine: Engine,
+    decoder: Decoder,
+    events: &[PathBuf],
+    emit: &mut dyn FnMut(Revision) -> Result<()>,
+) -> Result<(Engine, BTreeMap<&'static str, u64>)> {
+    let files = EventFiles::open(events).context("cannot open the events")?;
+    let (to_engine, batches) = mpsc::sync_channel(DECODED_BATCHES);
+    let rejected = std::thread::scope(|scope| {
+        let reading = scope.spawn(move || read(files, decoder, &to_engine));
+        let evaluate = |batch: EventBatch| engine.step(Input::Events(&batch)).into_iter().try_for_each(&mut *emit);
+        // Where nobody takes the results any more, the receiver goes, and with it the reader.
+        batches.into_iter().try_for_each(evaluate)?;
+        reading.join().map_err(|_| anyhow!("the thread that reads the events panicked"))?
+    })?;
+    engine.step(Input::End).into_iter().try_for_each(emit)?;
+    Ok((engine, rejected))
+}
+
+fn read(
+    mut files: EventFiles,
+    mut decoder: Decoder,
+    to_engine: &mpsc::SyncSender<EventBatch>,
+) -> Result<BTreeMap<&'static str, u64>> {
+    let bar = progress(files.bytes_total());
+    let mut rejected = BTreeMap::new();
+    let mut shown = 0;
+    let mut lines = 0_u64;
+    let mut take = |line: Line<'_>, decoder: &mut Decoder| {
+        decoder.message(line.bytes, MessageInfo::default(), &mut |bad: Rejected| {
+            bad.counts().for_each(|(code, lines)| *rejected.entry(code).or_default() += lines);
+            shown += 1;
+            if shown <= REJECTED_SHOWN {
+                bar.suspend(|| tracing::warn!("{}:{}: {}", line.path.display(), line.number, bad.reason));
+            }
+        });
+    };
+    while files.next(&mut |line| take(line, &mut decoder))? {
+        lines += 1;
+        if lines.is_multiple_of(1024) {
+            bar.set_position(files.bytes_read());
+        }
+        if decoder.is_full() && to_engine.send(decoder.take()).is_err() {
+            break;
+        }
+    }
+    // Where the engine is gone, so is the reason to read on, and it says why.
+    drop(to_engine.send(decoder.take()));
+    bar.finish_and_clear();
+    if shown > REJECTED_SHOWN {
+        tracing::warn!("{} more lines were rejected", shown - REJECTED_SHOWN);
+    }
+    Ok(rejected)
+}
+
+fn progress(bytes: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(bytes);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// The summary that ends a replay.
+pub fn summary(
+    out: &mut dyn Write,
+    engine: &Engine,
+    rejected: &BTreeMap<&'static str, u64>,
+    took: Duration,
+) -> std::io::Result<()> {
+    let stats = engine.stats();
+    let seconds = took.as_secs_f64().max(1e-9);
+    let notifications = stats.book.notifications;
+    writeln!(out, "events         {} in {seconds:.2} s, {:.0} events/s", stats.events, stats.events as f64 / seconds)?;
+    let bad: u64 = rejected.values().sum();
+    if bad > 0 {
+        let reasons: Vec<String> = rejected.iter().map(|(code, number)| format!("{code} {number}")).collect();
+        writeln!(out, "rejected       {bad} ({})", reasons.join(", "))?;
+    }
+    let late: u64 = engine.rules().map(|(_, stats, _)| stats.late).sum();
+    if late > 0 {
+        writeln!(out, "late           {late} rows of rules' windows came later than the allowed lateness")?;
+    }
+    for (rule, stats, _) in engine.rules().filter(|(_, stats, _)| stats.errors > 0) {
+        writeln!(out, "failing        {} failed {}", rule.name(), count(stats.errors as usize, "time"))?;
+    }
+    for (rule, stats, alerts) in engine.rules().filter(|(_, stats, alerts)| stats.overflow + alerts.over_limit > 0) {
+        let (groups, over) = (stats.overflow, alerts.over_limit);
+        writeln!(
+            out,
+            "over a limit   {}: {groups} rows found no room for their group, {over} breaches none for an alert",
+            rule.name()
+        )?;
+    }
+    for (index, (rule, stats, _)) in engine.rules().enumerate().filter(|(_, (_, stats, _))| stats.quarantines > 0) {
+        let now = engine.evaluator().quarantine(index).map(|quarantine| format!(", now: {}", quarantine.reason));
+        let times = count(stats.quarantines as usize, "time");
+        writeln!(out, "quarantined    {} {times}{}", rule.name(), now.unwrap_or_default())?;
+    }
+    let topology = engine.topology_census();
+    if topology.version > 1 {
+        let learned: usize = topology.edges.iter().filter(|(source, _)| *source == "learned").map(|(_, edges)| edges).sum();
+        let edges = count(learned, "edge");
+        writeln!(out, "topology       {edges} learned at the end, version {}", topology.version)?;
+    }
+    writeln!(out, "rules          {}", engine.rules().count())?;
+    writeln!(out, "alerts         {}", stats.book.alerts)?;
+    writeln!(out, "incidents      {} in {}", stats.book.opened, count(stats.book.revisions as usize, "revision"))?;
+    write!(out, "notifications  {notifications}")?;
+    if notifications > 0 {
+        write!(out, ", one for {:.1} alerts", stats.book.alerts as f64 / notifications as f64)?;
+    }
+    writeln!(out)
+}
+
+/// A stopwatch: how long a replay or a stage took, for people alone.
+#[expect(clippy::disallowed_methods, reason = "measures for summaries and metrics; no result depends on it")]
+pub fn stopwatch() -> impl FnOnce() -> Duration {
+    let started = Instant::now();
+    move || started.elapsed()
+}

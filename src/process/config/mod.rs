@@ -1,0 +1,407 @@
+//! `squelch.yaml`: what an operator may set. Every key has a default; an unknown key is an error with its place.
+
+pub mod topology;
+pub mod validate;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::engine::EngineParams;
+use crate::incident::CorrelationParams;
+use crate::incident::notify::NotifyParams;
+use crate::io::files::bounded_text;
+use crate::io::nats::client::settings::{InputConfig, NatsConfig, OutputConfig, PartitionsConfig, RejectedConfig};
+use crate::model::diagnostic::yaml;
+use crate::model::diagnostic::{Diagnostic, offset_of};
+use crate::model::duration;
+use crate::model::limits::CONFIG_FILE_BYTES_MAX;
+use crate::process::config::topology::TopologyConfig;
+use crate::process::reload::file_watcher::Every;
+use crate::process::telemetry::rule_cpu::stopwatch_ns;
+use crate::window::WindowLimits;
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The NATS server and how to sign in.
+    pub nats: NatsConfig,
+    /// Where events come from.
+    pub input: InputConfig,
+    /// Where incidents go.
+    pub output: OutputConfig,
+    /// Where undecodable input goes.
+    pub rejected: RejectedConfig,
+    /// How work is shared by several processes.
+    pub partitions: PartitionsConfig,
+    /// Folders or files of rules.
+    pub rules: OneOrMany,
+    /// How often rule files are looked at for changes.
+    pub reload: Every,
+    /// Where the dependency graph comes from.
+    pub topology: TopologyConfig,
+    /// Event time.
+    pub time: TimeConfig,
+    /// How alerts become incidents.
+    pub correlation: CorrelationConfig,
+    /// When people are told.
+    pub notify: NotifyConfig,
+    /// What one rule may take.
+    pub limits: LimitsConfig,
+    /// What is kept over a restart.
+    pub checkpoint: CheckpointConfig,
+    /// Who does the work, where several could.
+    pub standby: StandbyConfig,
+    /// The operator's HTTP endpoint.
+    pub http: HttpConfig,
+}
+
+/// Event time.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct TimeConfig {
+    /// How much later than the latest event an event may come.
+    pub lateness: Millis,
+    /// After this much silence, with nothing left to read, time goes on without events.
+    pub idle: Millis,
+    /// How far a source that lags behind the others may hold time back.
+    pub source_wait: Millis,
+    /// How far ahead of the broker's clock an event may be.
+    pub future: Millis,
+    /// After how long another system's alert counts as resolved if nothing is heard of it.
+    pub external_expiry: Millis,
+}
+
+/// How alerts become incidents. See [`CorrelationParams`].
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of CorrelationParams")]
+pub struct CorrelationConfig {
+    pub gap: Millis,
+    pub cause_gap: Millis,
+    pub lifetime: Millis,
+    pub hops: usize,
+    pub threshold: f64,
+    pub together: u32,
+    pub keys: Vec<Arc<str>>,
+    pub resolve_wait: Millis,
+    pub reopen: Millis,
+}
+
+/// When people are told. See [`NotifyParams`].
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of NotifyParams")]
+pub struct NotifyConfig {
+    pub wait: Millis,
+    pub hold: Millis,
+    pub settle: Millis,
+    pub interval: Millis,
+    pub repeat: Millis,
+    pub flaps: usize,
+    pub flap_within: Millis,
+}
+
+/// What is kept over a restart.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct CheckpointConfig {
+    /// The folder; `off` for none.
+    #[serde(deserialize_with = "path_or_off")]
+    pub dir: Option<PathBuf>,
+    /// A bucket in JetStream, in place of the folder: then another process of the same name can go on from there.
+    #[serde(deserialize_with = "name_or_off")]
+    pub store: Option<String>,
+    /// How often.
+    pub every: Millis,
+}
+
+/// Who does the work, where several processes share a bucket of checkpoints and a name.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct StandbyConfig {
+    /// After this much silence of the one that works another one takes over.
+    pub lease: Millis,
+}
+
+/// What one rule may take.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Groups of one aggregate.
+    pub groups: usize,
+    /// Rows kept as they came.
+    pub retained_rows: usize,
+    /// Alerts at once.
+    pub alerts: usize,
+    /// Share of one core over a minute, 0 to 1; `off` for no limit.
+    #[serde(deserialize_with = "share")]
+    pub cpu_share: Option<f64>,
+}
+
+/// The operator's HTTP endpoint.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Address and port; loopback unless told otherwise. `off` for none.
+    #[serde(deserialize_with = "listen")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// A duration in milliseconds, written `30s` or `5m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Millis(pub i64);
+
+/// One path or a list of them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OneOrMany {
+    /// One.
+    One(PathBuf),
+    /// A list.
+    Many(Vec<PathBuf>),
+}
+
+impl OneOrMany {
+    /// As a list.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        match self {
+            OneOrMany::One(path) => vec![path.clone()],
+            OneOrMany::Many(paths) => paths.clone(),
+        }
+    }
+}
+
+impl Default for OneOrMany {
+    fn default() -> Self {
+        OneOrMany::One("rules".into())
+    }
+}
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Paths;
+        impl<'de> Visitor<'de> for Paths {
+            type Value = OneOrMany;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a path or a list of paths")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, path: &str) -> Result<OneOrMany, E> {
+                Ok(OneOrMany::One(path.into()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<OneOrMany, A::Error> {
+                let mut paths = Vec::new();
+                while let Some(path) = list.next_element()? {
+                    paths.push(path);
+                }
+                Ok(OneOrMany::Many(paths))
+            }
+        }
+        deserializer.deserialize_any(Paths)
+    }
+}
+
+impl<'de> Deserialize<'de> for Millis {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        duration::parse_ms(&text).map(Millis).map_err(serde::de::Error::custom)
+    }
+}
+
+fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text == "off" {
+        return Ok(None);
+    }
+    text.parse()
+        .map(Some)
+        .map_err(|_| serde::de::Error::custom(format!("{text:?} is no address: write for example 127.0.0.1:9464, or off")))
+}
+
+fn path_or_off<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok((text != "off").then(|| text.into()))
+}
+
+fn name_or_off<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok((text != "off").then_some(text))
+}
+
+fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text == "off" {
+        return Ok(None);
+    }
+    let wrong = || serde::de::Error::custom(format!("{text:?} is no share of a core: write for example 0.25, or off"));
+    text.parse().map(Some).map_err(|_| wrong())
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        let engine = EngineParams::default();
+        Self {
+            groups: engine.limits.groups,
+            retained_rows: engine.limits.retained_rows,
+            alerts: engine.alerts_max,
+            cpu_share: None,
+        }
+    }
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> Self {
+        Self { dir: Some("state".into()), store: None, every: Millis(30_000) }
+    }
+}
+
+impl Default for StandbyConfig {
+    fn default() -> Self {
+        Self { lease: Millis(10_000) }
+    }
+}
+
+impl Default for TimeConfig {
+    fn default() -> Self {
+        let engine = EngineParams::default();
+        Self {
+            lateness: Millis(engine.lateness_ms),
+            idle: Millis(engine.idle_ms),
+            source_wait: Millis(engine.source_wait_ms),
+            future: Millis(300_000),
+            external_expiry: Millis(engine.external_expiry_ms),
+        }
+    }
+}
+
+impl Default for CorrelationConfig {
+    fn default() -> Self {
+        let it = CorrelationParams::default();
+        Self {
+            gap: Millis(it.gap_ms),
+            cause_gap: Millis(it.cause_gap_ms),
+            lifetime: Millis(it.lifetime_ms),
+            hops: it.hops,
+            threshold: it.threshold,
+            together: it.together,
+            keys: it.keys,
+            resolve_wait: Millis(it.resolve_wait_ms),
+            reopen: Millis(it.reopen_ms),
+        }
+    }
+}
+
+impl Default for NotifyConfig {
+    fn default() -> Self {
+        let it = NotifyParams::default();
+        Self {
+            wait: Millis(it.wait_ms),
+            hold: Millis(it.hold_ms),
+            settle: Millis(it.settle_ms),
+            interval: Millis(it.interval_ms),
+            repeat: Millis(it.repeat_ms),
+            flaps: it.flaps,
+            flap_within: Millis(it.flap_within_ms),
+        }
+    }
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self { listen: Some(SocketAddr::from(([127, 0, 0, 1], 9464))) }
+    }
+}
+
+impl Config {
+    /// Reads a file. Relative paths in it start from its folder.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = bounded_text::read(path, CONFIG_FILE_BYTES_MAX).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut config = Self::parse(&text, &path.display().to_string())?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        let rebase = |path: &mut PathBuf| *path = base.join(&*path);
+        config.rules = OneOrMany::Many(config.rules.paths().into_iter().map(|path| base.join(path)).collect());
+        let tls = &mut config.nats.tls;
+        [
+            &mut config.topology.file,
+            &mut config.checkpoint.dir,
+            &mut config.nats.creds_file,
+            &mut tls.ca_file,
+            &mut tls.cert_file,
+            &mut tls.key_file,
+        ]
+        .into_iter()
+        .flatten()
+        .for_each(rebase);
+        Ok(config)
+    }
+
+    /// Reads a text; `name` stands in messages.
+    pub fn parse(text: &str, name: &str) -> Result<Self> {
+        let options = serde_saphyr::options! { with_snippet: false };
+        match serde_saphyr::from_str_with_options::<Option<Config>>(text, options) {
+            Ok(config) => {
+                let config = config.unwrap_or_default();
+                let complaints = validate::complaints(&config);
+                if complaints.is_empty() {
+                    return Ok(config);
+                }
+                let say = |complaint: validate::Complaint| {
+                    let span = yaml::place_of(text, complaint.key);
+                    let (message, hint) = (complaint.message, Some(complaint.hint));
+                    Diagnostic { file: name.into(), span, message, hint }.describe(&validate::without_secrets(text))
+                };
+                let said: Vec<String> = complaints.into_iter().map(say).collect();
+                bail!("{}", said.join("\n"))
+            }
+            Err(error) => {
+                let at = error.location().map_or(0, |at| offset_of(text, at.line() as usize, at.column() as usize));
+                let wrong = yaml::explain(text, at, &error.to_string());
+                let diagnostic = Diagnostic { file: name.into(), span: wrong.span, message: wrong.message, hint: wrong.hint };
+                bail!("{}", diagnostic.describe(&validate::without_secrets(text)))
+            }
+        }
+    }
+
+    /// What the engine is set to.
+    pub fn engine(&self) -> EngineParams {
+        let (correlation, notify) = (&self.correlation, &self.notify);
+        EngineParams {
+            lateness_ms: self.time.lateness.0,
+            idle_ms: self.time.idle.0,
+            source_wait_ms: self.time.source_wait.0,
+            external_expiry_ms: self.time.external_expiry.0,
+            correlation: CorrelationParams {
+                gap_ms: correlation.gap.0,
+                cause_gap_ms: correlation.cause_gap.0,
+                lifetime_ms: correlation.lifetime.0,
+                hops: correlation.hops,
+                threshold: correlation.threshold,
+                together: correlation.together,
+                keys: correlation.keys.clone(),
+                resolve_wait_ms: correlation.resolve_wait.0,
+                reopen_ms: correlation.reopen.0,
+            },
+            notify: NotifyParams {
+                wait_ms: notify.wait.0,
+                hold_ms: notify.hold.0,
+                settle_ms: notify.settle.0,
+                interval_ms: notify.interval.0,
+                repeat_ms: notify.repeat.0,
+                flaps: notify.flaps,
+                flap_within_ms: notify.flap_within.0,
+            },
+            learn: self.topology.learn.clone(),
+            limits: WindowLimits { groups: self.limits.groups, retained_rows: self.limits.retained_rows },
+            alerts_max: self.limits.alerts,
+            clock: stopwatch_ns,
+        }
+    }
+}

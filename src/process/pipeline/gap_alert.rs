@@ -1,0 +1,21 @@
+//! A hole in the input becomes an alert: whoever relies on alerts must hear that some may be missing.
+
+use crate::engine::self_alert::OwnAlert;
+use crate::io::nats::input::gap::Gap;
+use crate::model::labels::Labels;
+use crate::model::severity::Severity;
+use crate::model::time::MINUTE_MS;
+
+/// The alert's name, where other alerts have their rule.
+pub const STREAM_GAP: &str = "squelch_stream_gap";
+/// How long it lasts after a gap, in event time: nothing mends what is lost, and somebody has read it by then.
+const LASTS_MS: i64 = 10 * MINUTE_MS;
+
+/// What is said of a gap. Says it in the log as well.
+pub fn alert(gap: &Gap) -> OwnAlert {
+    let summary = format!("{gap}: alerts may be missing or late");
+    tracing::error!(stream = gap.stream, after = gap.after, "{summary}");
+    let labels = [("service", "squelch"), ("stream", gap.stream.as_str()), ("cause", gap.code())];
+    let labels = Labels::new(labels.map(|(key, value)| (key.to_string(), value.to_string())));
+    OwnAlert { name: STREAM_GAP.into(), severity: Severity::Critical, labels, summary, lasts_ms: LASTS_MS }
+}

@@ -1,0 +1,123 @@
+//! Rule files that change under a running process: what is good is taken, and where a file is bad, its last good text goes on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::rule::check::{Complaints, RuleBook, from_texts, read};
+use crate::rule::definition::file;
+
+/// The rule files of some folders as they lie on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OnDisk {
+    /// By path: the text, or why there is none.
+    pub files: BTreeMap<PathBuf, Result<Arc<str>, String>>,
+    /// Folders that cannot be read or hold no rules, and why.
+    pub no_folders: Vec<(PathBuf, String)>,
+}
+
+impl OnDisk {
+    /// Reads every rule file below `paths`.
+    pub fn read(paths: &[PathBuf]) -> Self {
+        let mut all = Self::default();
+        for path in paths {
+            match file::find(path) {
+                Ok(found) if found.is_empty() => all.no_folders.push((path.clone(), "no rule files here".into())),
+                Ok(found) => all.files.extend(found.into_iter().map(|path| {
+                    let text = read(&path);
+                    (path, text)
+                })),
+                Err(error) => all.no_folders.push((path.clone(), format!("cannot be read: {error}"))),
+            }
+        }
+        all
+    }
+}
+
+/// Texts that are good together, by path.
+pub type Texts = BTreeMap<PathBuf, Arc<str>>;
+
+/// What came of a look at the files.
+#[derive(Debug)]
+pub struct Renewed {
+    /// The rules to go on with.
+    pub book: RuleBook,
+    /// Their texts.
+    pub texts: Texts,
+    /// Everything that is wrong on disk, with the texts to point into.
+    pub complaints: Vec<Complaints>,
+    /// Files whose last good text stands in for what lies on disk.
+    pub stale: BTreeSet<PathBuf>,
+    /// Files that are bad and never were good.
+    pub left_out: BTreeSet<PathBuf>,
+}
+
+/// Makes rules of what lies on disk; `good` are the texts of the rules that run. On errors that leave no choice, such as a folder
+/// that cannot be read: what is wrong.
+pub fn renew(disk: &OnDisk, good: &Texts) -> Result<Renewed, Complaints> {
+    let mut unread = Complaints::default();
+    if !disk.no_folders.is_empty() {
+        disk.no_folders.iter().for_each(|(path, why)| unread.add(path, 0..0, why.as_str(), None));
+        return Err(unread);
+    }
+    let mut sorting = Sorting::new(good);
+    for (path, text) in &disk.files {
+        match text {
+            Ok(text) if good.get(path) == Some(text) => drop(sorting.standing.insert(path.clone(), Arc::clone(text))),
+            Ok(text) => drop(sorting.new.insert(path.clone(), Arc::clone(text))),
+            Err(why) => {
+                unread.add(path, 0..0, why.as_str(), None);
+                sorting.refuse(path);
+            }
+        }
+    }
+    let mut complaints = if unread.diagnostics.is_empty() { Vec::new() } else { vec![unread] };
+    loop {
+        // What stands comes first: of two rules with one name, the one that runs keeps it.
+        let all = sorting.standing.iter().chain(&sorting.new);
+        match from_texts(all.map(|(path, text)| (path.clone(), Arc::clone(text))).collect(), Complaints::default()) {
+            Ok(book) => {
+                let Sorting { mut standing, new, stale, left_out, .. } = sorting;
+                standing.extend(new);
+                return Ok(Renewed { book, texts: standing, complaints, stale, left_out });
+            }
+            Err(wrong) => {
+                let blamed: BTreeSet<PathBuf> = wrong.diagnostics.iter().map(|diagnostic| diagnostic.file.clone()).collect();
+                let before = sorting.new.len();
+                for path in blamed.iter().filter(|path| sorting.new.remove(*path).is_some()).collect::<Vec<_>>() {
+                    sorting.refuse(path);
+                }
+                if sorting.new.len() == before {
+                    return Err(wrong);
+                }
+                complaints.push(wrong);
+            }
+        }
+    }
+}
+
+/// Which text of each file is taken.
+struct Sorting<'g> {
+    good: &'g Texts,
+    standing: Texts,
+    new: Texts,
+    stale: BTreeSet<PathBuf>,
+    left_out: BTreeSet<PathBuf>,
+}
+
+impl<'g> Sorting<'g> {
+    fn new(good: &'g Texts) -> Self {
+        Self { good, standing: Texts::new(), new: Texts::new(), stale: BTreeSet::new(), left_out: BTreeSet::new() }
+    }
+
+    /// What lies on disk is bad: the last good text stands in, where there is one.
+    fn refuse(&mut self, path: &PathBuf) {
+        match self.good.get(path) {
+            Some(text) => {
+                self.standing.insert(path.clone(), Arc::clone(text));
+                self.stale.insert(path.clone());
+            }
+            None => drop(self.left_out.insert(path.clone())),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Merges panes: their states, group by group, into fresh accumulators.
+
+use arrow::array::ArrayRef;
+use datafusion::common::Result;
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+
+use crate::rule::plan::stream_scan::AggregateColumn;
+use crate::window::ingest::key_space::GroupId;
+use crate::window::state::pane::{SealedPane, Times, accumulators};
+
+const NONE: u32 = u32::MAX;
+
+/// Room to work in, shared by all merges: which slot each group of the key space has. Between merges all are without one.
+#[derive(Debug, Default)]
+pub struct Merger {
+    slots: Vec<u32>,
+}
+
+/// Merged panes.
+pub struct Merged {
+    /// The groups, in order of appearance: an accumulator that is told of a group takes it for seen.
+    pub groups: Vec<GroupId>,
+    accumulators: Vec<Box<dyn GroupsAccumulator>>,
+    times: Option<Vec<Times>>,
+}
+
+impl Merger {
+    /// Merges, of each pane, the states at the places `which` of its columns. `keys` is how many the key space has.
+    pub fn merge(&mut self, columns: &[AggregateColumn], which: &[usize], panes: &[&SealedPane], keys: usize) -> Result<Merged> {
+        if self.slots.len() < keys {
+            self.slots.resize(keys, NONE);
+        }
+        let mut merged = Merged {
+            groups: Vec::with_capacity(panes.first().map_or(0, |pane| pane.groups.len())),
+            accumulators: accumulators(which.iter().map(|at| &columns[*at]))?,
+            times: panes.iter().all(|pane| pane.times.is_some()).then(Vec::new),
+        };
+        let done = self.fill(&mut merged, which, panes);
+        merged.groups.iter().for_each(|id| self.slots[*id as usize] = NONE);
+        done.map(|()| merged)
+    }
+
+    fn fill(&mut self, merged: &mut Merged, which: &[usize], panes: &[&SealedPane]) -> Result<()> {
+        for pane in panes {
+            let mut slots = Vec::with_capacity(pane.groups.len());
+            for id in &pane.groups {
+                let slot = &mut self.slots[*id as usize];
+                if *slot == NONE {
+                    *slot = merged.groups.len() as u32;
+                    merged.groups.push(*id);
+                }
+                slots.push(*slot as usize);
+            }
+            for (accumulator, at) in merged.accumulators.iter_mut().zip(which) {
+                accumulator.merge_batch(&pane.states[*at], &slots, merged.groups.len())?;
+            }
+            if let (Some(seen), Some(times)) = (&mut merged.times, &pane.times) {
+                for (slot, this) in slots.iter().zip(times) {
+                    match seen.get_mut(*slot) {
+                        Some(known) => *known = known.and(*this),
+                        None => seen.push(*this),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Merged {
+    /// The answers, one column an aggregate, in the order of the groups.
+    pub fn evaluate(&mut self) -> Result<Vec<ArrayRef>> {
+        self.accumulators.iter_mut().map(|accumulator| accumulator.evaluate(EmitTo::All)).collect()
+    }
+
+    /// The states, as a pane.
+    pub fn seal(mut self) -> Result<SealedPane> {
+        let states =
+            self.accumulators.iter_mut().map(|accumulator| accumulator.state(EmitTo::All)).collect::<Result<Vec<_>>>()?;
+        Ok(SealedPane { groups: self.groups, states, times: self.times })
+    }
+}

@@ -1,0 +1,41 @@
+//! The demo tells the story that it is scripted to tell.
+
+use std::process::Command;
+
+use crate::support::binary;
+
+#[test]
+fn the_demo_pages_once_for_the_outage_and_names_the_cause() {
+    let done = Command::new(binary()).arg("demo").output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let story = String::from_utf8(done.stdout).unwrap();
+    let pages: Vec<&str> = story.lines().filter(|line| line.contains("first page")).collect();
+    let first_of = |what: &str| {
+        story.split("\n\n").find(|page| page.contains("first page") && page.contains(what)).unwrap_or_default().to_string()
+    };
+    assert!(first_of("cause     postgres").contains("auth, chat, postgres"), "the outage's first page names postgres:\n{story}");
+    assert!(first_of("cause     payment-provider").contains("critical"), "the second incident is its own:\n{story}");
+    assert!(story.contains("the cause is now prod-node-5"), "the disk under postgres is found:\n{story}");
+    assert!(story.contains("└─ web-client"), "the graph of what broke is drawn:\n{story}");
+    assert!(story.contains("What was not sent, and why"), "{story}");
+    assert!(pages.len() <= 10, "{} first pages:\n{story}", pages.len());
+}
+
+/// The demo's values are decimals, whose plain float sums would tell one order from another.
+#[test]
+fn the_demo_does_not_depend_on_order_or_batching() {
+    use crate::support::expect::first_difference;
+    use crate::support::runs::Scenario;
+
+    let dir = tempfile::tempdir().unwrap();
+    let (events, topology) = squelch::process::demo_files();
+    std::fs::write(dir.path().join("events.jsonl"), events).unwrap();
+    std::fs::write(dir.path().join("topology.yaml"), topology).unwrap();
+    std::os::unix::fs::symlink(crate::support::root().join("rules"), dir.path().join("rules")).unwrap();
+    let demo = Scenario::read(dir.path());
+    let whole = demo.run(&demo.lines, usize::MAX, 1);
+    assert!(whole.lines().count() > 40);
+    let shuffled = crate::correlation::scenarios::shuffle_within(&demo.lines, demo.lateness_ms(), &mut crate::support::Dice(7));
+    assert_eq!(first_difference(&whole, &demo.run(&shuffled, 100, 1)), None, "shuffled");
+    assert_eq!(first_difference(&whole, &demo.run(&demo.lines, 3, 40)), None, "40 lines a message");
+}

@@ -1,0 +1,12 @@
+//! `squelch run` against a real nats-server.
+
+pub mod backpressure;
+pub mod chaos;
+pub mod explain_incident;
+pub mod gaps;
+pub mod garbage;
+pub mod permissions;
+pub mod run;
+pub mod runtime_limits;
+pub mod secrets;
+pub mod topology;

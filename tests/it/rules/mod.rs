@@ -1,0 +1,9 @@
+//! Rules: what is refused and how, what their windows answer, and what the shipped ones say.
+
+pub mod bad_files;
+pub mod detectors;
+pub mod hostile_files;
+pub mod oracle;
+pub mod packs;
+pub mod shipped;
+pub mod shipped_thresholds;
