@@ -23,10 +23,10 @@ use crate::alert::lifecycle::{AlertCounts, AlertPolicy, RuleAlerts};
 use crate::alert::{Texts, Transition};
 use crate::engine::partial::Part;
 use crate::engine::partial::partition_merge::Lanes;
-use crate::engine::self_alert::OwnAlert;
+use crate::engine::self_alert::SelfAlert;
 use crate::incident::invariants::Invariants;
 use crate::incident::notify::NotifyParams;
-use crate::incident::store::{BookCounts, IncidentBook};
+use crate::incident::store::{IncidentCounts, IncidentStore};
 use crate::incident::{CorrelationParams, Revision};
 use crate::model::event::{EventBatch, ExternalAlert};
 use crate::model::fingerprint::Fingerprint;
@@ -116,7 +116,7 @@ pub enum Input<'a> {
         parts: Parts,
     },
     /// Squelch itself has something to say.
-    Own(OwnAlert),
+    Own(SelfAlert),
     /// A rule costs more than it may, whoever measured it: it rests.
     Quarantine {
         /// Its name.
@@ -138,7 +138,7 @@ pub struct EngineStats {
     /// Alerts of other systems that came later than the allowed lateness; they count from when they came.
     pub late_alerts: u64,
     /// What became of incidents.
-    pub book: BookCounts,
+    pub book: IncidentCounts,
 }
 
 /// The engine.
@@ -154,7 +154,7 @@ pub struct Engine {
     /// Alerts of other systems that the watermark has not reached: by time; at one instant what begins comes before what ends.
     awaited: BTreeMap<(TimestampMs, bool, Fingerprint, Severity), ExternalAlert>,
     topology: LiveTopology,
-    book: IncidentBook,
+    book: IncidentStore,
     limits: WindowLimits,
     alerts_max: usize,
     /// The last instant handled.
@@ -186,7 +186,7 @@ impl Engine {
             alerts,
             external: ExternalAlerts::new(params.external_expiry_ms),
             awaited: BTreeMap::new(),
-            book: IncidentBook::new(params.correlation.clone(), params.notify.clone(), Arc::clone(topology.current())),
+            book: IncidentStore::new(params.correlation.clone(), params.notify.clone(), Arc::clone(topology.current())),
             topology,
             limits: params.limits,
             alerts_max: params.alerts_max,

@@ -14,7 +14,7 @@ const UNTIMED: TimestampMs = 0;
 
 /// An alert that squelch raises by itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OwnAlert {
+pub struct SelfAlert {
     /// Its name; stands for the rule.
     pub name: String,
     /// How bad it is.
@@ -29,8 +29,8 @@ pub struct OwnAlert {
 
 impl Engine {
     /// Raises it when time goes on.
-    pub(crate) fn raise(&mut self, alert: OwnAlert) {
-        let OwnAlert { name, severity, labels, summary, lasts_ms } = alert;
+    pub(crate) fn raise(&mut self, alert: SelfAlert) {
+        let SelfAlert { name, severity, labels, summary, lasts_ms } = alert;
         let at = self.watermark.now().map_or(UNTIMED, |now| now.max(self.handled) + 1);
         let said = |ts, firing| {
             let (name, labels, summary) = (name.clone(), labels.clone(), Some(summary.clone()));

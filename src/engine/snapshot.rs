@@ -15,7 +15,7 @@ use crate::engine::partial::partition_merge::SavedLanes;
 use crate::engine::{Engine, EngineStats, policy_of};
 use crate::incident::Revision;
 use crate::incident::invariants::Invariants;
-use crate::incident::store::snapshot::SavedBook;
+use crate::incident::store::snapshot::IncidentStoreSnapshot;
 use crate::model::event::ExternalAlert;
 use crate::model::severity::Severity;
 use crate::model::snapshot::blob::Blob;
@@ -42,7 +42,7 @@ struct Saved {
     external: SavedExternalAlerts,
     awaited: Vec<ExternalAlert>,
     topology: SavedTopology,
-    book: SavedBook,
+    book: IncidentStoreSnapshot,
     handled: TimestampMs,
     stats: EngineStats,
 }

@@ -17,19 +17,19 @@ const ENTITIES_MAX: usize = 10_000;
 
 /// What is known of an environment's entities.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Company {
-    of_env: BTreeMap<Arc<str>, OfEnv>,
+pub struct CoOccurrence {
+    of_env: BTreeMap<Arc<str>, EnvHistory>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct OfEnv {
-    entities: BTreeMap<Arc<str>, Past>,
+struct EnvHistory {
+    entities: BTreeMap<Arc<str>, EntityHistory>,
     /// Who began to fail within the last gap, oldest first.
     recent: VecDeque<(TimestampMs, Arc<str>)>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Past {
+struct EntityHistory {
     episodes: u32,
     last_at: TimestampMs,
     /// In how many of them each other entity began to fail too.
@@ -38,17 +38,17 @@ struct Past {
 
 /// How often two entities failed together before, and how often at least one of them did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Together {
-    /// Together.
+pub struct JointEpisodes {
+    /// JointEpisodes.
     pub both: u32,
     /// One, the other, or both.
     pub either: u32,
 }
 
-impl Company {
+impl CoOccurrence {
     /// An entity fails at `at`; what came less than `gap_ms` before came together with it.
     pub fn saw(&mut self, at: TimestampMs, env: &Arc<str>, entity: &Arc<str>, gap_ms: i64) {
-        let OfEnv { entities, recent } = self.of_env.entry(Arc::clone(env)).or_default();
+        let EnvHistory { entities, recent } = self.of_env.entry(Arc::clone(env)).or_default();
         let past = entities.entry(Arc::clone(entity)).or_default();
         let quiet = past.episodes == 0 || at - past.last_at > 2 * gap_ms;
         past.last_at = at;
@@ -81,17 +81,17 @@ impl Company {
     }
 
     /// How often `new`, whose episode begins, and `known`, whose episode goes on, failed together before.
-    pub fn together(&self, env: &str, new: &str, known: &str) -> Option<Together> {
+    pub fn together(&self, env: &str, new: &str, known: &str) -> Option<JointEpisodes> {
         let entities = &self.of_env.get(env)?.entities;
         let (new, known_past) = (entities.get(new)?, entities.get(known)?);
         let both = *new.with.get(known)?;
         // The episode that goes on proves nothing yet.
         let either = (new.episodes + known_past.episodes.saturating_sub(1)).saturating_sub(both).max(both);
-        Some(Together { both, either })
+        Some(JointEpisodes { both, either })
     }
 }
 
-fn forget_one(entities: &mut BTreeMap<Arc<str>, Past>) {
+fn forget_one(entities: &mut BTreeMap<Arc<str>, EntityHistory>) {
     let quietest = entities.iter().min_by_key(|(name, past)| (past.last_at, *name)).map(|(name, _)| Arc::clone(name));
     let Some(gone) = quietest.and_then(|name| entities.remove_entry(&name)) else { return };
     for other in gone.1.with.keys() {
@@ -107,32 +107,32 @@ mod tests {
 
     const MINUTE_MS: i64 = 60_000;
 
-    fn saw(company: &mut Company, at_min: i64, entity: &str) {
-        company.saw(at_min * MINUTE_MS, &"production".into(), &entity.into(), 5 * MINUTE_MS);
+    fn saw(co_occurrence: &mut CoOccurrence, at_min: i64, entity: &str) {
+        co_occurrence.saw(at_min * MINUTE_MS, &"production".into(), &entity.into(), 5 * MINUTE_MS);
     }
 
     #[test]
     fn those_who_fail_together_are_known_by_it() {
-        let mut company = Company::default();
+        let mut co_occurrence = CoOccurrence::default();
         for hour in 0..4 {
-            saw(&mut company, hour * 60, "web");
-            saw(&mut company, hour * 60 + 2, "mail");
-            saw(&mut company, hour * 60 + 3, "mail");
-            saw(&mut company, hour * 60 + 30, "web");
+            saw(&mut co_occurrence, hour * 60, "web");
+            saw(&mut co_occurrence, hour * 60 + 2, "mail");
+            saw(&mut co_occurrence, hour * 60 + 3, "mail");
+            saw(&mut co_occurrence, hour * 60 + 30, "web");
         }
-        assert_eq!(company.together("production", "mail", "web"), Some(Together { both: 4, either: 7 }));
-        assert_eq!(company.partners("production", "web", 4).map(AsRef::as_ref).collect::<Vec<&str>>(), ["mail"]);
-        assert_eq!(company.partners("production", "web", 5).count(), 0);
-        assert_eq!(company.together("staging", "mail", "web"), None);
+        assert_eq!(co_occurrence.together("production", "mail", "web"), Some(JointEpisodes { both: 4, either: 7 }));
+        assert_eq!(co_occurrence.partners("production", "web", 4).map(AsRef::as_ref).collect::<Vec<&str>>(), ["mail"]);
+        assert_eq!(co_occurrence.partners("production", "web", 5).count(), 0);
+        assert_eq!(co_occurrence.together("staging", "mail", "web"), None);
     }
 
     #[test]
     fn a_storm_teaches_nothing_and_memory_is_bounded() {
-        let mut company = Company::default();
+        let mut co_occurrence = CoOccurrence::default();
         for entity in 0..12_000 {
-            saw(&mut company, 0, &format!("service-{entity}"));
+            saw(&mut co_occurrence, 0, &format!("service-{entity}"));
         }
-        let known = &company.of_env["production"].entities;
+        let known = &co_occurrence.of_env["production"].entities;
         assert_eq!(known.len(), ENTITIES_MAX);
         assert!(known.values().map(|past| past.with.len()).max() <= Some(STORM));
     }

@@ -8,11 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::incident::evidence::Testimony;
+use crate::incident::evidence::Evidence;
 
 /// What is known of the ends of an incident's edges.
 #[derive(Default)]
-pub struct Edges<'a> {
+pub struct EdgeBlame<'a> {
     /// How far each entity departs by alerts about itself.
     own: BTreeMap<&'a str, f64>,
     callers: BTreeMap<&'a str, BTreeSet<&'a str>>,
@@ -20,14 +20,14 @@ pub struct Edges<'a> {
     count: usize,
 }
 
-impl<'a> Edges<'a> {
+impl<'a> EdgeBlame<'a> {
     /// The edges that these are about.
-    pub fn new(testimonies: &[&'a Testimony]) -> Self {
+    pub fn new(evidence: &[&'a Evidence]) -> Self {
         let mut edges = Self::default();
-        if testimonies.iter().all(|said| said.peer.is_none()) {
+        if evidence.iter().all(|said| said.peer.is_none()) {
             return edges;
         }
-        for said in testimonies {
+        for said in evidence {
             if let Some(peer) = said.peer.as_deref() {
                 let fresh = edges.callers.entry(&said.entity).or_default().insert(peer);
                 edges.count += usize::from(fresh);
@@ -51,8 +51,8 @@ impl<'a> Edges<'a> {
     }
 
     /// The end to which it points: of an edge one of the two, else the entity itself.
-    pub fn blames(&self, said: &'a Testimony) -> &'a Arc<str> {
-        let Testimony { entity, peer: Some(peer), .. } = said else { return &said.entity };
+    pub fn blames(&self, said: &'a Evidence) -> &'a Arc<str> {
+        let Evidence { entity, peer: Some(peer), .. } = said else { return &said.entity };
         let departs = self.own.get(peer.as_ref()).is_some_and(|own| *own > 0.0 && *own >= said.signs.score);
         let several = self
             .callees
@@ -76,19 +76,19 @@ impl<'a> Edges<'a> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::Edges;
-    use crate::incident::evidence::{Signs, Testimony};
+    use super::EdgeBlame;
+    use crate::incident::evidence::{Evidence, Indicators};
     use crate::model::severity::Severity;
 
-    fn said(entity: &str, peer: Option<&str>, score: f64) -> Testimony {
-        let signs = Signs { started_at: 0, window_ms: 0, period_ms: 0, severity: Severity::Warning, score };
-        Testimony { entity: entity.into(), peer: peer.map(Into::into), signs }
+    fn said(entity: &str, peer: Option<&str>, score: f64) -> Evidence {
+        let signs = Indicators { started_at: 0, window_ms: 0, period_ms: 0, severity: Severity::Warning, score };
+        Evidence { entity: entity.into(), peer: peer.map(Into::into), signs }
     }
 
     /// Whom the first blames.
-    fn blamed(testimonies: &[Testimony]) -> String {
-        let all: Vec<&Testimony> = testimonies.iter().collect();
-        Edges::new(&all).blames(&testimonies[0]).to_string()
+    fn blamed(evidence: &[Evidence]) -> String {
+        let all: Vec<&Evidence> = evidence.iter().collect();
+        EdgeBlame::new(&all).blames(&evidence[0]).to_string()
     }
 
     #[test]
@@ -115,9 +115,9 @@ mod tests {
 
     #[test]
     fn the_share_counts_the_edges_that_end_there() {
-        let testimonies = [said("db", Some("shop"), 9.0), said("db", Some("cart"), 9.0), said("mail", Some("cart"), 9.0)];
-        let all: Vec<&Testimony> = testimonies.iter().collect();
-        let edges = Edges::new(&all);
+        let evidence = [said("db", Some("shop"), 9.0), said("db", Some("cart"), 9.0), said("mail", Some("cart"), 9.0)];
+        let all: Vec<&Evidence> = evidence.iter().collect();
+        let edges = EdgeBlame::new(&all);
         assert_eq!(edges.share("db", &BTreeSet::new()), 2.0 / 3.0);
         assert_eq!(edges.share("cart", &BTreeSet::from(["mail"])), 1.0 / 3.0);
         assert_eq!(edges.callers("db"), ["cart", "shop"]);

@@ -12,9 +12,9 @@ use crate::topology::Topology;
 
 /// The number of something that alerts may be about, within one environment and one graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Spot(u32);
+pub struct EntityId(u32);
 
-impl Spot {
+impl EntityId {
     /// The node with this number.
     pub fn of_node(number: u32) -> Self {
         Self(number)
@@ -33,7 +33,7 @@ impl Spot {
 
 /// What an alert may be found by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sort {
+pub enum IdKind {
     /// The entity that it is about.
     Entity,
     /// The rule, where it is about no entity.
@@ -44,15 +44,15 @@ pub enum Sort {
 
 /// The numbers of one environment.
 #[derive(Debug)]
-pub struct Spots {
-    /// By [`Sort`].
-    of_names: [HashMap<Arc<str>, Spot>; 3],
+pub struct EntityIds {
+    /// By [`IdKind`].
+    of_names: [HashMap<Arc<str>, EntityId>; 3],
     next: u32,
-    free: Vec<Spot>,
+    free: Vec<EntityId>,
     nodes: u32,
 }
 
-impl Spots {
+impl EntityIds {
     /// Numbers over this graph.
     pub fn new(topology: &Topology) -> Self {
         let nodes = topology.size().0 as u32;
@@ -60,32 +60,32 @@ impl Spots {
     }
 
     /// The number of a name that has one.
-    pub fn find(&self, sort: Sort, name: &str) -> Option<Spot> {
+    pub fn find(&self, sort: IdKind, name: &str) -> Option<EntityId> {
         self.of_names[sort as usize].get(name).copied()
     }
 
     /// What an alert is about.
-    pub fn of_alert(&self, alert: &Alert) -> Option<Spot> {
+    pub fn of_alert(&self, alert: &Alert) -> Option<EntityId> {
         let (sort, name) = about(alert);
         self.find(sort, name)
     }
 
     /// The number of a name, which gets one if it has none.
-    pub fn number(&mut self, sort: Sort, name: &Arc<str>, topology: &Topology) -> Spot {
+    pub fn number(&mut self, sort: IdKind, name: &Arc<str>, topology: &Topology) -> EntityId {
         if let Some(known) = self.find(sort, name) {
             return known;
         }
-        let of_graph = if sort == Sort::Entity { topology.number(name).map(Spot) } else { None };
+        let of_graph = if sort == IdKind::Entity { topology.number(name).map(EntityId) } else { None };
         let spot = of_graph.or_else(|| self.free.pop()).unwrap_or_else(|| {
             self.next += 1;
-            Spot(self.next - 1)
+            EntityId(self.next - 1)
         });
         self.of_names[sort as usize].insert(Arc::clone(name), spot);
         spot
     }
 
     /// Nothing is about it any more: its number may go to another. Nodes keep theirs.
-    pub fn forget(&mut self, sort: Sort, name: &str) {
+    pub fn forget(&mut self, sort: IdKind, name: &str) {
         if let Some(spot) = self.of_names[sort as usize].remove(name).filter(|spot| spot.0 >= self.nodes) {
             self.free.push(spot);
         }
@@ -93,9 +93,9 @@ impl Spots {
 }
 
 /// What an alert is about: its entity, else its rule.
-pub fn about(alert: &Alert) -> (Sort, &Arc<str>) {
+pub fn about(alert: &Alert) -> (IdKind, &Arc<str>) {
     match &alert.entity {
-        Some(entity) => (Sort::Entity, entity),
-        None => (Sort::Rule, &alert.rule),
+        Some(entity) => (IdKind::Entity, entity),
+        None => (IdKind::Rule, &alert.rule),
     }
 }

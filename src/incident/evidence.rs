@@ -9,18 +9,18 @@ use crate::model::time::TimestampMs;
 
 /// What alerts say of the same entity, as seen by the same peer or by nobody else.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Testimony {
+pub struct Evidence {
     /// The node that they are about.
     pub entity: Arc<str>,
     /// Who saw it, where they are about an edge.
     pub peer: Option<Arc<str>>,
     /// How bad it is.
-    pub signs: Signs,
+    pub signs: Indicators,
 }
 
 /// How bad it is by several alerts together.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Signs {
+pub struct Indicators {
     /// The beginning of the first of them.
     pub started_at: TimestampMs,
     /// The window of the alert that began then, in milliseconds; of several the shortest.
@@ -33,21 +33,21 @@ pub struct Signs {
     pub score: f64,
 }
 
-impl Testimony {
+impl Evidence {
     /// What one alert says; nothing where it names no entity.
     pub fn of(alert: &Alert) -> Option<Self> {
         let &Alert { started_at, window_ms, period_ms, severity, score, .. } = alert;
-        let signs = Signs { started_at, window_ms, period_ms, severity, score: score.unwrap_or(0.0) };
+        let signs = Indicators { started_at, window_ms, period_ms, severity, score: score.unwrap_or(0.0) };
         Some(Self { entity: Arc::clone(alert.entity.as_ref()?), peer: alert.peer.clone(), signs })
     }
 
     /// Whether both are about the same.
-    pub fn is_about_same(&self, other: &Self) -> bool {
+    pub fn has_same_subject(&self, other: &Self) -> bool {
         self.entity == other.entity && self.peer == other.peer
     }
 }
 
-impl Signs {
+impl Indicators {
     /// Shows what the other shows as well.
     pub fn add(&mut self, other: &Self) {
         (self.started_at, self.window_ms, self.period_ms) = self.began().min(other.began());

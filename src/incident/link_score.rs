@@ -10,8 +10,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
-use crate::incident::co_occurrence::Together;
-use crate::incident::entity_ids::Spot;
+use crate::incident::co_occurrence::JointEpisodes;
+use crate::incident::entity_ids::EntityId;
 use crate::incident::{CorrelationParams, Link};
 use crate::model::duration::format_ms;
 use crate::model::severity::Severity;
@@ -29,40 +29,41 @@ const SHARED_KEY: f64 = 0.9;
 /// What an entity depends on, kept because every alert on it asks again. What depends on it is not looked for: a hub has too many,
 /// and they know it themselves.
 #[derive(Clone, Debug, Default)]
-pub struct Surroundings {
+pub struct Neighborhood {
     /// In order of number, which is the order of names.
-    dependencies: Vec<(Spot, usize)>,
+    dependencies: Vec<(EntityId, usize)>,
     /// There are more than were looked at: these are the nearest.
     pub cut: bool,
 }
 
-impl Surroundings {
+impl Neighborhood {
     /// Looks around a node.
     pub fn new(topology: &Topology, node: u32, env: &str, hops: usize) -> Self {
         let (near, cut) = topology.reach_numbers(node, env, hops, Way::Dependencies);
-        let mut dependencies: Vec<(Spot, usize)> = near.into_iter().map(|(node, hops)| (Spot::of_node(node), hops)).collect();
+        let mut dependencies: Vec<(EntityId, usize)> =
+            near.into_iter().map(|(node, hops)| (EntityId::of_node(node), hops)).collect();
         dependencies.sort_unstable();
         Self { dependencies, cut }
     }
 
     /// What it depends on, with the number of edges, by name.
-    pub fn dependencies(&self) -> &[(Spot, usize)] {
+    pub fn dependencies(&self) -> &[(EntityId, usize)] {
         &self.dependencies
     }
 
     /// What it depends on directly.
-    pub fn direct(&self) -> impl Iterator<Item = Spot> {
+    pub fn direct(&self) -> impl Iterator<Item = EntityId> {
         self.dependencies.iter().filter(|(_, hops)| *hops == 1).map(|(spot, _)| *spot)
     }
 
     /// How many edges away a dependency is.
-    pub fn hops_to(&self, spot: Spot) -> Option<usize> {
+    pub fn hops_to(&self, spot: EntityId) -> Option<usize> {
         let at = self.dependencies.binary_search_by_key(&spot, |(spot, _)| *spot).ok()?;
         Some(self.dependencies[at].1)
     }
 
     /// What both depend on, with the number of edges from each.
-    pub fn shared<'a>(&'a self, other: &'a Surroundings) -> impl Iterator<Item = (Spot, usize, usize)> + 'a {
+    pub fn shared<'a>(&'a self, other: &'a Neighborhood) -> impl Iterator<Item = (EntityId, usize, usize)> + 'a {
         let mut theirs = other.dependencies.iter().peekable();
         self.dependencies.iter().filter_map(move |(spot, mine)| {
             while theirs.next_if(|(other, _)| other < spot).is_some() {}
@@ -99,7 +100,7 @@ pub enum Direction {
     /// Both depend on something else, something else complains of both, or both share a label.
     Siblings,
     /// They failed together before: a tie, but no reason to make two incidents one.
-    Companions,
+    CoOccurring,
 }
 
 /// A tie between a new alert and a known one.
@@ -109,12 +110,12 @@ pub struct Tie {
     pub known: Arc<Alert>,
     /// 0 to 1, in three digits.
     pub score: f64,
-    why: Why,
+    why: TieReason,
 }
 
 /// What ties two alerts.
 #[derive(Clone, Debug)]
-enum Why {
+enum TieReason {
     SameRule,
     SameEntity,
     /// The new one depends on the known one.
@@ -128,7 +129,7 @@ enum Why {
         in_graph: bool,
     },
     Common {
-        spot: Spot,
+        spot: EntityId,
         share: f64,
     },
     /// One caller waits for both.
@@ -136,12 +137,12 @@ enum Why {
     /// This label of both is the same.
     Key(Arc<str>),
     /// They failed together before.
-    Company(Together),
+    CoOccurrence(JointEpisodes),
 }
 
 /// On what a link stands, so that it can be asked later whether it still does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Ground {
+pub enum LinkBasis {
     /// On the alerts alone: whatever becomes of the graph, it holds.
     Alerts,
     /// On a way in the graph from one end to the other.
@@ -154,11 +155,11 @@ impl Tie {
     /// Which way it points.
     pub fn direction(&self) -> Direction {
         match self.why {
-            Why::SameRule | Why::SameEntity => Direction::Same,
-            Why::Symptom { .. } => Direction::Symptom,
-            Why::Cause { .. } => Direction::Cause,
-            Why::Common { .. } | Why::Caller | Why::Key(_) => Direction::Siblings,
-            Why::Company(_) => Direction::Companions,
+            TieReason::SameRule | TieReason::SameEntity => Direction::Same,
+            TieReason::Symptom { .. } => Direction::Symptom,
+            TieReason::Cause { .. } => Direction::Cause,
+            TieReason::Common { .. } | TieReason::Caller | TieReason::Key(_) => Direction::Siblings,
+            TieReason::CoOccurrence(_) => Direction::CoOccurring,
         }
     }
 
@@ -166,22 +167,22 @@ impl Tie {
     pub fn link(&self, new: &Alert, topology: &Topology) -> Link {
         let (from, to) = (new.subject(), self.known.subject());
         let lag_ms = new.started_at - self.known.started_at;
-        let mut ground = Ground::Alerts;
-        let graph = |yes: bool| if yes { Ground::Way } else { Ground::Alerts };
+        let mut ground = LinkBasis::Alerts;
+        let graph = |yes: bool| if yes { LinkBasis::Way } else { LinkBasis::Alerts };
         let reason = match &self.why {
-            Why::SameRule => format!("the same rule {}, no entity", new.rule),
-            Why::SameEntity => format!("the same entity {from}"),
-            Why::Symptom { hops, in_graph } => {
+            TieReason::SameRule => format!("the same rule {}, no entity", new.rule),
+            TieReason::SameEntity => format!("the same entity {from}"),
+            TieReason::Symptom { hops, in_graph } => {
                 ground = graph(*in_graph);
                 format!("{from} depends on {to} ({}) and failed {}", edges(*hops), after(lag_ms))
             }
-            Why::Cause { hops, in_graph } => {
+            TieReason::Cause { hops, in_graph } => {
                 ground = graph(*in_graph);
                 format!("{to} depends on {from} ({}), which failed {}", edges(*hops), after(lag_ms))
             }
-            Why::Common { spot, share } => {
+            TieReason::Common { spot, share } => {
                 let via = topology.name(spot.number()).cloned().unwrap_or_default();
-                ground = Ground::Common(Arc::clone(&via));
+                ground = LinkBasis::Common(Arc::clone(&via));
                 let alerting = if *share < 1.0 {
                     format!("{:.0}% of what depends on it directly alerts", share * 100.0)
                 } else {
@@ -189,41 +190,43 @@ impl Tie {
                 };
                 format!("{from} and {to} both depend on {via}, and {alerting}")
             }
-            Why::Caller => format!("calls to {from} and to {to} both suffer, from {}", new.peer.as_deref().unwrap_or_default()),
-            Why::Company(Together { both, either }) => {
+            TieReason::Caller => {
+                format!("calls to {from} and to {to} both suffer, from {}", new.peer.as_deref().unwrap_or_default())
+            }
+            TieReason::CoOccurrence(JointEpisodes { both, either }) => {
                 format!("{from} and {to} failed together {both} of the {either} times before")
             }
-            Why::Key(key) => format!("{from} and {to} share {key}={}", new.labels.get(key).unwrap_or_default()),
+            TieReason::Key(key) => format!("{from} and {to} share {key}={}", new.labels.get(key).unwrap_or_default()),
         };
         Link { from: from.into(), to: to.into(), score: self.score, reason, ground, topology_version: topology.version() }
     }
 }
 
 /// What is needed to judge a tie besides the two alerts.
-pub struct Context<'a> {
+pub struct TieContext<'a> {
     /// Settings.
     pub params: &'a CorrelationParams,
     /// The new alert's entity.
-    pub new: End<'a>,
+    pub new: TieEnd<'a>,
     /// The known alert's entity.
-    pub known: End<'a>,
+    pub known: TieEnd<'a>,
     /// The share of a node's dependents that alert now, 0 to 1.
-    pub share_alerting: &'a dyn Fn(Spot) -> f64,
+    pub share_alerting: &'a dyn Fn(EntityId) -> f64,
     /// How often the new alert's entity and another failed together before, where that was often enough to mean something.
-    pub together: &'a dyn Fn(&str) -> Option<Together>,
+    pub together: &'a dyn Fn(&str) -> Option<JointEpisodes>,
 }
 
 /// One end of a tie.
 #[derive(Clone, Copy)]
-pub struct End<'a> {
+pub struct TieEnd<'a> {
     /// Its number.
-    pub spot: Option<Spot>,
+    pub spot: Option<EntityId>,
     /// What it depends on.
-    pub around: &'a Surroundings,
+    pub around: &'a Neighborhood,
 }
 
 /// Ties `new` to `known`, if anything does.
-pub fn tie(new: &Alert, known: &Arc<Alert>, context: &Context<'_>) -> Option<Tie> {
+pub fn tie(new: &Alert, known: &Arc<Alert>, context: &TieContext<'_>) -> Option<Tie> {
     // An announcement (a deploy, a certificate that expires in weeks) is no failure: it neither draws failures to it nor joins one.
     let announces = |alert: &Alert| alert.severity == Severity::Info;
     if new.env != known.env || announces(new) != announces(known) {
@@ -231,24 +234,24 @@ pub fn tie(new: &Alert, known: &Arc<Alert>, context: &Context<'_>) -> Option<Tie
     }
     let params = context.params;
     let lag_ms = new.started_at - known.started_at;
-    let make = |score: f64, why: Why| Tie { known: Arc::clone(known), score: round(score), why };
+    let make = |score: f64, why: TieReason| Tie { known: Arc::clone(known), score: round(score), why };
     let together = decay(lag_ms.abs(), params.gap_ms);
     let by_key = || {
         let same = |key: &&Arc<str>| new.labels.get(key).is_some_and(|value| known.labels.get(key) == Some(value));
-        params.keys.iter().find(same).map(|key| make(SHARED_KEY * together, Why::Key(Arc::clone(key))))
+        params.keys.iter().find(same).map(|key| make(SHARED_KEY * together, TieReason::Key(Arc::clone(key))))
     };
     let enough = |tie: &Tie| tie.score >= params.threshold;
     let (Some(new_entity), Some(known_entity)) = (&new.entity, &known.entity) else {
         let same_rule = new.rule == known.rule && new.entity == known.entity;
-        return same_rule.then(|| make(together, Why::SameRule)).or_else(|| by_key().filter(enough));
+        return same_rule.then(|| make(together, TieReason::SameRule)).or_else(|| by_key().filter(enough));
     };
     if new_entity == known_entity {
         // While the known alert fires, or where both began together, the same entity is the same trouble.
         let silence_ms = known.ended_at.map_or(0, |ended_at| (new.started_at - ended_at).max(0));
-        return Some(make(decay(silence_ms, params.gap_ms), Why::SameEntity));
+        return Some(make(decay(silence_ms, params.gap_ms), TieReason::SameEntity));
     }
     // An edge that was seen is a dependency, whether or not the topology knows it.
-    let way = |around: &Surroundings, to: Option<Spot>, caller: &Arc<str>, of: &Alert| {
+    let way = |around: &Neighborhood, to: Option<EntityId>, caller: &Arc<str>, of: &Alert| {
         let in_graph = to.and_then(|to| around.hops_to(to));
         let seen = (of.peer.as_ref() == Some(caller)).then_some(1);
         in_graph.into_iter().chain(seen).min().map(|hops| (hops, seen.is_none()))
@@ -257,37 +260,37 @@ pub fn tie(new: &Alert, known: &Arc<Alert>, context: &Context<'_>) -> Option<Tie
         let late_ms = known.ended_at.map_or(0, |ended_at| (new.started_at - ended_at).max(0));
         let early_ms = (-lag_ms).max(0);
         let time = decay(late_ms, params.gap_ms) * decay(early_ms, params.cause_gap_ms);
-        make(near(hops) * time, Why::Symptom { hops, in_graph })
+        make(near(hops) * time, TieReason::Symptom { hops, in_graph })
     });
     let downstream = way(context.known.around, context.new.spot, known_entity, new).map(|(hops, in_graph)| {
         let late_ms = lag_ms.max(0);
         let early_ms = (-lag_ms).max(0);
         let time = decay(late_ms, params.cause_gap_ms) * new.ended_at.map_or(1.0, |_| decay(early_ms, params.gap_ms));
-        make(near(hops) * time, Why::Cause { hops, in_graph })
+        make(near(hops) * time, TieReason::Cause { hops, in_graph })
     });
     let caller = new.peer.as_ref().filter(|peer| known.peer.as_ref() == Some(*peer));
-    let caller = caller.map(|_| make(COMMON_DEPENDENCY * together, Why::Caller));
-    let company = (context.together)(known_entity).map(|before| {
+    let caller = caller.map(|_| make(COMMON_DEPENDENCY * together, TieReason::Caller));
+    let co_occurrence = (context.together)(known_entity).map(|before| {
         let share = f64::from(before.both) / f64::from(before.either.max(1));
-        make(COMPANY * share * together, Why::Company(before))
+        make(COMPANY * share * together, TieReason::CoOccurrence(before))
     });
     // What one reaches through the other is nothing that they have in common: then one is the other's symptom, or they are no kin.
     let in_line = upstream.is_some() || downstream.is_some();
     let best = |ties: [Option<Tie>; 5]| ties.into_iter().flatten().max_by(|a, b| a.score.total_cmp(&b.score));
-    let direct = best([company, upstream, downstream, caller, by_key()]);
-    // Looking for what both depend on costs most: not where it could say nothing better.
+    let direct = best([co_occurrence, upstream, downstream, caller, by_key()]);
+    // TieSearch for what both depend on costs most: not where it could say nothing better.
     let common = if in_line || direct.as_ref().is_some_and(|tie| tie.score > round(COMMON_DEPENDENCY * together)) {
         None
     } else {
         common_dependency(context)
-            .map(|(spot, hops, share)| make(COMMON_DEPENDENCY * near(hops) * share * together, Why::Common { spot, share }))
+            .map(|(spot, hops, share)| make(COMMON_DEPENDENCY * near(hops) * share * together, TieReason::Common { spot, share }))
     };
     best([direct, common, None, None, None]).filter(enough)
 }
 
 /// The dependency that explains both best: near, and with most of its dependents alerting. A hub that everything uses explains
 /// nothing until most of what uses it fails.
-fn common_dependency(context: &Context<'_>) -> Option<(Spot, usize, f64)> {
+fn common_dependency(context: &TieContext<'_>) -> Option<(EntityId, usize, f64)> {
     let shared = context.new.around.shared(context.known.around).map(|(spot, a, b)| (spot, (a + b).saturating_sub(1)));
     let near_enough = shared.filter(|(_, hops)| *hops <= context.params.hops);
     let scored = near_enough.map(|(spot, hops)| (spot, hops, (context.share_alerting)(spot)));

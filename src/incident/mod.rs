@@ -19,7 +19,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
-use crate::incident::link_score::Ground;
+use crate::incident::link_score::LinkBasis;
 use crate::model::fingerprint::stable_hash;
 use crate::model::severity::Severity;
 use crate::model::time::TimestampMs;
@@ -121,7 +121,7 @@ pub struct Link {
     /// In words.
     pub reason: String,
     /// On what it stands.
-    pub ground: Ground,
+    pub ground: LinkBasis,
     /// The graph that it was decided on.
     pub topology_version: u64,
 }

@@ -52,7 +52,7 @@ pub struct NotifyState {
     wait_until: TimestampMs,
     /// The first page was held back already.
     held: bool,
-    told: Option<Told>,
+    told: Option<LastNotified>,
     reopened_at: Vec<TimestampMs>,
     /// Flapping: that it is over or back is no news, until it gets worse or something else fails.
     muted: bool,
@@ -61,7 +61,7 @@ pub struct NotifyState {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Told {
+struct LastNotified {
     at: TimestampMs,
     severity: Severity,
     cause: Option<Arc<str>>,
@@ -72,7 +72,7 @@ struct Told {
 
 /// What there is to tell.
 #[derive(Clone, Debug)]
-pub struct Facts<'a> {
+pub struct NotifyFacts<'a> {
     /// Now.
     pub at: TimestampMs,
     /// Where the incident is in its life.
@@ -124,7 +124,7 @@ impl NotifyState {
     }
 
     /// When a decision is due though nothing happens.
-    pub fn wake_at(&self, params: &NotifyParams, facts: &Facts<'_>) -> Option<TimestampMs> {
+    pub fn wake_at(&self, params: &NotifyParams, facts: &NotifyFacts<'_>) -> Option<TimestampMs> {
         if facts.status != Status::Open {
             return None;
         }
@@ -140,19 +140,19 @@ impl NotifyState {
     }
 
     /// Whether [`Self::decide`] might tell somebody now: what might be news for a person waits for nothing.
-    pub fn may_tell(&self, params: &NotifyParams, facts: &Facts<'_>) -> bool {
+    pub fn may_tell(&self, params: &NotifyParams, facts: &NotifyFacts<'_>) -> bool {
         let Some(told) = &self.told else { return self.is_first_due(facts.at) };
         let is_back = self.reopened_untold && told.status == Status::Resolved && (!self.muted || told.is_news(facts));
         facts.severity > told.severity || is_back || self.wake_at(params, facts).is_some_and(|due| due <= facts.at)
     }
 
     /// Decides, and remembers what was told.
-    pub fn decide(&mut self, params: &NotifyParams, facts: &Facts<'_>) -> Decision {
+    pub fn decide(&mut self, params: &NotifyParams, facts: &NotifyFacts<'_>) -> Decision {
         let decision = self.judge(params, facts);
         self.held |= !decision.send && self.is_first_due(facts.at);
         if decision.send {
             self.reopened_untold = false;
-            self.told = Some(Told {
+            self.told = Some(LastNotified {
                 at: facts.at,
                 severity: facts.severity,
                 cause: facts.cause.cloned(),
@@ -165,7 +165,7 @@ impl NotifyState {
         decision
     }
 
-    fn judge(&self, params: &NotifyParams, facts: &Facts<'_>) -> Decision {
+    fn judge(&self, params: &NotifyParams, facts: &NotifyFacts<'_>) -> Decision {
         if let Some(other) = facts.merged_into {
             return silent(format!("part of {other}, which carries on"));
         }
@@ -231,9 +231,9 @@ impl NotifyState {
     }
 }
 
-impl Told {
+impl LastNotified {
     /// Whether something fails that did not when it was told.
-    fn is_news(&self, facts: &Facts<'_>) -> bool {
+    fn is_news(&self, facts: &NotifyFacts<'_>) -> bool {
         facts.status == Status::Open && (facts.alerts > self.alerts || facts.entities > self.entities)
     }
 }
@@ -261,7 +261,7 @@ mod tests {
             for at in 0..2_000 {
                 let (cause, entities) = (Some(&causes[at as usize / 70 % 2]), 1 + at as usize / 90 % 4);
                 let (status, severity, alerts) = (Status::Open, Severity::Info, entities);
-                let facts = Facts { at, status, severity, cause, entities, alerts, merged_into: None, held_by: None };
+                let facts = NotifyFacts { at, status, severity, cause, entities, alerts, merged_into: None, held_by: None };
                 told += u64::from(state.decide(&params, &facts).send);
                 assert!(state.wake_at(&params, &facts).is_none_or(|due| due > at), "at {at}, repeat {repeat_ms}: {state:?}");
             }
@@ -290,7 +290,7 @@ mod tests {
                     _ => {}
                 }
                 let alerts = 1 + at as usize / 150;
-                let facts = Facts {
+                let facts = NotifyFacts {
                     at,
                     status: if open { Status::Open } else { Status::Resolved },
                     severity: if at < 1_000 { Severity::Warning } else { Severity::Critical },

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use ahash::HashMap;
 
 use crate::incident::Candidate;
-use crate::incident::candidate_index::OfEnv;
-use crate::incident::edge_blame::Edges;
-use crate::incident::entity_ids::Spot;
-use crate::incident::evidence::{Signs, Testimony};
+use crate::incident::candidate_index::EnvIndex;
+use crate::incident::edge_blame::EdgeBlame;
+use crate::incident::entity_ids::EntityId;
+use crate::incident::evidence::{Evidence, Indicators};
 use crate::incident::link_score::round;
 use crate::model::duration::format_ms;
 use crate::model::severity::Severity;
@@ -42,43 +42,43 @@ const FIRST_OVER_MS: f64 = 120_000.0;
 const CANDIDATES_MAX: usize = 5;
 
 /// One alerting entity, summed up.
-struct Evidence<'a> {
+struct EntityEvidence<'a> {
     entity: &'a Arc<str>,
-    spot: Option<Spot>,
-    signs: Signs,
+    spot: Option<EntityId>,
+    signs: Indicators,
     /// Some alert is about itself, not only about calls for which it answers.
     alerts: bool,
     /// The callees of its edges that nobody else complains of: it answers for them.
     answers_for: BTreeSet<&'a str>,
 }
 
-impl Evidence<'_> {
-    fn dependencies<'e>(&self, of_env: &'e OfEnv) -> &'e [(Spot, usize)] {
+impl EntityEvidence<'_> {
+    fn dependencies<'e>(&self, of_env: &'e EnvIndex) -> &'e [(EntityId, usize)] {
         self.spot.map_or(&[], |spot| of_env.dependencies(spot))
     }
 }
 
 /// The alerting entities together.
-struct Failing<'a> {
+struct FailingEntities<'a> {
     /// By name.
-    all: &'a [Evidence<'a>],
+    all: &'a [EntityEvidence<'a>],
     /// Those of which alerts tell, but for which their callers answer; by name.
     cleared: Vec<&'a Arc<str>>,
-    explained: Explained,
+    explained: ExplainedShare,
     /// Never walked through: the order of a hash map is nobody's.
-    by_spot: HashMap<Spot, &'a Evidence<'a>>,
+    by_spot: HashMap<EntityId, &'a EntityEvidence<'a>>,
 }
 
 /// A candidate before it is put into words: of hundreds, five are.
-struct Ranked<'a> {
+struct RankedCandidate<'a> {
     entity: &'a Arc<str>,
     score: f64,
-    of: Of<'a>,
+    of: Subject<'a>,
 }
 
-enum Of<'a> {
+enum Subject<'a> {
     /// It alerts, and so does this dependency of it, the nearest that does.
-    Alerting(&'a Evidence<'a>, Option<&'a Evidence<'a>>),
+    Alerting(&'a EntityEvidence<'a>, Option<&'a EntityEvidence<'a>>),
     /// This many of the failing entities depend on it.
     Suspected(usize),
     /// These callers complain of it, and answer for that themselves.
@@ -86,7 +86,7 @@ enum Of<'a> {
 }
 
 /// What speaks for one candidate, each from 0 to 1.
-struct Parts {
+struct ScoreParts {
     explains: f64,
     deepest: f64,
     first: f64,
@@ -96,26 +96,26 @@ struct Parts {
 }
 
 /// What the evidence of one incident is measured against.
-struct Measure {
+struct IncidentScale {
     first_at: TimestampMs,
     first_window_ms: i64,
     score_max: f64,
     has_edges: bool,
 }
 
-impl Measure {
+impl IncidentScale {
     /// 0 to 1, on a logarithmic scale: a hundred deviations are not ten times the evidence of ten.
     fn departs(&self, score: f64) -> f64 {
         if self.score_max > 0.0 { score.ln_1p() / self.score_max.ln_1p() } else { 0.0 }
     }
 
     /// How much later than the first it began, as far as one can tell.
-    fn late_ms(&self, mine: &Evidence) -> i64 {
+    fn late_ms(&self, mine: &EntityEvidence) -> i64 {
         later_ms(self.first_at, self.first_window_ms, mine)
     }
 
     /// The weighted mean of what is known: a part of which the incident says nothing does not count.
-    fn sum(&self, parts: &Parts) -> f64 {
+    fn sum(&self, parts: &ScoreParts) -> f64 {
         let known = |known: bool, weight: f64, part: f64| if known { (weight, weight * part) } else { (0.0, 0.0) };
         let weighed = [
             known(true, WEIGHT_EXPLAINS, parts.explains),
@@ -131,14 +131,14 @@ impl Measure {
 }
 
 /// Ranks the possible causes of an incident of which this is said, on this graph. `of_env` knows what its entities depend on.
-pub fn rank<'a>(testimonies: impl Iterator<Item = &'a Testimony>, of_env: &OfEnv, topology: &Topology) -> Vec<Candidate> {
-    let testimonies: Vec<&Testimony> = testimonies.collect();
-    let edges = Edges::new(&testimonies);
-    let mut by_entity: BTreeMap<&Arc<str>, Evidence> = BTreeMap::new();
+pub fn rank<'a>(evidence: impl Iterator<Item = &'a Evidence>, of_env: &EnvIndex, topology: &Topology) -> Vec<Candidate> {
+    let evidence: Vec<&Evidence> = evidence.collect();
+    let edges = EdgeBlame::new(&evidence);
+    let mut by_entity: BTreeMap<&Arc<str>, EntityEvidence> = BTreeMap::new();
     let mut cleared: BTreeMap<&Arc<str>, BTreeSet<&Arc<str>>> = BTreeMap::new();
-    for said in &testimonies {
+    for said in &evidence {
         let blamed = edges.blames(said);
-        let known = by_entity.entry(blamed).or_insert_with(|| Evidence {
+        let known = by_entity.entry(blamed).or_insert_with(|| EntityEvidence {
             entity: blamed,
             spot: of_env.spot(blamed),
             signs: said.signs,
@@ -153,44 +153,45 @@ pub fn rank<'a>(testimonies: impl Iterator<Item = &'a Testimony>, of_env: &OfEnv
             cleared.entry(&said.entity).or_default().insert(blamed);
         }
     }
-    let all: Vec<Evidence> = by_entity.into_values().collect();
+    let all: Vec<EntityEvidence> = by_entity.into_values().collect();
     let Some(first) = all.iter().min_by_key(|evidence| (evidence.signs.started_at, evidence.signs.window_ms)) else {
         return Vec::new();
     };
-    let measure = Measure {
+    let measure = IncidentScale {
         first_at: first.signs.started_at,
         first_window_ms: first.signs.window_ms,
         score_max: all.iter().map(|evidence| evidence.signs.score).fold(0.0, f64::max),
         has_edges: !edges.is_empty(),
     };
-    let failing = Failing {
+    let failing = FailingEntities {
         all: &all,
         cleared: cleared.keys().copied().filter(|entity| !is_known(&all, entity)).collect(),
-        explained: Explained::new(&all, of_env),
+        explained: ExplainedShare::new(&all, of_env),
         by_spot: all.iter().filter_map(|evidence| Some((evidence.spot?, evidence))).collect(),
     };
-    let mut ranked: Vec<Ranked> = all.iter().map(|evidence| failing.watched(evidence, &edges, of_env, &measure)).collect();
+    let mut ranked: Vec<RankedCandidate> =
+        all.iter().map(|evidence| failing.watched(evidence, &edges, of_env, &measure)).collect();
     if !failing.cleared.is_empty() {
         let scores: HashMap<&str, f64> = ranked.iter().map(|known| (known.entity.as_ref(), known.score)).collect();
         for (entity, callers) in cleared.iter().filter(|(entity, _)| !scores.contains_key(entity.as_ref())) {
             let of_callers = callers.iter().filter_map(|caller| scores.get(caller.as_ref()));
             let score = CLEARED * of_callers.fold(0.0, |most: f64, score| most.max(*score));
-            ranked.push(Ranked { entity, score: round(score), of: Of::Cleared(callers) });
+            ranked.push(RankedCandidate { entity, score: round(score), of: Subject::Cleared(callers) });
         }
     }
     failing.unwatched(of_env, topology, &measure, &mut ranked);
-    let best_first = |a: &Ranked, b: &Ranked| b.score.total_cmp(&a.score).then_with(|| a.entity.cmp(b.entity));
+    let best_first = |a: &RankedCandidate, b: &RankedCandidate| b.score.total_cmp(&a.score).then_with(|| a.entity.cmp(b.entity));
     if ranked.len() > CANDIDATES_MAX {
         ranked.select_nth_unstable_by(CANDIDATES_MAX, best_first);
         ranked.truncate(CANDIDATES_MAX);
     }
     ranked.sort_unstable_by(best_first);
-    let in_words = |known: Ranked| Candidate {
+    let in_words = |known: RankedCandidate| Candidate {
         entity: Arc::clone(known.entity),
         score: known.score,
         reasons: match known.of {
-            Of::Alerting(evidence, nearest) => failing.reasons(evidence, nearest, &edges, (of_env, topology), &measure),
-            Of::Suspected(dependents) => vec![
+            Subject::Alerting(evidence, nearest) => failing.reasons(evidence, nearest, &edges, (of_env, topology), &measure),
+            Subject::Suspected(dependents) => vec![
                 match all.len() {
                     2 => "both failing entities depend on it".into(),
                     failing if failing == dependents => format!("all {failing} failing entities depend on it"),
@@ -198,7 +199,7 @@ pub fn rank<'a>(testimonies: impl Iterator<Item = &'a Testimony>, of_env: &OfEnv
                 },
                 "no alert is about it: suspected, not seen".into(),
             ],
-            Of::Cleared(callers) => {
+            Subject::Cleared(callers) => {
                 let callers = callers.iter().map(|caller| caller.as_ref()).collect::<Vec<_>>().join(", ");
                 vec![format!("only calls from {callers} to it suffer, which answers for that itself")]
             }
@@ -207,13 +208,19 @@ pub fn rank<'a>(testimonies: impl Iterator<Item = &'a Testimony>, of_env: &OfEnv
     ranked.into_iter().map(in_words).collect()
 }
 
-impl<'a> Failing<'a> {
+impl<'a> FailingEntities<'a> {
     /// An entity that alerts.
-    fn watched(&self, mine: &'a Evidence<'a>, edges: &Edges, of_env: &OfEnv, measure: &Measure) -> Ranked<'a> {
+    fn watched(
+        &self,
+        mine: &'a EntityEvidence<'a>,
+        edges: &EdgeBlame,
+        of_env: &EnvIndex,
+        measure: &IncidentScale,
+    ) -> RankedCandidate<'a> {
         let (explains, _) = self.explained.of(mine.spot, mine);
         let nearest = self.nearest_cause(mine, of_env);
         let deepest = nearest.map_or(1.0, |(hops, _)| 1.0 - HOP_DECAY.powi(hops as i32 - 1));
-        let score = measure.sum(&Parts {
+        let score = measure.sum(&ScoreParts {
             explains,
             deepest,
             first: (-(measure.late_ms(mine) as f64) / FIRST_OVER_MS).exp(),
@@ -221,11 +228,11 @@ impl<'a> Failing<'a> {
             departs: measure.departs(mine.signs.score),
             edges: edges.share(mine.entity, &mine.answers_for),
         });
-        Ranked { entity: mine.entity, score: round(score), of: Of::Alerting(mine, nearest.map(|(_, other)| other)) }
+        RankedCandidate { entity: mine.entity, score: round(score), of: Subject::Alerting(mine, nearest.map(|(_, other)| other)) }
     }
 
     /// The nearest of its dependencies that alerts.
-    fn nearest_cause(&self, mine: &Evidence, of_env: &OfEnv) -> Option<(usize, &'a Evidence<'a>)> {
+    fn nearest_cause(&self, mine: &EntityEvidence, of_env: &EnvIndex) -> Option<(usize, &'a EntityEvidence<'a>)> {
         let dependencies = mine.dependencies(of_env).iter();
         let alerting = dependencies.filter_map(|(spot, hops)| Some((*hops, *self.by_spot.get(spot)?)));
         alerting.min_by_key(|(hops, other)| (*hops, other.entity))
@@ -233,11 +240,11 @@ impl<'a> Failing<'a> {
 
     fn reasons(
         &self,
-        mine: &Evidence,
-        nearest: Option<&Evidence>,
-        edges: &Edges,
-        (of_env, topology): (&OfEnv, &Topology),
-        measure: &Measure,
+        mine: &EntityEvidence,
+        nearest: Option<&EntityEvidence>,
+        edges: &EdgeBlame,
+        (of_env, topology): (&EnvIndex, &Topology),
+        measure: &IncidentScale,
     ) -> Vec<String> {
         let mut reasons = Vec::new();
         let unknown = topology.size().0 > 0 && !mine.spot.is_some_and(|spot| spot.is_node(topology));
@@ -293,7 +300,7 @@ impl<'a> Failing<'a> {
     }
 
     /// Whether it came first, as far as one can tell: what began at the same look began in an order that nobody knows.
-    fn when(&self, mine: &Evidence, measure: &Measure) -> String {
+    fn when(&self, mine: &EntityEvidence, measure: &IncidentScale) -> String {
         let late_ms = mine.signs.started_at - measure.first_at;
         if late_ms > 0 {
             let blurred = if measure.late_ms(mine) == 0 { ", less than can be told apart" } else { "" };
@@ -313,25 +320,37 @@ impl<'a> Failing<'a> {
     }
 
     /// Dependencies that no rule watches, or that are silent, on which at least two failing entities depend.
-    fn unwatched<'t>(&self, of_env: &OfEnv, topology: &'t Topology, measure: &Measure, ranked: &mut Vec<Ranked<'t>>) {
-        // Of a callee that is cleared there is an alert: it is no silent one.
-        let cleared: Vec<Spot> = self.cleared.iter().filter_map(|entity| of_env.spot(entity)).collect();
-        let silent = |spot: &Spot| !self.by_spot.contains_key(spot) && !cleared.contains(spot);
-        let mut suspects: Vec<(Spot, usize)> =
+    fn unwatched<'t>(
+        &self,
+        of_env: &EnvIndex,
+        topology: &'t Topology,
+        measure: &IncidentScale,
+        ranked: &mut Vec<RankedCandidate<'t>>,
+    ) {
+        // Subject a callee that is cleared there is an alert: it is no silent one.
+        let cleared: Vec<EntityId> = self.cleared.iter().filter_map(|entity| of_env.spot(entity)).collect();
+        let silent = |spot: &EntityId| !self.by_spot.contains_key(spot) && !cleared.contains(spot);
+        let mut suspects: Vec<(EntityId, usize)> =
             self.explained.by_count().filter(|(spot, count)| *count >= 2 && silent(spot)).collect();
         suspects.sort_unstable();
         for (spot, dependents) in suspects {
             let Some(entity) = topology.name(spot.number()) else { continue };
-            let parts =
-                Parts { explains: self.explained.share(spot), deepest: 1.0, first: 0.5, loud: 0.0, departs: 0.5, edges: 0.5 };
+            let parts = ScoreParts {
+                explains: self.explained.share(spot),
+                deepest: 1.0,
+                first: 0.5,
+                loud: 0.0,
+                departs: 0.5,
+                edges: 0.5,
+            };
             let score = round(UNWATCHED * measure.sum(&parts));
-            ranked.push(Ranked { entity, score, of: Of::Suspected(dependents) });
+            ranked.push(RankedCandidate { entity, score, of: Subject::Suspected(dependents) });
         }
     }
 }
 
-/// Evidence is in the order of names.
-fn is_known(all: &[Evidence], entity: &Arc<str>) -> bool {
+/// EntityEvidence is in the order of names.
+fn is_known(all: &[EntityEvidence], entity: &Arc<str>) -> bool {
     all.binary_search_by_key(&entity, |evidence| evidence.entity).is_ok()
 }
 
@@ -350,7 +369,7 @@ fn depending(explained: usize, others: usize) -> String {
 
 /// How much later it began than what showed at `then` in a window of `window_ms`, as far as one can tell. What began since the last
 /// look may have been there before the other, and a longer window shows the same later.
-fn later_ms(then: TimestampMs, window_ms: i64, mine: &Evidence) -> i64 {
+fn later_ms(then: TimestampMs, window_ms: i64, mine: &EntityEvidence) -> i64 {
     let lag_ms = mine.signs.started_at - then;
     let blur_ms = mine.signs.period_ms.max(mine.signs.window_ms - window_ms);
     if lag_ms < blur_ms { 0 } else { lag_ms.max(0) }
@@ -358,14 +377,14 @@ fn later_ms(then: TimestampMs, window_ms: i64, mine: &Evidence) -> i64 {
 
 /// How much of an incident each entity would explain, weighted by loudness, and how many other entities that is: found in one walk
 /// over what the failing entities depend on, since in a storm there are thousands of pairs.
-struct Explained {
+struct ExplainedShare {
     whole: f64,
-    /// Of nodes of the graph.
-    by_cause: HashMap<Spot, (f64, usize)>,
+    /// Subject nodes of the graph.
+    by_cause: HashMap<EntityId, (f64, usize)>,
 }
 
-impl Explained {
-    fn new(all: &[Evidence<'_>], of_env: &OfEnv) -> Self {
+impl ExplainedShare {
+    fn new(all: &[EntityEvidence<'_>], of_env: &EnvIndex) -> Self {
         let pairs = all.iter().map(|evidence| evidence.dependencies(of_env).len()).sum();
         let mut explained = Self { whole: 0.0, by_cause: HashMap::with_capacity_and_hasher(pairs, Default::default()) };
         for evidence in all {
@@ -383,18 +402,18 @@ impl Explained {
     }
 
     /// What an alerting entity explains, itself included.
-    fn of(&self, spot: Option<Spot>, mine: &Evidence) -> (f64, usize) {
+    fn of(&self, spot: Option<EntityId>, mine: &EntityEvidence) -> (f64, usize) {
         let (sum, count) = spot.and_then(|spot| self.by_cause.get(&spot)).copied().unwrap_or_default();
         ((sum + loudness(mine.signs.severity)) / self.whole, count)
     }
 
     /// What a silent node explains.
-    fn share(&self, spot: Spot) -> f64 {
+    fn share(&self, spot: EntityId) -> f64 {
         self.by_cause.get(&spot).map_or(0.0, |(sum, _)| sum / self.whole)
     }
 
     /// How many failing entities depend on each node, in no order.
-    fn by_count(&self) -> impl Iterator<Item = (Spot, usize)> {
+    fn by_count(&self) -> impl Iterator<Item = (EntityId, usize)> {
         self.by_cause.iter().map(|(spot, (_, count))| (*spot, *count))
     }
 }

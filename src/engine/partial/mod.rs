@@ -16,7 +16,7 @@ pub mod partition_merge;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::self_alert::OwnAlert;
+use crate::engine::self_alert::SelfAlert;
 use crate::model::event::{ExternalAlert, MessageMark};
 use crate::model::time::TimestampMs;
 use crate::topology::observed_calls::Hearsay;
@@ -44,7 +44,7 @@ pub struct Part {
     marks: Vec<PartMark>,
     alerts: Vec<ExternalAlert>,
     /// What the worker has to say by itself: that its input has holes, say.
-    own: Vec<OwnAlert>,
+    own: Vec<SelfAlert>,
     calls: Hearsay,
     /// `None` where no row came: then it says nothing of the worker's rules either.
     windows: Option<PartialWindows>,

@@ -7,7 +7,7 @@ use datafusion::common::{DataFusionError, Result};
 use crate::engine::EngineParams;
 use crate::engine::partial::{Marked, Part};
 use crate::engine::reload::NextRules;
-use crate::engine::self_alert::OwnAlert;
+use crate::engine::self_alert::SelfAlert;
 use crate::engine::topology::tell;
 use crate::model::event::{EventBatch, SourceId};
 use crate::rule::Rule;
@@ -81,7 +81,7 @@ impl Folder {
     }
 
     /// Has something to say that no event tells.
-    pub fn own(&mut self, alert: OwnAlert) {
+    pub fn own(&mut self, alert: SelfAlert) {
         self.part.own.push(alert);
     }
 

@@ -9,33 +9,33 @@ use std::sync::Arc;
 use ahash::HashMap;
 
 use crate::alert::Alert;
-use crate::incident::entity_ids::{Sort, Spot, Spots, about};
-use crate::incident::link_score::{End, Surroundings, Tie};
+use crate::incident::entity_ids::{EntityId, EntityIds, IdKind, about};
+use crate::incident::link_score::{Neighborhood, Tie, TieEnd};
 use crate::incident::{CorrelationParams, IncidentId};
 use crate::model::fingerprint::Fingerprint;
 use crate::topology::Topology;
 
 /// What the alerts of the book are about.
-pub struct Nearby {
+pub struct CandidateIndex {
     topology: Arc<Topology>,
     hops: usize,
     keys: Vec<Arc<str>>,
-    of_env: BTreeMap<Arc<str>, OfEnv>,
+    of_env: BTreeMap<Arc<str>, EnvIndex>,
     cut: u64,
 }
 
 /// What the alerts of one environment are about.
-pub struct OfEnv {
-    spots: Spots,
+pub struct EnvIndex {
+    spots: EntityIds,
     /// Never walked through: the order of a hash map is nobody's.
-    of_spot: HashMap<Spot, OfSpot>,
+    of_spot: HashMap<EntityId, NodeIndex>,
 }
 
 /// What is known of one thing that alerts may be about, or on which such a thing depends.
 #[derive(Default)]
-struct OfSpot {
+struct NodeIndex {
     /// What surrounds it, as long as it or a caller that complains has alerts.
-    around: Option<Arc<Surroundings>>,
+    around: Option<Arc<Neighborhood>>,
     /// The alerts about it, by incident.
     members: BTreeMap<IncidentId, BTreeMap<Fingerprint, Arc<Alert>>>,
     /// How many of them fire.
@@ -43,12 +43,12 @@ struct OfSpot {
     /// How many of its direct dependents have alerts that fire.
     failing_dependents: usize,
     /// Which entities of an incident depend on it, near or far.
-    under: BTreeMap<IncidentId, BTreeSet<Spot>>,
+    under: BTreeMap<IncidentId, BTreeSet<EntityId>>,
     /// Of which entities of an incident it complains, as their caller.
-    complains: BTreeMap<IncidentId, BTreeSet<Spot>>,
+    complains: BTreeMap<IncidentId, BTreeSet<EntityId>>,
 }
 
-impl OfSpot {
+impl NodeIndex {
     fn is_asked(&self) -> bool {
         !self.members.is_empty() || self.firing > 0 || !self.complains.is_empty()
     }
@@ -61,7 +61,7 @@ impl OfSpot {
 /// The best tie to each incident.
 pub type Ties = BTreeMap<IncidentId, Tie>;
 
-impl Nearby {
+impl CandidateIndex {
     /// Nothing alerts.
     pub fn new(topology: Arc<Topology>, params: &CorrelationParams) -> Self {
         Self { topology, hops: params.hops, keys: params.keys.clone(), of_env: BTreeMap::new(), cut: 0 }
@@ -83,7 +83,7 @@ impl Nearby {
     }
 
     /// What is known of one environment.
-    pub fn of_env(&self, env: &str) -> Option<&OfEnv> {
+    pub fn of_env(&self, env: &str) -> Option<&EnvIndex> {
         self.of_env.get(env)
     }
 
@@ -109,14 +109,14 @@ impl Nearby {
     fn knows(&mut self, alert: &Alert) {
         let Self { topology, hops, of_env, cut, .. } = self;
         if !of_env.contains_key(&alert.env) {
-            of_env.insert(Arc::clone(&alert.env), OfEnv { spots: Spots::new(topology), of_spot: HashMap::default() });
+            of_env.insert(Arc::clone(&alert.env), EnvIndex { spots: EntityIds::new(topology), of_spot: HashMap::default() });
         }
         let Some(of_env) = of_env.get_mut(&alert.env) else { return };
-        for end in [Some(about(alert)), alert.peer.as_ref().map(|peer| (Sort::Entity, peer))].into_iter().flatten() {
+        for end in [Some(about(alert)), alert.peer.as_ref().map(|peer| (IdKind::Entity, peer))].into_iter().flatten() {
             let spot = of_env.spots.number(end.0, end.1, topology);
             let of_spot = of_env.of_spot.entry(spot).or_default();
             if of_spot.around.is_none() && spot.is_node(topology) {
-                let around = Surroundings::new(topology, spot.number(), &alert.env, *hops);
+                let around = Neighborhood::new(topology, spot.number(), &alert.env, *hops);
                 *cut += u64::from(around.cut);
                 of_spot.around = Some(Arc::new(around));
             }
@@ -136,12 +136,12 @@ impl Nearby {
             of_env.of_spot.entry(*dependency).or_default().under.entry(*id).or_default().insert(spot);
         }
         if let Some(peer) = &alert.peer
-            && let Some(caller) = of_env.spots.find(Sort::Entity, peer)
+            && let Some(caller) = of_env.spots.find(IdKind::Entity, peer)
         {
             of_env.of_spot.entry(caller).or_default().complains.entry(*id).or_default().insert(spot);
         }
         for key in &keys {
-            let key = of_env.spots.number(Sort::Key, key, topology);
+            let key = of_env.spots.number(IdKind::Key, key, topology);
             let members = &mut of_env.of_spot.entry(key).or_default().members;
             members.entry(*id).or_default().insert(alert.fingerprint, Arc::clone(alert));
         }
@@ -196,12 +196,12 @@ impl Nearby {
             }
         }
         if let Some(peer) = alert.peer.as_ref().filter(|_| !complains_still)
-            && let Some(caller) = of_env.spots.find(Sort::Entity, peer)
+            && let Some(caller) = of_env.spots.find(IdKind::Entity, peer)
         {
             of_env.change(caller, |of_spot| leave(&mut of_spot.complains, id, spot));
         }
         for key in keys {
-            let Some(spot) = of_env.spots.find(Sort::Key, &key) else { continue };
+            let Some(spot) = of_env.spots.find(IdKind::Key, &key) else { continue };
             let blank = of_env.change(spot, |of_spot| {
                 let left = of_spot.members.get_mut(id).is_some_and(|alerts| {
                     alerts.remove(&alert.fingerprint);
@@ -212,45 +212,45 @@ impl Nearby {
                 }
             });
             if blank {
-                of_env.spots.forget(Sort::Key, &key);
+                of_env.spots.forget(IdKind::Key, &key);
             }
         }
         taken
     }
 }
 
-impl OfEnv {
+impl EnvIndex {
     /// What something depends on that has alerts.
-    pub fn dependencies(&self, spot: Spot) -> &[(Spot, usize)] {
+    pub fn dependencies(&self, spot: EntityId) -> &[(EntityId, usize)] {
         self.of_spot.get(&spot).and_then(|of_spot| of_spot.around.as_ref()).map_or(&[], |around| around.dependencies())
     }
 
     /// Whether an entity that has alerts depends on a node.
-    pub fn depends(&self, entity: &str, on: Spot) -> bool {
+    pub fn depends(&self, entity: &str, on: EntityId) -> bool {
         let around = self.spot(entity).and_then(|spot| self.of_spot.get(&spot)?.around.as_ref());
         around.is_some_and(|around| around.hops_to(on).is_some())
     }
 
     /// The number of an entity, if it has alerts.
-    pub fn spot(&self, entity: &str) -> Option<Spot> {
-        self.spots.find(Sort::Entity, entity)
+    pub fn spot(&self, entity: &str) -> Option<EntityId> {
+        self.spots.find(IdKind::Entity, entity)
     }
 
     /// The entity of an alert, as one end of a tie.
-    fn end<'a>(&'a self, alert: &Alert, nothing: &'a Surroundings) -> End<'a> {
+    fn end<'a>(&'a self, alert: &Alert, nothing: &'a Neighborhood) -> TieEnd<'a> {
         let spot = alert.entity.as_ref().and_then(|entity| self.spot(entity));
         let around = spot.and_then(|spot| self.of_spot.get(&spot)?.around.as_deref());
-        End { spot, around: around.unwrap_or(nothing) }
+        TieEnd { spot, around: around.unwrap_or(nothing) }
     }
 
-    fn share_alerting(&self, spot: Spot, env: &str, topology: &Topology) -> f64 {
+    fn share_alerting(&self, spot: EntityId, env: &str, topology: &Topology) -> f64 {
         let failing = self.of_spot.get(&spot).map_or(0, |of_spot| of_spot.failing_dependents);
         let all = topology.direct_dependents(spot.number(), env);
         if all == 0 { 0.0 } else { failing as f64 / all as f64 }
     }
 
     /// Changes what is known of something, and drops it where nothing is left; says whether nothing is.
-    fn change(&mut self, spot: Spot, change: impl FnOnce(&mut OfSpot)) -> bool {
+    fn change(&mut self, spot: EntityId, change: impl FnOnce(&mut NodeIndex)) -> bool {
         let Some(of_spot) = self.of_spot.get_mut(&spot) else { return true };
         change(of_spot);
         let blank = of_spot.is_blank();
@@ -261,7 +261,7 @@ impl OfEnv {
     }
 
     /// An alert about this fires no more.
-    fn ended(&mut self, spot: Spot) {
+    fn ended(&mut self, spot: EntityId) {
         let Some(of_spot) = self.of_spot.get_mut(&spot) else { return };
         of_spot.firing = of_spot.firing.saturating_sub(1);
         if of_spot.firing == 0
@@ -275,7 +275,7 @@ impl OfEnv {
 
     /// What surrounds an entity is asked for as long as it has alerts.
     fn forget(&mut self, alert: &Alert) {
-        for (sort, name) in [Some(about(alert)), alert.peer.as_ref().map(|peer| (Sort::Entity, peer))].into_iter().flatten() {
+        for (sort, name) in [Some(about(alert)), alert.peer.as_ref().map(|peer| (IdKind::Entity, peer))].into_iter().flatten() {
             let Some(spot) = self.spots.find(sort, name) else { continue };
             if let Some(of_spot) = self.of_spot.get_mut(&spot).filter(|of_spot| !of_spot.is_asked()) {
                 of_spot.around = None;
@@ -288,7 +288,7 @@ impl OfEnv {
 }
 
 /// An entity of an incident is there no more.
-fn leave(all: &mut BTreeMap<IncidentId, BTreeSet<Spot>>, id: &IncidentId, spot: Spot) {
+fn leave(all: &mut BTreeMap<IncidentId, BTreeSet<EntityId>>, id: &IncidentId, spot: EntityId) {
     let Some(spots) = all.get_mut(id) else { return };
     spots.remove(&spot);
     if spots.is_empty() {

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::alert::Alert;
-use crate::incident::candidate_index::{Nearby, OfEnv, Ties};
-use crate::incident::co_occurrence::{Company, Together};
-use crate::incident::entity_ids::{Sort, Spot};
+use crate::incident::candidate_index::{CandidateIndex, EnvIndex, Ties};
+use crate::incident::co_occurrence::{CoOccurrence, JointEpisodes};
+use crate::incident::entity_ids::{EntityId, IdKind};
 use crate::incident::link_score::{
-    BOUND_OF_COMPANY, BOUND_OF_KEYS, Context, End, Surroundings, Tie, bound_of_hops, bound_of_siblings, tie,
+    BOUND_OF_COMPANY, BOUND_OF_KEYS, Neighborhood, Tie, TieContext, TieEnd, bound_of_hops, bound_of_siblings, tie,
 };
 use crate::incident::{CorrelationParams, IncidentId};
 use crate::model::fingerprint::Fingerprint;
@@ -22,13 +22,13 @@ use crate::model::severity::Severity;
 /// Alerts of one incident that are asked for a common dependency: those of one incident say much the same.
 const SIBLINGS_MAX: usize = 64;
 
-impl Nearby {
+impl CandidateIndex {
     /// What ties two alerts that incidents have.
     pub fn tie_of(&self, new: &Alert, known: &Arc<Alert>, search: &Search<'_>) -> Option<Tie> {
         let of_env = self.of_env.get(&new.env)?;
-        let nothing = Surroundings::default();
-        let share = |spot: Spot| of_env.share_alerting(spot, &new.env, &self.topology);
-        let context = Context {
+        let nothing = Neighborhood::default();
+        let share = |spot: EntityId| of_env.share_alerting(spot, &new.env, &self.topology);
+        let context = TieContext {
             params: search.params,
             new: of_env.end(new, &nothing),
             known: of_env.end(known, &nothing),
@@ -42,11 +42,11 @@ impl Nearby {
     pub fn ties(&self, new: &Arc<Alert>, search: &Search<'_>) -> Ties {
         let mut best = Ties::new();
         let Some(of_env) = self.of_env.get(&new.env) else { return best };
-        let nothing = Surroundings::default();
+        let nothing = Neighborhood::default();
         let spot = of_env.spots.of_alert(new);
         let end = of_env.end(new, &nothing);
-        let share = |spot: Spot| of_env.share_alerting(spot, &new.env, &self.topology);
-        let looking = Looking { new, end, nothing: &nothing, share: &share, of_env, search };
+        let share = |spot: EntityId| of_env.share_alerting(spot, &new.env, &self.topology);
+        let looking = TieSearch { new, end, nothing: &nothing, share: &share, of_env, search };
         spot.into_iter().for_each(|spot| looking.at(spot, f64::INFINITY, &mut best));
         let at_home = |tie: &Tie| tie.score >= bound_of_hops(1);
         if best.values().any(at_home) {
@@ -57,11 +57,11 @@ impl Nearby {
             looking.edges(&mut best);
             looking.around(&mut best);
         }
-        for key in self.keys_of(new).iter().filter_map(|key| of_env.spots.find(Sort::Key, key)) {
+        for key in self.keys_of(new).iter().filter_map(|key| of_env.spots.find(IdKind::Key, key)) {
             looking.at(key, BOUND_OF_KEYS, &mut best);
         }
         looking.siblings(&mut best);
-        looking.company(&mut best);
+        looking.co_occurrence(&mut best);
         best
     }
 }
@@ -71,31 +71,31 @@ pub struct Search<'a> {
     /// Settings.
     pub params: &'a CorrelationParams,
     /// Who failed with whom before.
-    pub company: &'a Company,
+    pub co_occurrence: &'a CoOccurrence,
     /// Whether an incident takes the new alert.
     pub takes: &'a dyn Fn(&IncidentId) -> bool,
 }
 
 impl Search<'_> {
-    fn together(&self, new: &Alert, known: &str) -> Option<Together> {
-        let together = self.company.together(&new.env, new.entity.as_ref()?, known)?;
+    fn together(&self, new: &Alert, known: &str) -> Option<JointEpisodes> {
+        let together = self.co_occurrence.together(&new.env, new.entity.as_ref()?, known)?;
         (self.params.together > 0 && together.both >= self.params.together).then_some(together)
     }
 }
 
 /// A search for the ties of one new alert.
-struct Looking<'a> {
+struct TieSearch<'a> {
     new: &'a Arc<Alert>,
-    end: End<'a>,
-    nothing: &'a Surroundings,
-    share: &'a dyn Fn(Spot) -> f64,
-    of_env: &'a OfEnv,
+    end: TieEnd<'a>,
+    nothing: &'a Neighborhood,
+    share: &'a dyn Fn(EntityId) -> f64,
+    of_env: &'a EnvIndex,
     search: &'a Search<'a>,
 }
 
-impl Looking<'_> {
+impl TieSearch<'_> {
     /// Asks the alerts at a place, of incidents whose tie so far is not above `bound`: the best that the place can give.
-    fn at(&self, spot: Spot, bound: f64, best: &mut Ties) {
+    fn at(&self, spot: EntityId, bound: f64, best: &mut Ties) {
         let members = self.of_env.of_spot.get(&spot).map(|of_spot| &of_spot.members);
         for (id, alerts) in members.into_iter().flatten() {
             if best.get(id).is_none_or(|known| known.score <= bound) && (self.search.takes)(id) {
@@ -106,7 +106,7 @@ impl Looking<'_> {
 
     fn ask<'k>(&self, id: &IncidentId, alerts: impl Iterator<Item = &'k Arc<Alert>>, best: &mut Ties) {
         for known in alerts {
-            let context = Context {
+            let context = TieContext {
                 params: self.search.params,
                 new: self.end,
                 known: self.of_env.end(known, self.nothing),
@@ -143,9 +143,9 @@ impl Looking<'_> {
     /// Dependencies and dependents, nearest first.
     fn around(&self, best: &mut Ties) {
         let Some(mine) = self.end.spot else { return };
-        let of_spot = |spot: &Spot| self.of_env.of_spot.get(spot);
-        let alerts = |spot: &Spot| of_spot(spot).is_some_and(|of_spot| !of_spot.members.is_empty());
-        let mut near: Vec<(usize, Spot)> = Vec::new();
+        let of_spot = |spot: &EntityId| self.of_env.of_spot.get(spot);
+        let alerts = |spot: &EntityId| of_spot(spot).is_some_and(|of_spot| !of_spot.members.is_empty());
+        let mut near: Vec<(usize, EntityId)> = Vec::new();
         near.extend(self.end.around.dependencies().iter().filter(|(spot, _)| alerts(spot)).map(|(spot, hops)| (*hops, *spot)));
         for dependent in of_spot(&mine).into_iter().flat_map(|of_spot| of_spot.under.values()).flatten() {
             let hops = of_spot(dependent).and_then(|of_spot| of_spot.around.as_ref()?.hops_to(mine));
@@ -157,10 +157,10 @@ impl Looking<'_> {
     }
 
     /// Who failed with it before.
-    fn company(&self, best: &mut Ties) {
-        let Search { params, company, .. } = self.search;
+    fn co_occurrence(&self, best: &mut Ties) {
+        let Search { params, co_occurrence, .. } = self.search;
         let Some(entity) = self.new.entity.as_ref().filter(|_| params.together > 0) else { return };
-        let partners = company.partners(&self.new.env, entity, params.together);
+        let partners = co_occurrence.partners(&self.new.env, entity, params.together);
         partners.filter_map(|partner| self.of_env.spot(partner)).for_each(|spot| self.at(spot, BOUND_OF_COMPANY, best));
     }
 

@@ -7,14 +7,14 @@ use ahash::HashMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::alert::Alert;
-use crate::incident::evidence::Testimony;
+use crate::incident::evidence::Evidence;
 use crate::model::fingerprint::Fingerprint;
 use crate::model::time::TimestampMs;
 
 /// Alerts by fingerprint, firing or ended.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(from = "BTreeMap<Fingerprint, Arc<Alert>>")]
-pub(crate) struct Members {
+pub(crate) struct AlertSet {
     alerts: BTreeMap<Fingerprint, Arc<Alert>>,
     /// In no order: whoever walks through them sorts.
     entities: HashMap<Arc<str>, Entity>,
@@ -30,10 +30,10 @@ struct Entity {
     /// How many of its alerts fire.
     firing: usize,
     /// What they say of it, apart for each peer; never nothing.
-    said: Vec<Testimony>,
+    said: Vec<Evidence>,
 }
 
-impl From<BTreeMap<Fingerprint, Arc<Alert>>> for Members {
+impl From<BTreeMap<Fingerprint, Arc<Alert>>> for AlertSet {
     fn from(alerts: BTreeMap<Fingerprint, Arc<Alert>>) -> Self {
         let mut members = Self::default();
         alerts.into_values().for_each(|alert| members.put(alert));
@@ -41,20 +41,20 @@ impl From<BTreeMap<Fingerprint, Arc<Alert>>> for Members {
     }
 }
 
-impl Serialize for Members {
+impl Serialize for AlertSet {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.alerts.serialize(serializer)
     }
 }
 
-impl Members {
+impl AlertSet {
     /// An alert joined, or is another now.
     pub(crate) fn put(&mut self, alert: Arc<Alert>) {
-        let says = Testimony::of(&alert);
+        let says = Evidence::of(&alert);
         let firing = match &says {
             Some(says) => {
                 let entity = self.entities.entry(Arc::clone(&says.entity)).or_default();
-                match entity.said.iter_mut().find(|said| said.is_about_same(says)) {
+                match entity.said.iter_mut().find(|said| said.has_same_subject(says)) {
                     Some(said) => said.signs.add(&says.signs),
                     None => entity.said.push(says.clone()),
                 }
@@ -79,9 +79,9 @@ impl Members {
     }
 
     /// An alert is no more as it was; `says` is what it says now.
-    fn gone(&mut self, alert: &Alert, says: Option<&Testimony>) {
-        if let Some(said) = Testimony::of(alert)
-            && !says.is_some_and(|says| says.is_about_same(&said) && says.signs.covers(&said.signs))
+    fn gone(&mut self, alert: &Alert, says: Option<&Evidence>) {
+        if let Some(said) = Evidence::of(alert)
+            && !says.is_some_and(|says| says.has_same_subject(&said) && says.signs.covers(&said.signs))
         {
             self.ask_again(&said);
         }
@@ -103,10 +103,10 @@ impl Members {
     }
 
     /// Who said this may not say it any more: asks all about the same again.
-    fn ask_again(&mut self, unsaid: &Testimony) {
+    fn ask_again(&mut self, unsaid: &Evidence) {
         let Some(entity) = self.entities.get_mut(&unsaid.entity) else { return };
-        entity.said.retain(|said| !said.is_about_same(unsaid));
-        let all = self.alerts.values().filter_map(|alert| Testimony::of(alert)).filter(|says| says.is_about_same(unsaid));
+        entity.said.retain(|said| !said.has_same_subject(unsaid));
+        let all = self.alerts.values().filter_map(|alert| Evidence::of(alert)).filter(|says| says.has_same_subject(unsaid));
         entity.said.extend(all.reduce(|mut said, says| {
             said.signs.add(&says.signs);
             said
@@ -119,7 +119,7 @@ impl Members {
     }
 
     /// What they say of each entity and each edge, in no order.
-    pub(crate) fn testimonies(&self) -> impl Iterator<Item = &Testimony> {
+    pub(crate) fn evidence(&self) -> impl Iterator<Item = &Evidence> {
         self.entities.values().flat_map(|entity| &entity.said)
     }
 
@@ -162,9 +162,9 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::Members;
+    use super::AlertSet;
     use crate::alert::{Alert, Texts};
-    use crate::incident::evidence::Testimony;
+    use crate::incident::evidence::Evidence;
     use crate::model::fingerprint::Fingerprint;
     use crate::model::labels::Labels;
     use crate::model::severity::Severity;
@@ -198,19 +198,19 @@ mod tests {
         /// What is kept counted is what asking all of them anew would tell.
         #[test]
         fn counted_as_if_asked_anew(steps in prop::collection::vec((alert(), prop::bool::weighted(0.2)), 1..40)) {
-            let mut members = Members::default();
+            let mut members = AlertSet::default();
             for (alert, leaves) in steps {
                 if leaves {
                     members.take(alert.fingerprint);
                 } else {
                     members.put(Arc::new(alert));
                 }
-                let mut said: BTreeMap<(Arc<str>, Option<Arc<str>>), Testimony> = BTreeMap::new();
-                for says in members.iter().filter_map(|alert| Testimony::of(alert)) {
+                let mut said: BTreeMap<(Arc<str>, Option<Arc<str>>), Evidence> = BTreeMap::new();
+                for says in members.iter().filter_map(|alert| Evidence::of(alert)) {
                     let about = (Arc::clone(&says.entity), says.peer.clone());
                     said.entry(about).and_modify(|said| said.signs.add(&says.signs)).or_insert(says);
                 }
-                let kept = members.testimonies().map(|said| ((Arc::clone(&said.entity), said.peer.clone()), said.clone()));
+                let kept = members.evidence().map(|said| ((Arc::clone(&said.entity), said.peer.clone()), said.clone()));
                 prop_assert_eq!(kept.collect::<BTreeMap<_, _>>(), said);
                 let firing = || members.iter().filter(|alert| alert.is_firing());
                 let subjects: BTreeSet<(bool, &str)> = firing().map(|alert| (alert.entity.is_some(), alert.subject())).collect();

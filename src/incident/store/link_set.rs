@@ -15,13 +15,13 @@ use crate::topology::Topology;
 /// Strongest first, then by the names of the pair: the same in whatever order they came, but that of equals the older one stays.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(from = "Vec<Arc<Link>>")]
-pub(crate) struct Links {
+pub(crate) struct LinkSet {
     sorted: Vec<Arc<Link>>,
     /// The score of each pair. Never walked through: the order of a hash map is nobody's.
     scores: HashMap<(Arc<str>, Arc<str>), f64>,
 }
 
-impl From<Vec<Arc<Link>>> for Links {
+impl From<Vec<Arc<Link>>> for LinkSet {
     fn from(all: Vec<Arc<Link>>) -> Self {
         let mut links = Self::default();
         all.into_iter().for_each(|link| links.add(link));
@@ -29,13 +29,13 @@ impl From<Vec<Arc<Link>>> for Links {
     }
 }
 
-impl Serialize for Links {
+impl Serialize for LinkSet {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.sorted.serialize(serializer)
     }
 }
 
-impl Links {
+impl LinkSet {
     /// Keeps what ties `new`, unless the pair has as strong a link already: in a storm most do, and need not be put into words.
     pub(crate) fn tie(&mut self, tie: &Tie, new: &Alert, topology: &Topology) {
         let pair = (Arc::clone(about(new).1), Arc::clone(about(&tie.known).1));
@@ -65,12 +65,12 @@ impl Links {
     }
 
     /// Those of an incident that is part of this one now.
-    pub(crate) fn absorb(&mut self, others: Links) {
+    pub(crate) fn absorb(&mut self, others: LinkSet) {
         others.sorted.into_iter().for_each(|link| self.add(link));
     }
 
     /// Takes those out of which this is true.
-    pub(crate) fn extract(&mut self, is_out: impl Fn(&Link) -> bool) -> Links {
+    pub(crate) fn extract(&mut self, is_out: impl Fn(&Link) -> bool) -> LinkSet {
         let out: Vec<Arc<Link>> = self.sorted.extract_if(.., |link| is_out(link)).collect();
         for link in &out {
             self.scores.remove(&(Arc::clone(&link.from), Arc::clone(&link.to)));
@@ -95,9 +95,9 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::Links;
+    use super::LinkSet;
     use crate::incident::Link;
-    use crate::incident::link_score::Ground;
+    use crate::incident::link_score::LinkBasis;
     use crate::model::limits::LINKS_PER_INCIDENT_MAX;
 
     fn link(from: u32, to: u32, score: u32) -> Arc<Link> {
@@ -107,7 +107,7 @@ mod tests {
             to,
             score: f64::from(score) / 10.0,
             reason: String::new(),
-            ground: Ground::Alerts,
+            ground: LinkBasis::Alerts,
             topology_version: 1,
         })
     }
@@ -116,7 +116,7 @@ mod tests {
         /// Whatever the order, the strongest of each pair stays, strongest first; what was taken out may come again.
         #[test]
         fn the_strongest_of_each_pair(all in prop::collection::vec((0..4_u32, 0..4_u32, 0..10_u32), 0..60)) {
-            let mut links = Links::default();
+            let mut links = LinkSet::default();
             all.iter().for_each(|(from, to, score)| links.add(link(*from, *to, *score)));
             let mut want: Vec<Arc<Link>> = all.iter().map(|(from, to, score)| link(*from, *to, *score)).collect();
             want.sort_by(|a, b| (&a.from, &a.to).cmp(&(&b.from, &b.to)).then_with(|| b.score.total_cmp(&a.score)));
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn of_too_many_the_strongest_stay() {
         let many = LINKS_PER_INCIDENT_MAX as u32 + 10;
-        let mut links = Links::default();
+        let mut links = LinkSet::default();
         (0..many).for_each(|nth| links.add(link(nth, nth + 1, nth)));
         assert!(links.is_full());
         let weakest = links.iter().map(|link| link.score).fold(f64::INFINITY, f64::min);

@@ -16,14 +16,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, Change, Transition};
-use crate::incident::candidate_index::Nearby;
+use crate::incident::candidate_index::CandidateIndex;
 use crate::incident::candidate_index::search::Search;
-use crate::incident::co_occurrence::Company;
+use crate::incident::co_occurrence::CoOccurrence;
 use crate::incident::link_score::{Direction, Tie};
-use crate::incident::notify::{Facts, NotifyParams, NotifyState};
+use crate::incident::notify::{NotifyFacts, NotifyParams, NotifyState};
 use crate::incident::root_cause;
-use crate::incident::store::alert_set::Members;
-use crate::incident::store::link_set::Links;
+use crate::incident::store::alert_set::AlertSet;
+use crate::incident::store::link_set::LinkSet;
 use crate::incident::store::render::revision_of;
 use crate::incident::{Candidate, CorrelationParams, IncidentId, Revision, RevisionChange, Status};
 use crate::model::fingerprint::Fingerprint;
@@ -43,7 +43,7 @@ const WAIT_MAX_MS: i64 = 10_000;
 pub type Pending<'a> = dyn Fn(&str) -> BTreeSet<Arc<str>> + 'a;
 
 /// All incidents that are open or may still reopen.
-pub struct IncidentBook {
+pub struct IncidentStore {
     params: CorrelationParams,
     notify: NotifyParams,
     topology: Arc<Topology>,
@@ -51,17 +51,17 @@ pub struct IncidentBook {
     /// The incident that each alert, firing or ended, belongs to.
     home: BTreeMap<Fingerprint, IncidentId>,
     /// What their alerts are about.
-    nearby: Nearby,
+    index: CandidateIndex,
     /// Who failed with whom before.
-    company: Company,
+    co_occurrence: CoOccurrence,
     /// When something is due though nothing happens, by incident.
     wakes: BTreeSet<(TimestampMs, IncidentId)>,
-    counts: BookCounts,
+    counts: IncidentCounts,
 }
 
 /// What the book could not keep, and how often it spoke.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BookCounts {
+pub struct IncidentCounts {
     /// Incidents opened.
     pub opened: u64,
     /// Revisions made.
@@ -84,8 +84,8 @@ pub(crate) struct Incident {
     resolved_at: Option<TimestampMs>,
     severity: Severity,
     revision: u32,
-    alerts: Members,
-    links: Links,
+    alerts: AlertSet,
+    links: LinkSet,
     notify: NotifyState,
     cause: Option<Arc<str>>,
     revised_at: TimestampMs,
@@ -95,7 +95,7 @@ pub(crate) struct Incident {
     doubted_at: Option<TimestampMs>,
     /// The incident that it was part of.
     split_from: Option<IncidentId>,
-    /// Its place in [`IncidentBook::wakes`].
+    /// Its place in [`IncidentStore::wakes`].
     #[serde(skip)]
     wake_at: Option<TimestampMs>,
 }
@@ -110,8 +110,8 @@ impl Incident {
             resolved_at: None,
             severity: first.severity,
             revision: 0,
-            alerts: Members::default(),
-            links: Links::default(),
+            alerts: AlertSet::default(),
+            links: LinkSet::default(),
             notify: NotifyState::default(),
             cause: None,
             revised_at: at,
@@ -132,8 +132,8 @@ impl Incident {
         if self.resolved_at.is_some() { Status::Resolved } else { Status::Open }
     }
 
-    fn facts(&self, at: TimestampMs) -> Facts<'_> {
-        Facts {
+    fn facts(&self, at: TimestampMs) -> NotifyFacts<'_> {
+        NotifyFacts {
             at,
             status: self.status(),
             severity: self.severity,
@@ -146,25 +146,25 @@ impl Incident {
     }
 }
 
-impl IncidentBook {
+impl IncidentStore {
     /// An empty book.
     pub fn new(params: CorrelationParams, notify: NotifyParams, topology: Arc<Topology>) -> Self {
         Self {
-            nearby: Nearby::new(Arc::clone(&topology), &params),
+            index: CandidateIndex::new(Arc::clone(&topology), &params),
             params,
             notify,
             topology,
             incidents: BTreeMap::new(),
             home: BTreeMap::new(),
-            company: Company::default(),
+            co_occurrence: CoOccurrence::default(),
             wakes: BTreeSet::new(),
-            counts: BookCounts::default(),
+            counts: IncidentCounts::default(),
         }
     }
 
     /// What happened so far.
-    pub fn counts(&self) -> BookCounts {
-        BookCounts { surroundings_cut: self.nearby.cut(), ..self.counts }
+    pub fn counts(&self) -> IncidentCounts {
+        IncidentCounts { surroundings_cut: self.index.cut(), ..self.counts }
     }
 
     /// How many incidents are open.
@@ -245,7 +245,7 @@ impl IncidentBook {
             incident.severity = alert.severity;
             touch(touched, id, RevisionChange::Escalated);
         }
-        self.nearby.put(id, &alert);
+        self.index.put(id, &alert);
         incident.alerts.put(alert);
     }
 
@@ -257,7 +257,7 @@ impl IncidentBook {
         revisions: &mut Vec<Revision>,
     ) {
         self.counts.alerts += 1;
-        let first = self.nearby.fires(&alert);
+        let first = self.index.fires(&alert);
         if let Some(id) = self.home.get(&alert.fingerprint).copied()
             && let Some(incident) = self.incidents.get_mut(&id)
             && (incident.status() == Status::Open || at - incident.resolved_at.unwrap_or(at) <= self.params.reopen_ms)
@@ -292,10 +292,10 @@ impl IncidentBook {
         self.join(&survivor, alert, &told, touched);
     }
 
-    /// An announcement keeps nobody company, and what fails already does not begin to.
+    /// An announcement keeps nobody co_occurrence, and what fails already does not begin to.
     fn learn_company(&mut self, at: TimestampMs, alert: &Alert, first: bool) {
         if let Some(entity) = alert.entity.as_ref().filter(|_| first && alert.severity > Severity::Info) {
-            self.company.saw(at, &alert.env, entity, self.params.gap_ms);
+            self.co_occurrence.saw(at, &alert.env, entity, self.params.gap_ms);
         }
     }
 
@@ -306,9 +306,9 @@ impl IncidentBook {
                 incident.status() == Status::Open && alert.fired_at - incident.opened_at < self.params.lifetime_ms
             })
         };
-        let search = Search { params: &self.params, company: &self.company, takes: &takes };
+        let search = Search { params: &self.params, co_occurrence: &self.co_occurrence, takes: &takes };
         let started = |id: &IncidentId| self.incidents.get(id).map(|incident| incident.started_at);
-        let mut found: Vec<(IncidentId, Tie)> = self.nearby.ties(alert, &search).into_iter().collect();
+        let mut found: Vec<(IncidentId, Tie)> = self.index.ties(alert, &search).into_iter().collect();
         found.sort_by(|a, b| b.1.score.total_cmp(&a.1.score).then_with(|| (started(&a.0), &a.0).cmp(&(started(&b.0), &b.0))));
         found
     }
@@ -317,7 +317,7 @@ impl IncidentBook {
         let id = IncidentId::of_first(&alert);
         self.counts.opened += 1;
         self.home.insert(alert.fingerprint, id);
-        self.nearby.put(&id, &alert);
+        self.index.put(&id, &alert);
         touch(touched, &id, RevisionChange::Opened);
         let mut incident = Incident { notify: NotifyState::new(&self.notify, at), ..Incident::new(at, &alert) };
         incident.alerts.put(alert);
@@ -334,11 +334,11 @@ impl IncidentBook {
         incident.started_at = incident.started_at.min(alert.started_at);
         if incident.alerts.len() >= ALERTS_PER_INCIDENT_MAX && !incident.alerts.contains(alert.fingerprint) {
             self.counts.over_limit += 1;
-            self.nearby.refuse(&alert);
+            self.index.refuse(&alert);
             return;
         }
         self.home.insert(alert.fingerprint, *id);
-        self.nearby.put(id, &alert);
+        self.index.put(id, &alert);
         ties.iter().for_each(|tie| incident.links.tie(tie, &alert, &self.topology));
         incident.alerts.put(alert);
     }
@@ -359,7 +359,7 @@ impl IncidentBook {
         other.wake_at.map(|at| self.wakes.remove(&(at, gone)));
         if was != Some(RevisionChange::Opened) {
             other.revision += 1;
-            let facts = Facts { merged_into: Some(survivor), ..other.facts(at) };
+            let facts = NotifyFacts { merged_into: Some(survivor), ..other.facts(at) };
             let decision = other.notify.clone().decide(&self.notify, &facts);
             let candidates = self.candidates(&other);
             let topology = self.topology.stamp();
@@ -376,7 +376,7 @@ impl IncidentBook {
         if let Some(incident) = self.incidents.get_mut(&survivor) {
             for alert in other.alerts.iter() {
                 self.home.insert(alert.fingerprint, survivor);
-                self.nearby.move_to(&gone, &survivor, alert);
+                self.index.move_to(&gone, &survivor, alert);
                 incident.alerts.put(Arc::clone(alert));
             }
             incident.links.absorb(other.links);
@@ -405,7 +405,7 @@ impl IncidentBook {
                 if let Some(incident) = self.incidents.remove(&id) {
                     incident.wake_at.map(|at| self.wakes.remove(&(at, id)));
                     for alert in incident.alerts.iter() {
-                        self.nearby.take(&id, alert);
+                        self.index.take(&id, alert);
                         if self.home.get(&alert.fingerprint) == Some(&id) {
                             self.home.remove(&alert.fingerprint);
                         }
@@ -435,14 +435,14 @@ impl IncidentBook {
         incident.cause = candidates.first().map(|candidate| Arc::clone(&candidate.entity));
         let mut state = incident.notify.clone();
         let held_by = held_by.as_ref().map(|(dependency, dependent)| (dependency.as_ref(), dependent.as_ref()));
-        let decision = state.decide(&self.notify, &Facts { held_by, ..incident.facts(at) });
+        let decision = state.decide(&self.notify, &NotifyFacts { held_by, ..incident.facts(at) });
         incident.notify = state;
         Some(revision_of(id, incident, at, change, (topology, candidates), decision))
     }
 
     fn candidates(&self, incident: &Incident) -> Vec<Candidate> {
-        let Some(of_env) = self.nearby.of_env(&incident.env) else { return Vec::new() };
-        root_cause::rank(incident.alerts.testimonies(), of_env, &self.topology)
+        let Some(of_env) = self.index.of_env(&incident.env) else { return Vec::new() };
+        root_cause::rank(incident.alerts.evidence(), of_env, &self.topology)
     }
 }
 

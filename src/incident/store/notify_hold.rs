@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use crate::incident::entity_ids::Spot;
-use crate::incident::store::{Incident, IncidentBook, Pending};
+use crate::incident::entity_ids::EntityId;
+use crate::incident::store::{Incident, IncidentStore, Pending};
 use crate::model::time::TimestampMs;
 
-impl IncidentBook {
+impl IncidentStore {
     /// A dependency of what fails that may be failing, and who depends on it; by name the first. Only asked where the first page is
     /// due: nothing else is held back.
     pub(crate) fn held_by(&self, at: TimestampMs, incident: &Incident, pending: &Pending<'_>) -> Option<(Arc<str>, Arc<str>)> {
@@ -15,14 +15,14 @@ impl IncidentBook {
             return None;
         }
         let pending = pending(&incident.env);
-        let of_env = self.nearby.of_env(&incident.env)?;
+        let of_env = self.index.of_env(&incident.env)?;
         let fails =
             |entity: &str| incident.alerts.iter().any(|alert| alert.is_firing() && alert.entity.as_deref() == Some(entity));
         let suspects = pending.into_iter().filter(|entity| !fails(entity));
         let numbered = suspects.filter_map(|entity| Some((self.topology.number(&entity)?, entity)));
         let mut held = numbered.filter_map(|(number, suspect)| {
             let failing = incident.alerts.iter().filter(|alert| alert.is_firing()).filter_map(|alert| alert.entity.as_ref());
-            let dependent = failing.filter(|entity| of_env.depends(entity, Spot::of_node(number))).min()?;
+            let dependent = failing.filter(|entity| of_env.depends(entity, EntityId::of_node(number))).min()?;
             Some((suspect, Arc::clone(dependent)))
         });
         held.next()

@@ -5,35 +5,35 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::incident::IncidentId;
-use crate::incident::co_occurrence::Company;
-use crate::incident::store::{BookCounts, Incident, IncidentBook};
+use crate::incident::co_occurrence::CoOccurrence;
+use crate::incident::store::{Incident, IncidentCounts, IncidentStore};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::time::TimestampMs;
 
 /// What is kept.
 #[derive(Serialize, Deserialize)]
-pub struct SavedBook {
+pub struct IncidentStoreSnapshot {
     incidents: BTreeMap<IncidentId, Incident>,
     home: BTreeMap<Fingerprint, IncidentId>,
-    company: Company,
-    counts: BookCounts,
+    co_occurrence: CoOccurrence,
+    counts: IncidentCounts,
 }
 
-impl IncidentBook {
+impl IncidentStore {
     /// What is to be kept over a restart.
-    pub fn save(&self) -> SavedBook {
-        SavedBook {
+    pub fn save(&self) -> IncidentStoreSnapshot {
+        IncidentStoreSnapshot {
             incidents: self.incidents.clone(),
             home: self.home.clone(),
-            company: self.company.clone(),
+            co_occurrence: self.co_occurrence.clone(),
             counts: self.counts,
         }
     }
 
     /// Fills an empty book with what was kept; it goes on from `at`.
-    pub fn restore(&mut self, at: TimestampMs, saved: SavedBook) {
+    pub fn restore(&mut self, at: TimestampMs, saved: IncidentStoreSnapshot) {
         (self.incidents, self.home) = (saved.incidents, saved.home);
-        (self.company, self.counts) = (saved.company, saved.counts);
+        (self.co_occurrence, self.counts) = (saved.co_occurrence, saved.counts);
         self.look_anew();
         let ids: Vec<IncidentId> = self.incidents.keys().copied().collect();
         ids.iter().for_each(|id| self.reset_wake(id));

@@ -1,18 +1,18 @@
 //! An incident falls apart when what tied it is gone: an edge of the graph turned out to be wrong, or went with a release.
 //!
-//! Links that stand on the alerts alone hold whatever becomes of the graph. Where those that stood on it hold no more, and nothing
+//! LinkSet that stand on the alerts alone hold whatever becomes of the graph. Where those that stood on it hold no more, and nothing
 //! else ties the parts, the part with the oldest alert goes on under the id, and each other part becomes an incident of its own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::alert::Alert;
-use crate::incident::candidate_index::OfEnv;
+use crate::incident::candidate_index::EnvIndex;
 use crate::incident::candidate_index::search::Search;
-use crate::incident::entity_ids::Spot;
-use crate::incident::link_score::Ground;
+use crate::incident::entity_ids::EntityId;
+use crate::incident::link_score::LinkBasis;
 use crate::incident::notify::NotifyState;
-use crate::incident::store::{Incident, IncidentBook, touch};
+use crate::incident::store::{Incident, IncidentStore, touch};
 use crate::incident::{IncidentId, Link, RevisionChange, Status};
 use crate::model::time::TimestampMs;
 use crate::topology::Topology;
@@ -20,7 +20,7 @@ use crate::topology::Topology;
 /// Pairs of entities that are asked whether something else ties the parts.
 const PAIRS_MAX: usize = 10_000;
 
-impl IncidentBook {
+impl IncidentStore {
     /// Marks the incidents of which a link holds no more on the graph as it is from `at` on: they are looked at then.
     pub(crate) fn doubt_links(&mut self, at: TimestampMs) {
         let ids: Vec<IncidentId> = self.incidents.keys().copied().collect();
@@ -30,7 +30,7 @@ impl IncidentBook {
     /// The same of one incident. One that is resolved is looked at when it is reopened.
     pub(crate) fn doubt(&mut self, at: TimestampMs, id: &IncidentId) {
         let Some(incident) = self.incidents.get_mut(id) else { return };
-        let Some(of_env) = self.nearby.of_env(&incident.env) else { return };
+        let Some(of_env) = self.index.of_env(&incident.env) else { return };
         let open = incident.status() == Status::Open && incident.doubted_at.is_none();
         if open && incident.links.iter().any(|link| !holds(link, of_env, &self.topology)) {
             incident.doubted_at = Some(at);
@@ -41,7 +41,7 @@ impl IncidentBook {
     /// Looks whether a doubted incident still is one.
     pub(crate) fn split(&mut self, at: TimestampMs, id: &IncidentId, touched: &mut BTreeMap<IncidentId, RevisionChange>) {
         let Some(incident) = self.incidents.get_mut(id) else { return };
-        let Some(of_env) = self.nearby.of_env(&incident.env) else { return };
+        let Some(of_env) = self.index.of_env(&incident.env) else { return };
         incident.doubted_at = None;
         // Of so many links the weakest are not kept: what they tied cannot be told.
         let known = !incident.links.is_full();
@@ -50,7 +50,7 @@ impl IncidentBook {
         if !known {
             return;
         }
-        let mut parts = Parts::new(incident);
+        let mut parts = Components::new(incident);
         self.tie_again(id, &mut parts);
         for alerts in parts.apart() {
             self.part(at, id, alerts, touched);
@@ -58,16 +58,16 @@ impl IncidentBook {
     }
 
     /// Looks for another tie between the parts.
-    fn tie_again(&mut self, id: &IncidentId, parts: &mut Parts) {
+    fn tie_again(&mut self, id: &IncidentId, parts: &mut Components) {
         let Some(incident) = self.incidents.get_mut(id) else { return };
-        let search = Search { params: &self.params, company: &self.company, takes: &|_| true };
+        let search = Search { params: &self.params, co_occurrence: &self.co_occurrence, takes: &|_| true };
         let firsts = parts.firsts();
         let pairs = firsts.iter().enumerate().flat_map(|(at, new)| firsts[..at].iter().map(move |known| (new, known)));
         for (new, known) in pairs.take(PAIRS_MAX) {
             if parts.are_one(new.subject(), known.subject()) {
                 continue;
             }
-            if let Some(tie) = self.nearby.tie_of(new, known, &search) {
+            if let Some(tie) = self.index.tie_of(new, known, &search) {
                 parts.join(new.subject(), known.subject());
                 incident.links.tie(&tie, new, &self.topology);
             }
@@ -92,7 +92,7 @@ impl IncidentBook {
         };
         for alert in alerts {
             incident.alerts.take(alert.fingerprint);
-            self.nearby.move_to(from, &id, &alert);
+            self.index.move_to(from, &id, &alert);
             self.home.insert(alert.fingerprint, id);
             part.severity = part.severity.max(alert.severity);
             part.alerts.put(alert);
@@ -107,33 +107,33 @@ impl IncidentBook {
 }
 
 /// Whether what a link stands on is there.
-fn holds(link: &Link, of_env: &OfEnv, topology: &Topology) -> bool {
-    let depends = |entity: &str, on: &str| topology.number(on).is_some_and(|on| of_env.depends(entity, Spot::of_node(on)));
+fn holds(link: &Link, of_env: &EnvIndex, topology: &Topology) -> bool {
+    let depends = |entity: &str, on: &str| topology.number(on).is_some_and(|on| of_env.depends(entity, EntityId::of_node(on)));
     match &link.ground {
-        Ground::Alerts => true,
-        Ground::Way => depends(&link.from, &link.to) || depends(&link.to, &link.from),
-        Ground::Common(via) => depends(&link.from, via) && depends(&link.to, via),
+        LinkBasis::Alerts => true,
+        LinkBasis::Way => depends(&link.from, &link.to) || depends(&link.to, &link.from),
+        LinkBasis::Common(via) => depends(&link.from, via) && depends(&link.to, via),
     }
 }
 
 /// The parts that the links of an incident hold together.
-struct Parts {
-    entities: BTreeMap<Arc<str>, Entity>,
+struct Components {
+    entities: BTreeMap<Arc<str>, Component>,
 }
 
-struct Entity {
+struct Component {
     /// Oldest first.
     alerts: Vec<Arc<Alert>>,
     /// Another entity of the same part, earlier by name; itself, where there is none.
     next: Arc<str>,
 }
 
-impl Parts {
+impl Components {
     fn new(incident: &Incident) -> Self {
         let mut parts = Self { entities: BTreeMap::new() };
         for alert in incident.alerts.iter() {
             let name: Arc<str> = alert.subject().into();
-            let entity = parts.entities.entry(Arc::clone(&name)).or_insert_with(|| Entity { alerts: Vec::new(), next: name });
+            let entity = parts.entities.entry(Arc::clone(&name)).or_insert_with(|| Component { alerts: Vec::new(), next: name });
             entity.alerts.push(Arc::clone(alert));
         }
         for entity in parts.entities.values_mut() {

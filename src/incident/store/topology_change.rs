@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use crate::incident::store::IncidentBook;
+use crate::incident::store::IncidentStore;
 use crate::model::time::TimestampMs;
 use crate::topology::Topology;
 
-impl IncidentBook {
+impl IncidentStore {
     /// Goes on with another graph from `at` on, between two instants. No revision comes of it yet: the next one of an incident ranks its
     /// causes anew, and an incident that a link holds together no more is looked at then.
     pub fn set_topology(&mut self, at: TimestampMs, topology: Arc<Topology>) {
-        self.nearby = self.nearby.over(Arc::clone(&topology));
+        self.index = self.index.over(Arc::clone(&topology));
         self.topology = topology;
         self.look_anew();
         self.doubt_links(at);
@@ -20,7 +20,7 @@ impl IncidentBook {
     /// Tells where to look of every alert of every incident.
     pub(crate) fn look_anew(&mut self) {
         for (id, incident) in &self.incidents {
-            incident.alerts.iter().for_each(|alert| self.nearby.remember(id, alert));
+            incident.alerts.iter().for_each(|alert| self.index.remember(id, alert));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A hole in the input becomes an alert: whoever relies on alerts must hear that some may be missing.
 
-use crate::engine::self_alert::OwnAlert;
+use crate::engine::self_alert::SelfAlert;
 use crate::io::nats::input::gap::Gap;
 use crate::model::labels::Labels;
 use crate::model::severity::Severity;
@@ -12,10 +12,10 @@ pub const STREAM_GAP: &str = "squelch_stream_gap";
 const LASTS_MS: i64 = 10 * MINUTE_MS;
 
 /// What is said of a gap. Says it in the log as well.
-pub fn alert(gap: &Gap) -> OwnAlert {
+pub fn alert(gap: &Gap) -> SelfAlert {
     let summary = format!("{gap}: alerts may be missing or late");
     tracing::error!(stream = gap.stream, after = gap.after, "{summary}");
     let labels = [("service", "squelch"), ("stream", gap.stream.as_str()), ("cause", gap.code())];
     let labels = Labels::new(labels.map(|(key, value)| (key.to_string(), value.to_string())));
-    OwnAlert { name: STREAM_GAP.into(), severity: Severity::Critical, labels, summary, lasts_ms: LASTS_MS }
+    SelfAlert { name: STREAM_GAP.into(), severity: Severity::Critical, labels, summary, lasts_ms: LASTS_MS }
 }

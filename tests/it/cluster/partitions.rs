@@ -8,7 +8,7 @@ use async_nats::jetstream::Context;
 use futures::StreamExt;
 use squelch::engine::partial::Part;
 use squelch::engine::partial::partition_counter::Folder;
-use squelch::engine::self_alert::OwnAlert;
+use squelch::engine::self_alert::SelfAlert;
 use squelch::engine::{Engine, EngineParams, Input};
 use squelch::incident::Revision;
 use squelch::io::decode::{Decoder, MessageInfo};
@@ -267,7 +267,7 @@ fn what_a_worker_finds_missing_is_an_incident() {
             let mut decoder = Decoder::new(&LabelKeys::default(), i64::MAX);
             let mut folder = Folder::new(Vec::new(), &params, 0, second).unwrap();
             if (second, partition) == (1, 1) {
-                folder.own(OwnAlert {
+                folder.own(SelfAlert {
                     name: "hole".into(),
                     severity: Severity::Critical,
                     labels: Labels::new([("service".to_string(), "squelch".to_string())]),
