@@ -6,7 +6,7 @@ ifdef CI
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/squelch-target
 endif
 
-.PHONY: demo test lint bench evaluate ablate side-by-side nats-server
+.PHONY: demo test lint bench evaluate ablate side-by-side
 
 # Where the labelled outages and their scoring script lie; they are not part of the project.
 OUTAGES ?= ../shared
@@ -14,7 +14,8 @@ OUTAGES ?= ../shared
 demo: ## an outage at night, from events to one explained incident
 	@$(CARGO) run --quiet -- demo
 
-test: lint nats-server ## formatting, clippy, all tests against a real nats-server
+test: lint ## formatting, clippy, all tests against a real nats-server
+	./scripts/test-tools
 	$(CARGO) test
 
 lint:
@@ -22,7 +23,8 @@ lint:
 	./scripts/one-build
 	$(CARGO) clippy --all-targets -- --deny warnings
 
-bench: nats-server ## speed, as ratios within one run; builds in release (half an hour from nothing on two cores)
+bench: ## speed, as ratios within one run; builds in release (half an hour from nothing on two cores)
+	./scripts/test-tools nats-server
 	$(CARGO) bench --bench squelch
 
 evaluate: ## incidents against labelled outages; needs them at $(OUTAGES), builds in release
@@ -48,6 +50,3 @@ side-by-side: ## the labelled outages' alerts through Alertmanager and through s
 		./scripts/side-by-side --squelch $${CARGO_TARGET_DIR:-target}/release/squelch --alertmanager $$alertmanager \
 			--evaluate $(OUTAGES)/eval/evaluate.py --data $(OUTAGES)/data/$$name --rules $$set/rules --config $$set/squelch.yaml || exit 1; \
 	done
-
-nats-server:
-	@./scripts/nats-server

@@ -12,6 +12,7 @@ use squelch::process::demo_files;
 
 use crate::support::nats::{NatsServer, free_port};
 use crate::support::process::configuration;
+use crate::support::tools::{program, python};
 use crate::support::{binary, root};
 
 pub use crate::support::process::{Squelch, context, get, read_stream, replayed, runtime, the_open_are_shown};
@@ -323,21 +324,16 @@ fn a_start_that_fails_names_the_fix() {
     assert!(missing.contains("stream NOWHERE does not exist"), "{missing}");
 }
 
-/// The client that others wrote: nats-py publishes the demo and reads the incidents. Skipped where it is not installed, loudly.
+/// A client that others wrote, nats-py, publishes the demo's events and reads the same incidents as a replay prints.
 #[test]
-fn nats_py_sees_the_same_incidents() {
-    let python = Command::new("python3").args(["-c", "import nats"]).output();
-    if !python.is_ok_and(|done| done.status.success()) {
-        eprintln!("SKIPPED: nats-py is not installed (pip install nats-py)");
-        return;
-    }
+fn nats_py_reads_the_same_incidents() {
     let server = NatsServer::start();
     let squelch = Squelch::start(&server, "time: { idle: 1h }\n");
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("events.jsonl"), demo_files().0).unwrap();
     std::fs::write(dir.path().join("replay.jsonl"), replayed().join("\n")).unwrap();
     let script = root().join("tests/it/live/nats_py.py");
-    let done = Command::new("python3").arg(script).arg(server.url()).current_dir(dir.path()).output().unwrap();
+    let done = python().arg(script).arg(server.url()).current_dir(dir.path()).output().unwrap();
     assert!(
         done.status.success(),
         "{}{}\n{}",
@@ -392,11 +388,7 @@ fn every_way_to_sign_in_works() {
 /// An authority, and a server's and a client's certificate that it signed.
 fn make_certificates(dir: &std::path::Path) {
     let openssl = |args: &[&str]| {
-        let done = Command::new("openssl")
-            .args(args)
-            .current_dir(dir)
-            .output()
-            .expect("openssl is installed, as ca-certificates needs it");
+        let done = program("openssl").args(args).current_dir(dir).output().unwrap();
         assert!(done.status.success(), "openssl {args:?}: {}", String::from_utf8_lossy(&done.stderr));
     };
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];

@@ -4,6 +4,7 @@ pub mod expect;
 pub mod nats;
 pub mod process;
 pub mod runs;
+pub mod tools;
 
 use std::path::PathBuf;
 

@@ -20,9 +20,11 @@ fn spawn(dir: &TempDir, port: u16, args: &[String]) -> Child {
     command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-c"]);
     command.arg(dir.path().join("nats.conf")).arg("-sd").arg(dir.path().join("store")).args(args);
     let log = std::fs::File::create(dir.path().join("nats.log")).unwrap();
-    command.stdout(Stdio::null()).stderr(log).spawn().unwrap_or_else(|error| {
-        panic!("{program}: {error}: install nats-server (apt-get install nats-server) or set NATS_SERVER=path")
-    })
+    command
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program}: {error}: run ./scripts/test-tools, or set NATS_SERVER=path"))
 }
 
 /// A port that was free a moment ago.
