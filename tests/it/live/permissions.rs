@@ -1,4 +1,4 @@
-//! The users of docs/operating.md, in a server that is started with exactly that text: each does its work, and nothing that is
+//! The users of docs/streams.md, in a server that is started with exactly that text: each does its work, and nothing that is
 //! another's.
 
 use std::process::Command;
@@ -17,7 +17,7 @@ use crate::support::nats::NatsServer;
 use crate::support::{binary, root};
 
 fn configuration() -> String {
-    let text = std::fs::read_to_string(root().join("docs/operating.md")).unwrap();
+    let text = std::fs::read_to_string(root().join("docs/streams.md")).unwrap();
     let section = text.split("\n## ").find(|section| section.starts_with("Permissions\n")).unwrap();
     section.split("```text\n").nth(1).unwrap().split("```").next().unwrap().to_string()
 }

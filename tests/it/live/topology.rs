@@ -186,7 +186,7 @@ fn the_watch_outlives_the_broker() {
 fn the_permissions_of_the_docs_are_enough() {
     let docs = std::fs::read_to_string(root().join("docs/topology.md")).unwrap();
     let listed = docs.split("publish: [").nth(1).and_then(|tail| tail.split(']').next()).unwrap();
-    let common = std::fs::read_to_string(root().join("docs/operating.md")).unwrap();
+    let common = std::fs::read_to_string(root().join("docs/streams.md")).unwrap();
     let common = common.split("publish: [").nth(1).and_then(|tail| tail.split(']').next()).unwrap();
     let squelch = format!("permissions: {{ publish: [{}, {}], subscribe: [\"_INBOX.>\"] }}", common.trim(), listed.trim());
     let users = format!(
