@@ -18,7 +18,7 @@
 //! - floor 1, [`rule`], [`window`]: SQL, planned by DataFusion, cut at its aggregates, and kept incrementally.
 //! - floor 0, [`model`]: labels, time, severity, events, limits.
 //!
-//! Nothing on floors 0 to 3 reads a clock, rolls dice or does I/O: the same messages in the same order give the same revisions.
+//! Nothing on floors 0 to 3 reads a clock, draws random numbers or does I/O: the same messages in the same order give the same revisions.
 //!
 //! Where to look for what:
 //!

@@ -109,7 +109,7 @@ fn nothing_is_remembered_for_longer_than_it_can_pair() {
 }
 
 /// A small deterministic generator (SplitMix64).
-fn dice(state: &mut u64, bound: u64) -> u64 {
+fn random_below(state: &mut u64, bound: u64) -> u64 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let z = (*state ^ (*state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -125,8 +125,8 @@ fn order_within_the_lateness_does_not_matter() {
         let mut state = seed;
         let mut events: Vec<(i64, u64, Option<u64>)> = Vec::new();
         for i in 0..300_u64 {
-            let parent = (i > 0 && dice(&mut state, 4) > 0).then(|| i - 1 - dice(&mut state, i.min(6)));
-            events.push((i as i64 * 1_500 + dice(&mut state, 20_000) as i64, i, parent));
+            let parent = (i > 0 && random_below(&mut state, 4) > 0).then(|| i - 1 - random_below(&mut state, i.min(6)));
+            events.push((i as i64 * 1_500 + random_below(&mut state, 20_000) as i64, i, parent));
         }
         let services = ["web", "chat", "auth", "db"];
         let run = |events: &[(i64, u64, Option<u64>)], look: u64| {
@@ -142,7 +142,7 @@ fn order_within_the_lateness_does_not_matter() {
                 learner.span(span(*ts, services[(*id % 4) as usize], &id_text, parent_text.as_deref()).keyed());
                 learner.calls(*ts, services[(*id % 3) as usize], "queue", None, 1);
                 max = max.max(*ts);
-                if dice(&mut state, look) == 0 {
+                if random_below(&mut state, look) == 0 {
                     pass(&mut learner, max - LATENESS, &mut history);
                 }
             }
@@ -155,7 +155,7 @@ fn order_within_the_lateness_does_not_matter() {
         let want = run(&sorted, 1);
         assert!(want.len() > 4, "something is learned and forgotten: {want:?}");
         let mut shuffled: Vec<_> =
-            sorted.iter().map(|event| (event.0 + dice(&mut state, LATENESS as u64) as i64, *event)).collect();
+            sorted.iter().map(|event| (event.0 + random_below(&mut state, LATENESS as u64) as i64, *event)).collect();
         shuffled.sort_unstable();
         let shuffled: Vec<_> = shuffled.into_iter().map(|(_, event)| event).collect();
         assert_ne!(sorted, shuffled);

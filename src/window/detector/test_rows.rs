@@ -123,16 +123,16 @@ fn the_rules_of_these_tests_find_something() {
         let mut judge = Judge::new(&front).unwrap();
         let told: usize = (0..60_000_i64)
             .map(|i| {
-                let (at, dice) = (1_700_000_000_000 + i * 60_000, (i * 7919) % 101);
-                let value = if dice < 3 {
+                let (at, draw) = (1_700_000_000_000 + i * 60_000, (i * 7919) % 101);
+                let value = if draw < 3 {
                     90
-                } else if dice < 6 {
+                } else if draw < 6 {
                     0
                 } else {
-                    9 + (dice % 3) as u8
+                    9 + (draw % 3) as u8
                 };
-                let rows = vec![(0, (dice % 2) as u8, value, 0)];
-                judge.judge(at, if dice % 10 == 9 { Vec::new() } else { rows_at(at, &rows, &front) }).len()
+                let rows = vec![(0, (draw % 2) as u8, value, 0)];
+                judge.judge(at, if draw % 10 == 9 { Vec::new() } else { rows_at(at, &rows, &front) }).len()
             })
             .sum();
         assert!(told > 0, "{keys}");

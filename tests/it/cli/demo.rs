@@ -35,7 +35,7 @@ fn the_demo_does_not_depend_on_order_or_batching() {
     let demo = Scenario::read(dir.path());
     let whole = demo.run(&demo.lines, usize::MAX, 1);
     assert!(whole.lines().count() > 40);
-    let shuffled = crate::correlation::scenarios::shuffle_within(&demo.lines, demo.lateness_ms(), &mut crate::support::Dice(7));
+    let shuffled = crate::correlation::scenarios::shuffle_within(&demo.lines, demo.lateness_ms(), &mut crate::support::Rng(7));
     assert_eq!(first_difference(&whole, &demo.run(&shuffled, 100, 1)), None, "shuffled");
     assert_eq!(first_difference(&whole, &demo.run(&demo.lines, 3, 40)), None, "40 lines a message");
 }

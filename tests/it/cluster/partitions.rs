@@ -26,7 +26,7 @@ use crate::live::run::{context, read_stream, replayed, runtime};
 use crate::support::expect::first_difference;
 use crate::support::nats::NatsServer;
 use crate::support::runs::{Scenario, received_at};
-use crate::support::{Dice, binary, folders, root};
+use crate::support::{Rng, binary, folders, root};
 
 /// What a message says besides its bytes: when the broker took it, and on which subject.
 type InfoOf<'a> = &'a dyn Fn(usize, &[u8]) -> (Option<i64>, &'static str);
@@ -100,19 +100,19 @@ fn shared(
     workers: usize,
     info_of: InfoOf<'_>,
     silence_ms: Option<i64>,
-    dice: &mut Dice,
+    rng: &mut Rng,
 ) -> (String, Engine) {
     let fresh = || scenario.engine(params).0.with_partitions(workers);
     let mut engine = fresh();
     let mut revisions = Vec::new();
     let mut all: Vec<Worker> = (0..workers).map(|_| Worker::new(scenario, params, 0)).collect();
-    let whose: Vec<usize> = scenario.lines.iter().map(|_| dice.below(workers as u64) as usize).collect();
+    let whose: Vec<usize> = scenario.lines.iter().map(|_| rng.below(workers as u64) as usize).collect();
     let pace = 1 + scenario.lines.len() as u64 / 10;
-    let mut take = |one: usize, worker: &mut Worker, dice: &mut Dice| {
+    let mut take = |one: usize, worker: &mut Worker, rng: &mut Rng| {
         let Some(bytes) = worker.said.pop_front() else { return };
         let part = Part::from_bytes(&bytes).unwrap();
         revisions.extend(engine.step(Input::Part { partition: one, place: 0, part: &part }));
-        if dice.below(10) == 0 {
+        if rng.below(10) == 0 {
             let saved = engine.save().unwrap().found().unwrap();
             engine = fresh();
             assert!(engine.restore(&saved).unwrap().is_empty());
@@ -121,9 +121,9 @@ fn shared(
         }
     };
     while all.iter().any(|worker| worker.read < scenario.lines.len() || !worker.said.is_empty()) {
-        let one = dice.below(workers as u64) as usize;
+        let one = rng.below(workers as u64) as usize;
         let worker = &mut all[one];
-        for _ in 0..=dice.below(pace) {
+        for _ in 0..=rng.below(pace) {
             let Some(message) = scenario.lines.get(worker.read) else { break };
             let at = worker.read;
             worker.read += 1;
@@ -132,7 +132,7 @@ fn shared(
                 worker.sequences.push(at as u64 + 1);
             }
         }
-        match dice.below(20) {
+        match rng.below(20) {
             _ if worker.read == scenario.lines.len() && worker.sequences.is_empty() && worker.folder.is_empty() => {}
             0..4 => worker.fold(),
             4 => {
@@ -142,13 +142,13 @@ fn shared(
             }
             _ => worker.say(None),
         }
-        let other = dice.below(workers as u64) as usize;
-        take(other, &mut all[other], dice);
+        let other = rng.below(workers as u64) as usize;
+        take(other, &mut all[other], rng);
     }
     for (one, worker) in all.iter_mut().enumerate() {
         // The last to fall silent tells how long nothing has come.
         worker.say(silence_ms.map(|silence_ms| silence_ms + 1_000 * one as i64));
-        take(one, worker, dice);
+        take(one, worker, rng);
     }
     revisions.extend(engine.step(Input::End));
     (text(&revisions), engine)
@@ -174,7 +174,7 @@ fn whoever_counts_the_incidents_are_the_same() {
             continue;
         }
         let (workers, seed) = (1 + number % 4, number as u64);
-        let (got, engine) = shared(&scenario, &params, workers, &as_written, None, &mut Dice(seed));
+        let (got, engine) = shared(&scenario, &params, workers, &as_written, None, &mut Rng(seed));
         let name = scenario.name();
         assert_eq!(first_difference(&want, &got), None, "{name} with {workers} workers, seed {seed}");
         if late {
@@ -209,7 +209,7 @@ fn time_moves_as_in_one_process() {
         let (without, _) = alone(&scenario, &params, &info_of, None);
         moved += usize::from(want != without);
         for seed in 1..=2 {
-            let (got, engine) = shared(&scenario, &params, 3, &info_of, Some(3 * 3_600_000), &mut Dice(seed));
+            let (got, engine) = shared(&scenario, &params, 3, &info_of, Some(3 * 3_600_000), &mut Rng(seed));
             assert_eq!(first_difference(&want, &got), None, "{name}, seed {seed}");
             assert_eq!((engine.watermark(), engine.sources()), (one.watermark(), one.sources()), "{name}, seed {seed}");
         }

@@ -17,7 +17,7 @@ use crate::state::reload::{Case, Files, Run, book, cases, plain, with_silent_nei
 use crate::support::expect::first_difference;
 use crate::support::nats::{NatsServer, free_port};
 use crate::support::process::get;
-use crate::support::{Dice, root};
+use crate::support::{Rng, root};
 
 /// A worker, and which version of the rules it counts for.
 struct Worker {
@@ -65,11 +65,11 @@ struct Roles<'c> {
 }
 
 impl<'c> Roles<'c> {
-    fn new(case: &'c Case, versions: [Files; 2], version: usize, dice: &mut Dice) -> Self {
+    fn new(case: &'c Case, versions: [Files; 2], version: usize, rng: &mut Rng) -> Self {
         let mut run = Run::over(&versions[version], &case.topology, &case.params);
         run.engine = run.engine.with_partitions(WORKERS);
         let workers = (0..WORKERS).map(|_| Worker::new(case, &versions[version], version, 0)).collect();
-        let whose = case.lines.iter().map(|_| dice.below(WORKERS as u64) as usize).collect();
+        let whose = case.lines.iter().map(|_| rng.below(WORKERS as u64) as usize).collect();
         let kept = (run.engine.save().unwrap().found().unwrap(), 0, Vec::new());
         Self { case, versions, run, workers, whose, read: 0, version, changes: 0, kept }
     }
@@ -152,9 +152,9 @@ impl<'c> Roles<'c> {
         }
     }
 
-    fn step(&mut self, dice: &mut Dice) {
-        let one = dice.below(WORKERS as u64) as usize;
-        match dice.below(1_000) {
+    fn step(&mut self, rng: &mut Rng) {
+        let one = rng.below(WORKERS as u64) as usize;
+        match rng.below(1_000) {
             0..850 => self.read_one(),
             850..940 => self.say(one),
             940..950 => self.checkpoint(),
@@ -181,11 +181,11 @@ fn a_neighbour_disturbs_nobody_in_roles_either() {
         let (want, stats) = plain(case);
         // Where the neighbours are there first, rules stay on what they leave: finer panes, and tables with more in them.
         for seed in 0..4 {
-            let dice = &mut Dice(seed * 100 + number as u64);
+            let rng = &mut Rng(seed * 100 + number as u64);
             let versions = [case.rules.clone(), with_silent_neighbours(case)];
-            let mut roles = Roles::new(case, versions, seed as usize % 2, dice);
+            let mut roles = Roles::new(case, versions, seed as usize % 2, rng);
             while roles.read < case.lines.len() as u64 {
-                roles.step(dice);
+                roles.step(rng);
             }
             (0..WORKERS).for_each(|one| roles.say(one));
             changes += roles.changes;
@@ -203,7 +203,7 @@ fn rules_that_change_between_two_messages_are_those_of_one_process() {
     for case in cases().iter().filter(|case| case.rules.len() > 1) {
         let fewer: Files = case.rules.clone().into_iter().skip(1).collect();
         let mut alone = Run::new(case);
-        let mut roles = Roles::new(case, [case.rules.clone(), fewer], 0, &mut Dice(1));
+        let mut roles = Roles::new(case, [case.rules.clone(), fewer], 0, &mut Rng(1));
         let third = case.lines.len() / 3;
         for (at, line) in case.lines.iter().enumerate() {
             if at == third || at == 2 * third {
@@ -245,7 +245,7 @@ fn steady(rules: &[(&str, &str, &str, &str, &str)]) -> (Case, Files) {
 
 /// Changes rules after 200 and after 400 events, and has all workers hear of it. Returns of each rule its name, rows and breaches.
 fn changed_twice(case: &Case, versions: [Files; 2], restarts: bool) -> Vec<(String, u64, u64)> {
-    let mut roles = Roles::new(case, versions, 0, &mut Dice(3));
+    let mut roles = Roles::new(case, versions, 0, &mut Rng(3));
     for second in 0..600 {
         if second == 200 || second == 400 {
             (0..WORKERS).for_each(|one| roles.say(one));

@@ -29,9 +29,9 @@ proptest! {
     #[test]
     fn fingerprints_do_not_depend_on_the_order_of_labels(pairs in prop::collection::btree_map("[a-z]{1,4}", "[a-z=,\"]{1,6}", 0..6), seed in any::<u64>()) {
         let mut shuffled: Vec<(String, String)> = pairs.clone().into_iter().collect();
-        let mut dice = crate::support::Dice(seed);
+        let mut rng = crate::support::Rng(seed);
         for i in (1..shuffled.len()).rev() {
-            shuffled.swap(i, dice.below(i as u64 + 1) as usize);
+            shuffled.swap(i, rng.below(i as u64 + 1) as usize);
         }
         prop_assert_eq!(Fingerprint::new("r", &Labels::new(pairs)), Fingerprint::new("r", &Labels::new(shuffled)));
     }

@@ -15,7 +15,7 @@ use squelch::model::severity::Severity;
 use squelch::topology::definition::Source;
 use squelch::topology::{Edge, Parts, Topology};
 
-use crate::support::Dice;
+use crate::support::Rng;
 
 const START_MS: i64 = 1_773_446_400_000;
 
@@ -37,7 +37,7 @@ fn alert(said: &Said) -> ExternalAlert {
     }
 }
 
-fn batches(alerts: &[ExternalAlert], dice: &mut Dice) -> Vec<EventBatch> {
+fn batches(alerts: &[ExternalAlert], rng: &mut Rng) -> Vec<EventBatch> {
     let keys = LabelKeys::default();
     let mut batches = Vec::new();
     let mut rest = alerts;
@@ -48,8 +48,8 @@ fn batches(alerts: &[ExternalAlert], dice: &mut Dice) -> Vec<EventBatch> {
             alerts: Vec::new(),
             sources: Arc::default(),
         };
-        for _ in 0..=dice.below(3) {
-            let (message, after) = rest.split_at(rest.len().min(1 + dice.below(5) as usize));
+        for _ in 0..=rng.below(3) {
+            let (message, after) = rest.split_at(rest.len().min(1 + rng.below(5) as usize));
             rest = after;
             batch.alerts.extend(message.iter().cloned());
             batch.messages.push(MessageMark {
@@ -91,10 +91,10 @@ fn run_on_changing_graphs(alerts: &[ExternalAlert], edges: &[(u8, u8)], seed: u6
             incident_message::to_json(&revision)
         }));
     };
-    let (dice, restarting) = (&mut Dice(seed), &mut Dice(restarts));
-    for batch in batches(alerts, &mut Dice(seed)) {
-        if dice.below(3) == 0 {
-            now = parts(&edges.iter().filter(|_| dice.below(2) == 0).copied().collect::<Vec<_>>());
+    let (rng, restarting) = (&mut Rng(seed), &mut Rng(restarts));
+    for batch in batches(alerts, &mut Rng(seed)) {
+        if rng.below(3) == 0 {
+            now = parts(&edges.iter().filter(|_| rng.below(2) == 0).copied().collect::<Vec<_>>());
             take(engine.step(Input::Topology { source: Source::File, parts: now.clone() }));
         }
         take(engine.step(Input::Events(&batch)));
@@ -117,10 +117,10 @@ fn run(alerts: &[ExternalAlert], edges: &[(u8, u8)], seed: u64, restarts: bool) 
         invariants.see(&revisions).unwrap_or_else(|what| panic!("{what}"));
         lines.extend(revisions.iter().map(incident_message::to_json));
     };
-    let dice = &mut Dice(seed);
-    for batch in batches(alerts, dice) {
+    let rng = &mut Rng(seed);
+    for batch in batches(alerts, rng) {
         take(engine.step(Input::Events(&batch)));
-        if restarts && dice.below(3) == 0 {
+        if restarts && rng.below(3) == 0 {
             let saved = engine.save().unwrap().found().unwrap();
             engine = fresh(&parts(edges));
             take(engine.restore(&saved).unwrap());
@@ -149,10 +149,10 @@ proptest! {
     ) {
         let alerts: Vec<ExternalAlert> = distinct(said).iter().map(alert).collect();
         let expected = run(&alerts, &edges, seed, false);
-        let dice = &mut Dice(seed);
+        let rng = &mut Rng(seed);
         let lateness_ms = EngineParams::default().lateness_ms as u64;
         let mut arrivals: Vec<(i64, usize)> =
-            alerts.iter().enumerate().map(|(i, alert)| (alert.ts + dice.below(lateness_ms) as i64, i)).collect();
+            alerts.iter().enumerate().map(|(i, alert)| (alert.ts + rng.below(lateness_ms) as i64, i)).collect();
         arrivals.sort_unstable();
         let shuffled: Vec<ExternalAlert> = arrivals.into_iter().map(|(_, i)| alerts[i].clone()).collect();
         prop_assert_eq!(&expected, &run(&shuffled, &edges, seed.rotate_left(7), false));

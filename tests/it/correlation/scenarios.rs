@@ -3,7 +3,7 @@
 
 use crate::support::expect::{expect_file, first_difference};
 use crate::support::runs::Scenario;
-use crate::support::{Dice, folders};
+use crate::support::{Rng, folders};
 
 fn scenarios() -> Vec<Scenario> {
     folders("fixtures/scenarios").iter().map(|path| Scenario::read(path)).collect()
@@ -37,7 +37,7 @@ fn order_within_lateness_changes_nothing() {
         }
         let whole = scenario.run(&scenario.lines, usize::MAX, 1);
         for seed in 1..=4 {
-            let shuffled = shuffle_within(&scenario.lines, scenario.lateness_ms(), &mut Dice(seed));
+            let shuffled = shuffle_within(&scenario.lines, scenario.lateness_ms(), &mut Rng(seed));
             let got = scenario.run(&shuffled, 16, 1);
             assert_eq!(first_difference(&whole, &got), None, "{} shuffled with seed {seed}", scenario.name());
         }
@@ -45,14 +45,14 @@ fn order_within_lateness_changes_nothing() {
 }
 
 /// Delays each line by up to the lateness, then sorts by arrival.
-pub fn shuffle_within(lines: &[Vec<u8>], lateness_ms: i64, dice: &mut Dice) -> Vec<Vec<u8>> {
+pub fn shuffle_within(lines: &[Vec<u8>], lateness_ms: i64, rng: &mut Rng) -> Vec<Vec<u8>> {
     let mut last = 0;
     let mut arrivals: Vec<(i64, usize)> = Vec::new();
     for (i, line) in lines.iter().enumerate() {
         let event = squelch::io::decode::native_json::parse(line).ok();
         // A bad line has no time: it stays where it is.
         last = event.and_then(|event| event.ts?.ok()).unwrap_or(last);
-        arrivals.push((last + dice.below(lateness_ms as u64) as i64, i));
+        arrivals.push((last + rng.below(lateness_ms as u64) as i64, i));
     }
     arrivals.sort();
     arrivals.into_iter().map(|(_, i)| lines[i].clone()).collect()

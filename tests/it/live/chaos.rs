@@ -18,7 +18,7 @@ use squelch::process::demo_files;
 
 use crate::support::nats::NatsServer;
 use crate::support::process::{Mortal, context, get, metric, read_stream, replayed, runtime};
-use crate::support::{Dice, from_env};
+use crate::support::{Rng, from_env};
 
 const LINES_A_MESSAGE: usize = 50;
 const OFTEN: &str = "time: { idle: 1h }\ncheckpoint: { dir: state, every: 200ms }\n";
@@ -52,7 +52,7 @@ async fn publish(mut context: Context, every: Duration) {
 struct Chaos {
     servers: Vec<NatsServer>,
     squelch: Mortal,
-    dice: Dice,
+    rng: Rng,
     seed: u64,
     rounds: u64,
     /// Whether a squelch that ends by itself is started again, as systemd would: one that starts while nobody leads a stream does.
@@ -69,7 +69,7 @@ impl Chaos {
     fn over(servers: Vec<NatsServer>, more: &str, rounds: u64) -> Self {
         let (squelch, seed) = (Mortal::new(&servers[0], more), from_env("CHAOS_SEED", u64::from(std::process::id())));
         let restarts = servers.len() > 1;
-        Self { servers, squelch, dice: Dice(seed), seed, rounds: from_env("CHAOS_KILLS", rounds), restarts, resumed: 0 }
+        Self { servers, squelch, rng: Rng(seed), seed, rounds: from_env("CHAOS_KILLS", rounds), restarts, resumed: 0 }
     }
 
     async fn context(&self) -> Context {
@@ -116,7 +116,7 @@ impl Chaos {
     }
 
     async fn pause(&mut self, up_to_ms: u64) {
-        tokio::time::sleep(Duration::from_millis(self.dice.below(up_to_ms))).await;
+        tokio::time::sleep(Duration::from_millis(self.rng.below(up_to_ms))).await;
     }
 
     fn kill_squelch(&mut self) {
@@ -223,7 +223,7 @@ fn in_a_cluster(checkpoint: &str) {
     });
     chaos.run(Duration::from_secs(8), async |chaos, context, round| {
         chaos.pause(2_000).await;
-        let one = chaos.dice.below(3) as usize;
+        let one = chaos.rng.below(3) as usize;
         chaos.servers[one].stop();
         if round % 2 == 1 {
             chaos.kill_squelch();
@@ -345,7 +345,7 @@ fn the_clock_on_the_wall_decides_nothing() {
         set("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
     ];
     chaos.run(Duration::from_secs(1), async |chaos, _, _| {
-        let (years, sign) = (chaos.dice.below(20), ["+", "-"][chaos.dice.below(2) as usize]);
+        let (years, sign) = (chaos.rng.below(20), ["+", "-"][chaos.rng.below(2) as usize]);
         // Nobody may find it half written.
         let next = offset.with_extension("next");
         std::fs::write(&next, format!("{sign}{}d", years * 365)).unwrap();

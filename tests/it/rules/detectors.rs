@@ -12,7 +12,7 @@ use squelch::window::WindowLimits;
 use crate::correlation::scenarios::shuffle_within;
 use crate::support::expect::{expect_file, first_difference};
 use crate::support::runs::Scenario;
-use crate::support::{Dice, folders, root};
+use crate::support::{Rng, folders, root};
 
 fn kinds() -> Vec<Scenario> {
     folders("fixtures/kinds").iter().map(|path| Scenario::read(path)).collect()
@@ -68,7 +68,7 @@ fn order_within_lateness_changes_nothing() {
     for kind in kinds().iter().filter(|kind| !kind.path.join("no-shuffle").exists()) {
         let whole = told(kind, &kind.lines, usize::MAX);
         for seed in 1..=4 {
-            let shuffled = shuffle_within(&kind.lines, kind.lateness_ms(), &mut Dice(seed));
+            let shuffled = shuffle_within(&kind.lines, kind.lateness_ms(), &mut Rng(seed));
             let got = told(kind, &shuffled, 16);
             assert_eq!(first_difference(&whole, &got), None, "{} shuffled with seed {seed}", kind.name());
         }

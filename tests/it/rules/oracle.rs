@@ -30,7 +30,7 @@ use squelch::window::WindowLimits;
 use squelch::window::evaluator::Evaluator;
 use squelch::window::state::table_registry::Began;
 
-use crate::support::Dice;
+use crate::support::Rng;
 
 const START_MS: i64 = 1_773_446_400_000;
 const EVERY_MS: i64 = 10_000;
@@ -288,14 +288,14 @@ fn comparable(breaches: &[Breach]) -> BTreeMap<String, usize> {
 }
 
 /// The rows as they arrive: late by up to the lateness, in random messages and batches.
-fn arrivals(rows: &[Row], dice: &mut Dice, decoder: &mut Decoder) -> Vec<EventBatch> {
+fn arrivals(rows: &[Row], rng: &mut Rng, decoder: &mut Decoder) -> Vec<EventBatch> {
     let mut arriving: Vec<(i64, &Row)> =
-        rows.iter().map(|row| (row.0 * 1000 + dice.below(LATENESS_MS as u64 - 2000) as i64, row)).collect();
+        rows.iter().map(|row| (row.0 * 1000 + rng.below(LATENESS_MS as u64 - 2000) as i64, row)).collect();
     arriving.sort();
     let mut batches = Vec::new();
     for (_, row) in arriving {
         decoder.message(line(row).as_bytes(), MessageInfo::default(), &mut |bad| panic!("{}", bad.reason));
-        if dice.below(4) == 0 {
+        if rng.below(4) == 0 {
             batches.push(decoder.take());
         }
     }
@@ -304,8 +304,8 @@ fn arrivals(rows: &[Row], dice: &mut Dice, decoder: &mut Decoder) -> Vec<EventBa
 }
 
 /// Some rows are sent twice, and then count twice.
-fn with_duplicates(rows: &[Row], dice: &mut Dice) -> Vec<Row> {
-    rows.iter().flat_map(|row| std::iter::repeat_n(*row, if dice.below(10) == 0 { 2 } else { 1 })).collect()
+fn with_duplicates(rows: &[Row], rng: &mut Rng) -> Vec<Row> {
+    rows.iter().flat_map(|row| std::iter::repeat_n(*row, if rng.below(10) == 0 { 2 } else { 1 })).collect()
 }
 
 /// The rows of `all` that a rule should see at an instant, by the name of the window.
@@ -316,14 +316,14 @@ struct Counting(Vec<Evaluator>);
 
 impl Counting {
     /// Counts a batch in, by one of them.
-    fn ingest(&mut self, batch: &EventBatch, evaluator: &mut Evaluator, dice: &mut Dice) {
+    fn ingest(&mut self, batch: &EventBatch, evaluator: &mut Evaluator, rng: &mut Rng) {
         let to = std::array::from_fn(|kind| batch.tables[kind].num_rows());
         if self.0.is_empty() {
             return evaluator.ingest(batch, [0; 4], to);
         }
-        let one = dice.below(self.0.len() as u64) as usize;
+        let one = rng.below(self.0.len() as u64) as usize;
         self.0[one].ingest(batch, [0; 4], to);
-        if dice.below(3) == 0 {
+        if rng.below(3) == 0 {
             self.hand_on(one, evaluator);
         }
     }
@@ -342,18 +342,18 @@ impl Counting {
 
 /// The engine's loop in small: a tick as soon as the watermark has passed it, state saved and restored now and then.
 fn run(texts: &[String], queries: &[&str], rows: &[Row], seed: u64, seen: Seen<'_>) {
-    let dice = &mut Dice(seed);
-    let rows = with_duplicates(rows, dice);
+    let rng = &mut Rng(seed);
+    let rows = with_duplicates(rows, rng);
     let book = book_of(texts);
     let mut decoder = Decoder::new(&book.label_keys, i64::MAX);
     rows.iter()
         .for_each(|row| decoder.message(line(row).as_bytes(), MessageInfo::default(), &mut |bad| panic!("{}", bad.reason)));
     let all = decoder.take().tables[Kind::Metric as usize].clone();
     let plain: Vec<Plain> = queries.iter().map(|query| Plain::new(query, &book, &all.schema())).collect();
-    let batches = arrivals(&rows, dice, &mut decoder);
+    let batches = arrivals(&rows, rng, &mut decoder);
     let mut evaluator = evaluator_of(texts);
     evaluator.start(START_MS);
-    let hands = [0, 0, 1, 2, 3, 5][dice.below(6) as usize];
+    let hands = [0, 0, 1, 2, 3, 5][rng.below(6) as usize];
     let rules: Vec<Arc<Rule>> = book_of(texts).rules.into_iter().map(Arc::new).collect();
     let hand = |_| Evaluator::that_only_counts(rules.clone(), WindowLimits::default(), || 0).unwrap();
     let mut counting = Counting((0..hands).map(hand).collect());
@@ -369,8 +369,8 @@ fn run(texts: &[String], queries: &[&str], rows: &[Row], seed: u64, seen: Seen<'
         }
     };
     for batch in &batches {
-        counting.ingest(batch, &mut evaluator, dice);
-        if dice.below(8) == 0 {
+        counting.ingest(batch, &mut evaluator, rng);
+        if rng.below(8) == 0 {
             let saved = evaluator.save().unwrap().found().unwrap();
             evaluator = evaluator_of(texts);
             evaluator.restore(&saved, Began { now: START_MS, latest: START_MS }).unwrap();

@@ -9,7 +9,7 @@ use squelch::window::snapshot::RestoreError;
 
 use crate::support::expect::first_difference;
 use crate::support::runs::Scenario;
-use crate::support::{Dice, folders};
+use crate::support::{Rng, folders};
 
 #[test]
 fn restarts_change_nothing() {
@@ -20,7 +20,7 @@ fn restarts_change_nothing() {
         for (batch_of, seed) in [(16, 1), (64, 2), (7, 3)] {
             // Some need hundreds of steps: a restart now and then is as good as one at each.
             let batch_of = batch_of.max(scenario.lines.len() / 60);
-            let (revisions, restarts) = scenario.revisions_over_restarts(batch_of, &mut Dice(seed));
+            let (revisions, restarts) = scenario.revisions_over_restarts(batch_of, &mut Rng(seed));
             let got: String = revisions.iter().map(|revision| incident_message::to_json(revision) + "\n").collect();
             assert_eq!(first_difference(&whole, &got), None, "{} with {restarts} restarts, seed {seed}", scenario.name());
             restarted += restarts;

@@ -34,9 +34,9 @@ pub fn folders(dir: &str) -> Vec<PathBuf> {
 }
 
 /// A small deterministic generator for shuffles (SplitMix64).
-pub struct Dice(pub u64);
+pub struct Rng(pub u64);
 
-impl Dice {
+impl Rng {
     pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;

@@ -13,7 +13,7 @@ use squelch::process::report::diagnostics;
 use squelch::rule::check::{self, RuleBook};
 use squelch::topology::Topology;
 
-use crate::support::Dice;
+use crate::support::Rng;
 
 /// A scenario's parts.
 pub struct Scenario {
@@ -72,7 +72,7 @@ impl Scenario {
     }
 
     /// The same, where after each step the process may be another: its engine is made anew of what the one before saved.
-    pub fn revisions_over_restarts(&self, batch_of: usize, dice: &mut Dice) -> (Vec<Revision>, usize) {
+    pub fn revisions_over_restarts(&self, batch_of: usize, rng: &mut Rng) -> (Vec<Revision>, usize) {
         let params = self.config().engine();
         let (mut engine, mut decoder) = self.engine(&params);
         let (mut revisions, mut restarts) = (Vec::new(), 0);
@@ -82,7 +82,7 @@ impl Scenario {
                 decoder.message(message, info, &mut |_| {});
             }
             revisions.extend(engine.step(Input::Events(&decoder.take())));
-            if dice.below(3) == 0 {
+            if rng.below(3) == 0 {
                 let saved = engine.save().expect("an engine can be saved").found().expect("all of it");
                 (engine, decoder) = self.engine(&params);
                 let after = engine.restore(&saved).unwrap_or_else(|error| panic!("{}: {error}", self.name()));

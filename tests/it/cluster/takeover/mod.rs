@@ -12,7 +12,7 @@ use squelch::process::demo_files;
 
 use crate::support::nats::{NatsServer, free_port};
 use crate::support::process::{Squelch, command, context, get, read_stream, replayed, runtime, the_open_are_shown};
-use crate::support::{Dice, from_env};
+use crate::support::{Rng, from_env};
 
 const LINES_A_MESSAGE: usize = 50;
 
@@ -187,13 +187,13 @@ async fn nothing_is_lost_or_twice(context: &Context, want: &[String], about: &st
 async fn unseating_changes_nothing(context: &Context, machines: &mut [Machine; 2]) -> String {
     let (turns, want) = (from_env("TAKEOVERS", 6), replayed());
     let seed = from_env("CHAOS_SEED", u64::from(std::process::id()));
-    let dice = &mut Dice(seed);
+    let rng = &mut Rng(seed);
     let every = Duration::from_millis(3_500 * turns) / messages();
     let publishing = tokio::spawn(publish(context.clone(), every));
     for turn in 0..turns {
         // Under load a lease may end by itself: whoever leads now is meant.
         let at = leader_of(machines);
-        tokio::time::sleep(Duration::from_millis(dice.below(1_500))).await;
+        tokio::time::sleep(Duration::from_millis(rng.below(1_500))).await;
         match turn % 3 {
             0 => {
                 machines[at].kill();
@@ -203,7 +203,7 @@ async fn unseating_changes_nothing(context: &Context, machines: &mut [Machine; 2
             1 => {
                 machines[at].signal("STOP");
                 machines[1 - at].leads();
-                tokio::time::sleep(Duration::from_millis(dice.below(1_500))).await;
+                tokio::time::sleep(Duration::from_millis(rng.below(1_500))).await;
                 machines[at].signal("CONT");
             }
             _ => {

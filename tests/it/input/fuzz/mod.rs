@@ -31,7 +31,7 @@ use squelch::topology::Topology;
 
 use self::mutate::mutate;
 use crate::support::runs::Scenario;
-use crate::support::{Dice, folders, from_env, root};
+use crate::support::{Rng, folders, from_env, root};
 
 /// Address space of a fuzzing process, in KiB: what it needs anyway, and a message of the largest size some times over.
 const ADDRESS_SPACE_KIB: u64 = 3 << 20;
@@ -99,8 +99,8 @@ fn inside(seed: u64, executions: u64, corpus: &[Vec<u8>], tokens: &[&str], run: 
     let input = std::env::var_os("FUZZ_INPUT").expect("the parent names a file");
     let mut good = 0_u64;
     for number in 0..executions {
-        let dice = &mut Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(number));
-        let bytes = mutate(corpus, tokens, dice);
+        let rng = &mut Rng(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(number));
+        let bytes = mutate(corpus, tokens, rng);
         std::fs::write(Path::new(&input), &bytes).unwrap();
         match catch_unwind(AssertUnwindSafe(|| run(&bytes))) {
             Ok(taken) => good += u64::from(taken),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::disk::{Harm, Torn};
-use crate::support::Dice;
+use crate::support::Rng;
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,36 +91,36 @@ pub struct Schedule {
 impl Schedule {
     /// The schedule of a seed for a stream of so many messages and these numbers of versions.
     pub fn new(seed: u64, messages: u64, rules: usize, graphs: usize) -> Self {
-        let dice = &mut Dice(seed ^ 0xFA17_5CED_0000);
-        let kind = match dice.below(10) {
+        let rng = &mut Rng(seed ^ 0xFA17_5CED_0000);
+        let kind = match rng.below(10) {
             0..4 => Kind::Crashes,
             4..9 => Kind::Undecided,
             _ => Kind::Disks,
         };
-        let every_ms = [0, 2_000, 20_000, 600_000][dice.below(4) as usize];
-        let segment_bytes_min = [0, 0, 4_000, 1 << 20][dice.below(4) as usize];
+        let every_ms = [0, 2_000, 20_000, 600_000][rng.below(4) as usize];
+        let segment_bytes_min = [0, 0, 4_000, 1 << 20][rng.below(4) as usize];
         let mut acts = Vec::new();
-        let (mut arrived, batch) = (0, 1 + dice.below(12));
+        let (mut arrived, batch) = (0, 1 + rng.below(12));
         while arrived < messages {
-            let act = match dice.below(100) {
-                0..30 => Act::Arrive(1 + dice.below(5)),
-                30..52 => Act::Read(1 + dice.below(batch)),
-                52..73 => Act::Store(1 + dice.below(6)),
+            let act = match rng.below(100) {
+                0..30 => Act::Arrive(1 + rng.below(5)),
+                30..52 => Act::Read(1 + rng.below(batch)),
+                52..73 => Act::Store(1 + rng.below(6)),
                 73..76 => Act::Behind,
                 76..79 => Act::Refuse,
                 79..82 => Act::LoseAnswer,
-                82..85 => Act::Clock([1, 700, 5_000, 90_000][dice.below(4) as usize]),
+                82..85 => Act::Clock([1, 700, 5_000, 90_000][rng.below(4) as usize]),
                 85..89 => Act::Crash,
-                89..91 => Act::Tear(TORN[dice.below(TORN.len() as u64) as usize]),
+                89..91 => Act::Tear(TORN[rng.below(TORN.len() as u64) as usize]),
                 91 => Act::Stop,
                 _ if kind == Kind::Crashes => continue,
-                92 if dice.below(3) == 0 => Act::Expire(1 + dice.below(4)),
-                92..95 => Act::Silence([1_000, 20_000, 60_000, 150_000][dice.below(4) as usize]),
-                95 => Act::Rules(dice.below(rules as u64) as usize),
-                96 => Act::Graph(dice.below(graphs as u64) as usize),
-                97 => Act::Bucket(dice.below(graphs as u64) as usize),
+                92 if rng.below(3) == 0 => Act::Expire(1 + rng.below(4)),
+                92..95 => Act::Silence([1_000, 20_000, 60_000, 150_000][rng.below(4) as usize]),
+                95 => Act::Rules(rng.below(rules as u64) as usize),
+                96 => Act::Graph(rng.below(graphs as u64) as usize),
+                97 => Act::Bucket(rng.below(graphs as u64) as usize),
                 _ if kind == Kind::Undecided => continue,
-                _ => Act::Harm(HARM[dice.below(HARM.len() as u64) as usize]),
+                _ => Act::Harm(HARM[rng.below(HARM.len() as u64) as usize]),
             };
             if let Act::Arrive(more) = act {
                 arrived += more;

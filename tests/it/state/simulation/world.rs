@@ -8,7 +8,7 @@ use squelch::engine::EngineParams;
 use squelch::topology::{Edge, Parts};
 
 use super::rules::{MADE, Pack, packs};
-use crate::support::Dice;
+use crate::support::Rng;
 
 /// Event time at which streams begin.
 const START_MS: i64 = 1_773_446_400_000;
@@ -38,54 +38,47 @@ pub struct World {
 impl World {
     /// The world of a seed.
     pub fn new(seed: u64) -> Self {
-        let dice = &mut Dice(seed ^ 0x5EED_0000_0042);
+        let rng = &mut Rng(seed ^ 0x5EED_0000_0042);
         let packs = packs();
-        let pack = match dice.below(10) {
+        let pack = match rng.below(10) {
             0..3 => &packs[0],
-            3..7 => &packs[1 + dice.below(MADE as u64 - 1) as usize],
-            _ => &packs[MADE + dice.below((packs.len() - MADE) as u64) as usize],
+            3..7 => &packs[1 + rng.below(MADE as u64 - 1) as usize],
+            _ => &packs[MADE + rng.below((packs.len() - MADE) as u64) as usize],
         };
         let (params, graph, messages) = match &pack.recorded {
-            Some(recorded) => (recorded.params.clone(), recorded.parts.clone(), play(&recorded.lines, dice)),
-            None => (params(dice), graph(dice), Story::new(dice).tell(dice)),
+            Some(recorded) => (recorded.params.clone(), recorded.parts.clone(), play(&recorded.lines, rng)),
+            None => (params(rng), graph(rng), Story::new(rng).tell(rng)),
         };
         let mut graphs = vec![graph];
         while graphs.len() < 3 {
-            graphs.push(another(graphs.last().unwrap(), dice));
+            graphs.push(another(graphs.last().unwrap(), rng));
         }
-        World {
-            seed,
-            pack,
-            params,
-            graphs: Rc::new(graphs),
-            bucket: dice.below(5) == 0,
-            messages: Rc::new(spoil(messages, dice)),
-        }
+        World { seed, pack, params, graphs: Rc::new(graphs), bucket: rng.below(5) == 0, messages: Rc::new(spoil(messages, rng)) }
     }
 }
 
-fn one_of<T: Copy>(dice: &mut Dice, all: &[T]) -> T {
-    all[dice.below(all.len() as u64) as usize]
+fn one_of<T: Copy>(rng: &mut Rng, all: &[T]) -> T {
+    all[rng.below(all.len() as u64) as usize]
 }
 
-fn params(dice: &mut Dice) -> EngineParams {
+fn params(rng: &mut Rng) -> EngineParams {
     let mut params = EngineParams {
-        lateness_ms: one_of(dice, &[1_000, 5_000, 10_000]),
-        idle_ms: one_of(dice, &[5_000, 30_000]),
-        source_wait_ms: one_of(dice, &[0, 10_000, 30_000]),
-        external_expiry_ms: one_of(dice, &[60_000, 4 * 3_600_000]),
+        lateness_ms: one_of(rng, &[1_000, 5_000, 10_000]),
+        idle_ms: one_of(rng, &[5_000, 30_000]),
+        source_wait_ms: one_of(rng, &[0, 10_000, 30_000]),
+        external_expiry_ms: one_of(rng, &[60_000, 4 * 3_600_000]),
         ..EngineParams::default()
     };
-    params.notify.wait_ms = one_of(dice, &[0, 30_000]);
-    params.notify.hold_ms = one_of(dice, &[0, 60_000]);
-    params.correlation.keys = one_of(dice, &[&[][..], &["user"]]).iter().map(|key| Arc::from(*key)).collect();
-    params.notify.repeat_ms = one_of(dice, &[60_000, 240 * 60_000]);
-    params.correlation.gap_ms = one_of(dice, &[30_000, 300_000]);
-    params.correlation.lifetime_ms = one_of(dice, &[60_000, 7_200_000]);
-    params.correlation.resolve_wait_ms = one_of(dice, &[0, 10_000, 60_000]);
-    params.correlation.reopen_ms = one_of(dice, &[20_000, 1_800_000]);
-    params.learn.observations = one_of(dice, &[1, 3]);
-    params.learn.forget_ms = one_of(dice, &[60_000, 86_400_000]);
+    params.notify.wait_ms = one_of(rng, &[0, 30_000]);
+    params.notify.hold_ms = one_of(rng, &[0, 60_000]);
+    params.correlation.keys = one_of(rng, &[&[][..], &["user"]]).iter().map(|key| Arc::from(*key)).collect();
+    params.notify.repeat_ms = one_of(rng, &[60_000, 240 * 60_000]);
+    params.correlation.gap_ms = one_of(rng, &[30_000, 300_000]);
+    params.correlation.lifetime_ms = one_of(rng, &[60_000, 7_200_000]);
+    params.correlation.resolve_wait_ms = one_of(rng, &[0, 10_000, 60_000]);
+    params.correlation.reopen_ms = one_of(rng, &[20_000, 1_800_000]);
+    params.learn.observations = one_of(rng, &[1, 3]);
+    params.learn.forget_ms = one_of(rng, &[60_000, 86_400_000]);
     params
 }
 
@@ -94,11 +87,11 @@ fn name(number: u64) -> String {
     format!("n{number}")
 }
 
-fn graph(dice: &mut Dice) -> Parts {
-    let cyclic = dice.below(4) == 0;
+fn graph(rng: &mut Rng) -> Parts {
+    let cyclic = rng.below(4) == 0;
     let mut edges = Vec::new();
-    for _ in 0..dice.below(12) {
-        let (a, b) = (dice.below(7), dice.below(7));
+    for _ in 0..rng.below(12) {
+        let (a, b) = (rng.below(7), rng.below(7));
         if cyclic || a < b {
             edges.push(Edge::calls(&name(a), &name(b)));
         }
@@ -107,25 +100,25 @@ fn graph(dice: &mut Dice) -> Parts {
 }
 
 /// The same with an edge more or less.
-fn another(graph: &Parts, dice: &mut Dice) -> Parts {
+fn another(graph: &Parts, rng: &mut Rng) -> Parts {
     let mut parts = graph.clone();
-    if !parts.edges.is_empty() && dice.below(2) == 0 {
-        parts.edges.remove(dice.below(parts.edges.len() as u64) as usize);
+    if !parts.edges.is_empty() && rng.below(2) == 0 {
+        parts.edges.remove(rng.below(parts.edges.len() as u64) as usize);
     } else {
-        parts.edges.push(Edge::calls(&name(dice.below(7)), &name(dice.below(7))));
+        parts.edges.push(Edge::calls(&name(rng.below(7)), &name(rng.below(7))));
     }
     parts
 }
 
 /// A stretch of a recorded stream, a few lines a message.
-fn play(lines: &[Vec<u8>], dice: &mut Dice) -> Vec<Message> {
-    let most = 40 + dice.below(40) as usize;
-    let from = dice.below((lines.len().saturating_sub(most) + 1) as u64) as usize;
+fn play(lines: &[Vec<u8>], rng: &mut Rng) -> Vec<Message> {
+    let most = 40 + rng.below(40) as usize;
+    let from = rng.below((lines.len().saturating_sub(most) + 1) as u64) as usize;
     let mut rest = &lines[from..lines.len().min(from + most)];
     let mut messages = Vec::new();
     let mut now = START_MS;
     while !rest.is_empty() {
-        let (some, after) = rest.split_at(rest.len().min(1 + dice.below(4) as usize));
+        let (some, after) = rest.split_at(rest.len().min(1 + rng.below(4) as usize));
         rest = after;
         let times = some.iter().filter_map(|line| squelch::io::decode::native_json::parse(line).ok()?.ts?.ok());
         now = times.max().map_or(now, |latest| latest.max(now));
@@ -143,13 +136,13 @@ struct Story {
 }
 
 impl Story {
-    fn new(dice: &mut Dice) -> Self {
-        let now = START_MS + dice.below(60_000) as i64;
-        let outage = |dice: &mut Dice| {
-            let from = now + dice.below(150_000) as i64;
-            (dice.below(8), from, from + 10_000 + dice.below(120_000) as i64)
+    fn new(rng: &mut Rng) -> Self {
+        let now = START_MS + rng.below(60_000) as i64;
+        let outage = |rng: &mut Rng| {
+            let from = now + rng.below(150_000) as i64;
+            (rng.below(8), from, from + 10_000 + rng.below(120_000) as i64)
         };
-        let outages = (0..1 + dice.below(5)).map(|_| outage(dice)).collect();
+        let outages = (0..1 + rng.below(5)).map(|_| outage(rng)).collect();
         Self { now, outages, traces: 0 }
     }
 
@@ -157,39 +150,39 @@ impl Story {
         self.outages.iter().any(|(failing, from, until)| *failing == service && (*from..*until).contains(&at))
     }
 
-    fn tell(mut self, dice: &mut Dice) -> Vec<Message> {
+    fn tell(mut self, rng: &mut Rng) -> Vec<Message> {
         let subjects = ["events.mixed.a", "events.mixed.b", "events.mixed.c"];
-        let slow = dice.below(3) == 0;
+        let slow = rng.below(3) == 0;
         let mut messages = Vec::new();
-        for _ in 0..15 + dice.below(45) {
-            self.now += match dice.below(20) {
-                0 => 30_000 + dice.below(120_000) as i64,
-                _ => dice.below(7_000) as i64,
+        for _ in 0..15 + rng.below(45) {
+            self.now += match rng.below(20) {
+                0 => 30_000 + rng.below(120_000) as i64,
+                _ => rng.below(7_000) as i64,
             };
-            let subject = one_of(dice, &subjects);
+            let subject = one_of(rng, &subjects);
             let behind = if slow && subject == subjects[2] { 15_000 } else { 0 };
             let mut body = String::new();
-            for _ in 0..1 + dice.below(6) {
+            for _ in 0..1 + rng.below(6) {
                 // Within lateness mostly; now and then far too late, or a little early.
-                let late = match dice.below(40) {
-                    0 => dice.below(90_000) as i64,
-                    1 => -(dice.below(3_000) as i64),
-                    _ => dice.below(1_000) as i64,
+                let late = match rng.below(40) {
+                    0 => rng.below(90_000) as i64,
+                    1 => -(rng.below(3_000) as i64),
+                    _ => rng.below(1_000) as i64,
                 };
-                self.event(self.now - behind - late, &mut body, dice);
+                self.event(self.now - behind - late, &mut body, rng);
             }
             messages.push(Message { subject, body: body.into_bytes(), received_at: self.now });
         }
         messages
     }
 
-    fn event(&mut self, at: i64, body: &mut String, dice: &mut Dice) {
-        let service = dice.below(8);
+    fn event(&mut self, at: i64, body: &mut String, rng: &mut Rng) {
+        let service = rng.below(8);
         let fails = self.fails(service, at);
-        let env = one_of(dice, &["production", "production", "production", "staging"]);
+        let env = one_of(rng, &["production", "production", "production", "staging"]);
         let common = format!(r#""ts":{at},"service":"{}","env":"{env}""#, name(service));
-        let user = dice.below(3);
-        let said = match dice.below(10) {
+        let user = rng.below(3);
+        let said = match rng.below(10) {
             0..2 => {
                 let code = if fails { "503" } else { "200" };
                 format!(
@@ -198,7 +191,7 @@ impl Story {
                 )
             }
             2..4 => {
-                let ms = if fails { 600 + dice.below(600) } else { 50 + dice.below(100) };
+                let ms = if fails { 600 + rng.below(600) } else { 50 + rng.below(100) };
                 format!(r#"{{"kind":"metric",{common},"name":"latency_ms","value":{ms}}}"#)
             }
             4 => {
@@ -208,26 +201,26 @@ impl Story {
             }
             5 => {
                 let what = if fails { "failed" } else { "login" };
-                let country = one_of(dice, &["de", "de", "de", "fr", "nl"]);
+                let country = one_of(rng, &["de", "de", "de", "fr", "nl"]);
                 format!(
                     r#"{{"kind":"log",{common},"severity":"INFO","body":"{what}","labels":{{"user":"u{user}","country":"{country}"}}}}"#
                 )
             }
             6 => {
-                self.traces += dice.below(2);
+                self.traces += rng.below(2);
                 let (trace, ms) = (self.traces, if fails { 900 } else { 90 });
-                let parent = dice.below(3);
+                let parent = rng.below(3);
                 format!(
                     r#"{{"kind":"span",{common},"name":"call","duration_ms":{ms},"trace_id":"t{trace}","span_id":"s{service}","parent_id":"s{parent}","labels":{{"peer.service":"{}"}}}}"#,
-                    name(dice.below(9))
+                    name(rng.below(9))
                 )
             }
             _ => {
-                let status = if fails || dice.below(8) == 0 { "firing" } else { "resolved" };
-                let severity = one_of(dice, &["info", "warning", "critical"]);
+                let status = if fails || rng.below(8) == 0 { "firing" } else { "resolved" };
+                let severity = one_of(rng, &["info", "warning", "critical"]);
                 format!(
                     r#"{{"kind":"alert",{common},"name":"alert_{}","status":"{status}","severity":"{severity}"}}"#,
-                    dice.below(2)
+                    rng.below(2)
                 )
             }
         };
@@ -236,19 +229,17 @@ impl Story {
 }
 
 /// What comes twice, and what is no event.
-fn spoil(messages: Vec<Message>, dice: &mut Dice) -> Vec<Message> {
+fn spoil(messages: Vec<Message>, rng: &mut Rng) -> Vec<Message> {
     let mut spoiled: Vec<Message> = Vec::new();
     for mut message in messages {
-        if dice.below(25) == 0 {
-            let bad: &[u8] = one_of(
-                dice,
-                &[&b"{\"kind\":\"metric\"}\n"[..], b"not json\n", b"\xff\xfe\n", b"{\"kind\":\"meter\",\"ts\":1}\n"],
-            );
+        if rng.below(25) == 0 {
+            let bad: &[u8] =
+                one_of(rng, &[&b"{\"kind\":\"metric\"}\n"[..], b"not json\n", b"\xff\xfe\n", b"{\"kind\":\"meter\",\"ts\":1}\n"]);
             message.body.splice(0..0, bad.iter().copied());
         }
         let again = message.clone();
         spoiled.push(message);
-        if dice.below(30) == 0 {
+        if rng.below(30) == 0 {
             spoiled.push(again);
         }
     }
