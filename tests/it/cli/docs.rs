@@ -1,7 +1,7 @@
 //! What docs/rules.md shows is so: every rule in it is checked, every output in it is what the program says, every kind is there.
-//! What docs/guarantees.md promises names tests that exist.
+//! What docs/guarantees.md promises names tests that exist. Every link between the documents leads somewhere.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::{binary, folders, root};
@@ -135,9 +135,9 @@ fn every_promise_names_a_test_that_exists() {
     let missing: Vec<&&str> = named.iter().filter(|path| !is_test(path)).collect();
     assert!(missing.is_empty(), "docs/guarantees.md names tests that do not exist: {missing:?}");
     assert!(!is_test("docs::blocks") && !is_test("docs::no_such_test"));
-    // What can go wrong, figures and the table of contents promise nothing.
+    // What can go wrong and the table of contents promise nothing.
     let (mut promises, mut bare) = (0, Vec::new());
-    for section in text.split("\n## ").skip(1).filter(|section| !section.starts_with("Figures")) {
+    for section in text.split("\n## ").skip(1) {
         let promised = section.split("What can still go wrong:").next().unwrap();
         for promise in promised.split("\n- ").skip(1) {
             let promise = promise.split("\n\n").next().unwrap();
@@ -149,4 +149,54 @@ fn every_promise_names_a_test_that_exists() {
     }
     assert!(promises >= 20, "{promises} promises");
     assert!(bare.is_empty(), "these promises name no test: {bare:#?}");
+}
+
+/// README, the documents and those beside the fixtures.
+fn documents() -> Vec<PathBuf> {
+    let mut folders = vec![root().join("docs"), root().join("fixtures"), root().join("packs")];
+    let mut documents: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root().join(name)).into();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else if entry.extension().is_some_and(|extension| extension == "md") {
+                documents.push(entry);
+            }
+        }
+    }
+    documents
+}
+
+/// The anchor that GitHub gives a heading.
+fn anchor(heading: &str) -> String {
+    let letters = heading.trim().to_lowercase();
+    letters.chars().filter(|c| c.is_alphanumeric() || "-_ ".contains(*c)).map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+fn has_anchor(document: &Path, wanted: &str) -> bool {
+    let text = std::fs::read_to_string(document).unwrap();
+    let headings = text.split("```").step_by(2).flat_map(str::lines).filter(|line| line.starts_with('#'));
+    headings.map(|line| anchor(line.trim_start_matches('#'))).any(|anchor| anchor == wanted)
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let (mut links, mut broken) = (0, Vec::new());
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        let outside_blocks: String = text.split("```").step_by(2).collect();
+        for link in outside_blocks.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.starts_with("http") {
+                continue;
+            }
+            links += 1;
+            let (file, heading) = link.split_once('#').map_or((link, None), |(file, heading)| (file, Some(heading)));
+            let target = if file.is_empty() { document.clone() } else { document.parent().unwrap().join(file) };
+            if !target.exists() || heading.is_some_and(|heading| !has_anchor(&target, heading)) {
+                broken.push(format!("{}: {link}", document.display()));
+            }
+        }
+    }
+    assert!(links >= 100, "{links} links");
+    assert!(broken.is_empty(), "{broken:#?}");
 }
