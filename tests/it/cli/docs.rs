@@ -200,3 +200,37 @@ fn every_link_leads_somewhere() {
     assert!(links >= 100, "{links} links");
     assert!(broken.is_empty(), "{broken:#?}");
 }
+
+/// The keys in the first column of a document's tables of settings, without those that end in `*`.
+fn settings(document: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join("docs").join(document)).unwrap();
+    let section = text.split("\n## ").find(|section| section.starts_with("Settings\n")).unwrap().to_string();
+    let columns = section.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split('|').nth(1));
+    columns.flat_map(|column| column.split('`').skip(1).step_by(2)).filter(|key| !key.ends_with('*')).map(String::from).collect()
+}
+
+/// The keys of the example, those that are commented out too, as `part.key`.
+fn example_settings() -> Vec<String> {
+    let text = std::fs::read_to_string(root().join("squelch.example.yaml")).unwrap();
+    let mut parents: Vec<(usize, String)> = Vec::new();
+    let mut keys = Vec::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let indent = line.len() - line.trim_start().len();
+        let Some((key, _)) = line.trim_start().trim_start_matches("# ").split_once(':') else { continue };
+        parents.retain(|(deep, _)| *deep < indent);
+        parents.push((indent, key.to_string()));
+        keys.push(parents.iter().map(|(_, key)| key.as_str()).collect::<Vec<_>>().join("."));
+    }
+    keys
+}
+
+#[test]
+fn every_setting_is_in_the_example() {
+    let example = example_settings();
+    let documented = ["configuration.md", "incidents.md", "topology.md", "scaling.md"].map(settings).concat();
+    assert!(documented.len() >= 50, "{} settings", documented.len());
+    let missing: Vec<&String> = documented.iter().filter(|key| !example.contains(key)).collect();
+    assert!(missing.is_empty(), "squelch.example.yaml lacks {missing:?}");
+    let undocumented: Vec<&String> = example.iter().filter(|key| key.contains('.') && !documented.contains(key)).collect();
+    assert!(undocumented.iter().all(|key| *key == "nats.tls"), "no document has {undocumented:?}");
+}
