@@ -1,7 +1,6 @@
-//! `count(DISTINCT text)` for all groups at once: each text is kept once, and a group's texts are pairs of two numbers.
+//! `count(DISTINCT text)` for all groups at once. A pane stores each text once, and a set of (group, text number) pairs.
 //!
-//! DataFusion has this function only for one group, with a hash table of a fixed first size: 33 KB a group, be it for two
-//! hosts. Here a pane has one arena of texts and one set of (group, text).
+//! DataFusion has only an ungrouped accumulator, whose hash table takes 33 KB for each group, even for two texts.
 
 use std::sync::Arc;
 
@@ -17,32 +16,32 @@ use datafusion::common::{DataFusionError, Result, exec_err};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use hashbrown::HashTable;
 
-/// Distinct texts of all groups.
+/// The distinct texts of all groups.
 #[derive(Default)]
-pub struct DistinctTexts {
-    texts: Texts,
-    /// Group above, text below.
+pub struct CountDistinctTexts {
+    texts: TextInterner,
+    /// The group in the high 32 bits, the number of the text in the low ones.
     seen: HashSet<u64>,
     counts: Vec<i64>,
 }
 
-impl DistinctTexts {
-    fn see(&mut self, group: usize, text: u32) {
+impl CountDistinctTexts {
+    fn insert(&mut self, group: usize, text: u32) {
         if self.seen.insert(((group as u64) << 32) | u64::from(text)) {
             self.counts[group] += 1;
         }
     }
 
-    /// The pairs of the groups that leave, in order; the others move down.
+    /// Removes and returns the sorted pairs of the emitted groups; the numbers of the other groups move down.
     fn take(&mut self, emit_to: EmitTo) -> Vec<u64> {
-        let gone = match emit_to {
+        let end = match emit_to {
             EmitTo::All => u64::MAX,
             EmitTo::First(groups) => (groups as u64) << 32,
         };
         let mut pairs: Vec<u64> = std::mem::take(&mut self.seen).into_iter().collect();
         pairs.sort_unstable();
-        let stay = pairs.split_off(pairs.partition_point(|pair| *pair < gone));
-        self.seen = stay.into_iter().map(|pair| pair - gone).collect();
+        let kept = pairs.split_off(pairs.partition_point(|pair| *pair < end));
+        self.seen = kept.into_iter().map(|pair| pair - end).collect();
         pairs
     }
 }
@@ -51,14 +50,14 @@ fn texts_of(column: &ArrayRef) -> Result<StringViewArray> {
     Ok(as_string_view_array(&cast(column, &DataType::Utf8View)?)?.clone())
 }
 
-impl GroupsAccumulator for DistinctTexts {
+impl GroupsAccumulator for CountDistinctTexts {
     fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
         self.counts.resize(total, 0);
         let texts = texts_of(&values[0])?;
         for (row, group) in groups.iter().enumerate() {
             if filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row)) && texts.is_valid(row) {
                 let text = self.texts.intern(texts.value(row))?;
-                self.see(*group, text);
+                self.insert(*group, text);
             }
         }
         Ok(())
@@ -71,12 +70,12 @@ impl GroupsAccumulator for DistinctTexts {
             Some((lists.value_offsets(), dictionary.keys().values(), dictionary.values().as_string_opt::<i32>()?))
         });
         let Some((offsets, keys, texts)) = parts else {
-            return exec_err!("{} is no state of distinct texts", states[0].data_type());
+            return exec_err!("{} is not the state of a distinct count", states[0].data_type());
         };
-        let mine = texts.iter().map(|text| self.texts.intern(text.unwrap_or_default())).collect::<Result<Vec<u32>>>()?;
+        let numbers = texts.iter().map(|text| self.texts.intern(text.unwrap_or_default())).collect::<Result<Vec<u32>>>()?;
         for (group, ends) in groups.iter().zip(offsets.windows(2)) {
             for key in &keys[ends[0] as usize..ends[1] as usize] {
-                self.see(*group, mine[*key as usize]);
+                self.insert(*group, numbers[*key as usize]);
             }
         }
         Ok(())
@@ -87,7 +86,7 @@ impl GroupsAccumulator for DistinctTexts {
         Ok(Arc::new(Int64Array::from(emit_to.take_needed(&mut self.counts))))
     }
 
-    /// A list of texts a group, as numbers into one dictionary.
+    /// A list of texts for each group, as keys of one dictionary.
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
         let keys: UInt32Array = self.take(emit_to).into_iter().map(|pair| pair as u32).collect();
         let counts = emit_to.take_needed(&mut self.counts);
@@ -110,16 +109,16 @@ impl GroupsAccumulator for DistinctTexts {
     }
 }
 
-/// Texts, each once, numbered from 0.
+/// Stores each text once and numbers them from 0.
 #[derive(Clone, Default)]
-struct Texts {
+struct TextInterner {
     arena: String,
     ends: Vec<i32>,
     index: HashTable<u32>,
     hasher: RandomState,
 }
 
-impl Texts {
+impl TextInterner {
     fn intern(&mut self, text: &str) -> Result<u32> {
         let (arena, ends, hasher) = (&self.arena, &self.ends, &self.hasher);
         let known = |number: u32| {

@@ -1,4 +1,4 @@
-//! Tests that the grouped forms made here say what DataFusion's ungrouped ones say, over any batches, panes and filters.
+//! Tests that the grouped accumulators made here answer what DataFusion's ungrouped ones answer, over any batches, panes and filters.
 
 use std::sync::Arc;
 
@@ -108,8 +108,8 @@ fn agrees(function: &str, panes: &[Vec<Vec<Row>>]) {
         if !of_group.is_empty() {
             one.update_batch(&evaluate(&arguments, &project(&of_group)).unwrap()).unwrap();
         }
-        let (said, expected) = (ScalarValue::try_from_array(&answers, slot).unwrap(), one.evaluate().unwrap());
-        assert!(near(&said, &expected), "{function} of group {group}: {said:?}, DataFusion says {expected:?}");
+        let (answer, expected) = (ScalarValue::try_from_array(&answers, slot).unwrap(), one.evaluate().unwrap());
+        assert!(near(&answer, &expected), "{function} of group {group}: {answer:?}, DataFusion answers {expected:?}");
     }
 }
 
@@ -154,8 +154,8 @@ fn single_rows_become_states() {
             let (one, other) = (direct.evaluate(emitted).unwrap(), through_states.evaluate(emitted).unwrap());
             assert_eq!(one.len(), other.len());
             for row in 0..one.len() {
-                let said = |column: &ArrayRef| ScalarValue::try_from_array(column, row).unwrap();
-                assert!(near(&said(&one), &said(&other)), "{function}: {one:?} directly, {other:?} through states");
+                let answer = |column: &ArrayRef| ScalarValue::try_from_array(column, row).unwrap();
+                assert!(near(&answer(&one), &answer(&other)), "{function}: {one:?} directly, {other:?} through states");
             }
         }
     }

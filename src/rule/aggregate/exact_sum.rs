@@ -1,9 +1,9 @@
 //! `sum` and `avg` of floats that do not depend on the order of their rows.
 //!
-//! A plain float sum changes in its last digits with the order of its terms, and with it a message byte for byte, or a `> 80`.
-//! Here a sum is kept as two floats whose exact sum it is (double-double; Dekker, "A floating-point technique for extending the
-//! available precision", Numerische Mathematik 1971; Knuth's two-sum): about 106 bits, in which terms of like size add up
-//! without any rounding. Other types, and DISTINCT, go to DataFusion's own functions.
+//! The last digits of a plain float sum depend on the order of its terms, and with them a published message or the outcome of
+//! `> 80`. Here a sum is two floats, the second of which holds what rounding took from the first (double-double; Dekker, "A
+//! floating-point technique for extending the available precision", Numerische Mathematik 1971; Knuth's two-sum). That is about
+//! 106 bits: terms of similar size add up without rounding. Other types, and DISTINCT, use DataFusion's functions.
 
 use std::sync::Arc;
 
@@ -15,49 +15,49 @@ use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, Signature};
 
-use crate::rule::aggregate::group_state::{Fold, PerGroup};
+use crate::rule::aggregate::group_state::{FloatAccumulator, FloatAggregate};
 
-/// `sum` and `avg`, to be found before DataFusion's own.
+/// `sum` and `avg`, in place of DataFusion's own.
 pub fn all() -> Vec<Arc<AggregateUDF>> {
-    let make = |stock, mean| Arc::new(AggregateUDF::from(Exact { stock, mean }));
+    let make = |builtin, mean| Arc::new(AggregateUDF::from(ExactSum { builtin, mean }));
     vec![make(sum::sum_udaf(), false), make(average::avg_udaf(), true)]
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Exact {
-    stock: Arc<AggregateUDF>,
+struct ExactSum {
+    builtin: Arc<AggregateUDF>,
     mean: bool,
 }
 
-/// Whether the exact form applies.
+/// Whether the exact sum applies; DataFusion's function answers the rest.
 fn of_floats(inputs: &[FieldRef], is_distinct: bool) -> bool {
     !is_distinct && matches!(inputs, [input] if *input.data_type() == DataType::Float64)
 }
 
-impl AggregateUDFImpl for Exact {
+impl AggregateUDFImpl for ExactSum {
     fn name(&self) -> &str {
-        self.stock.name()
+        self.builtin.name()
     }
 
     fn aliases(&self) -> &[String] {
-        self.stock.aliases()
+        self.builtin.aliases()
     }
 
     fn signature(&self) -> &Signature {
-        self.stock.signature()
+        self.builtin.signature()
     }
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
-        self.stock.return_type(arguments)
+        self.builtin.return_type(arguments)
     }
 
     fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
-        self.stock.coerce_types(arguments)
+        self.builtin.coerce_types(arguments)
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
         if !of_floats(args.input_fields, args.is_distinct) {
-            return self.stock.state_fields(args);
+            return self.builtin.state_fields(args);
         }
         let field = |part: &str, kind| Arc::new(Field::new(format!("{}[{part}]", args.name), kind, false));
         Ok(vec![field("high", DataType::Float64), field("low", DataType::Float64), field("count", DataType::UInt64)])
@@ -65,25 +65,25 @@ impl AggregateUDFImpl for Exact {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         if !of_floats(args.expr_fields, args.is_distinct) {
-            return self.stock.accumulator(args);
+            return self.builtin.accumulator(args);
         }
-        Ok(Box::new(PerGroup::ungrouped(Summing { mean: self.mean })))
+        Ok(Box::new(FloatAccumulator::ungrouped(SumOrMean { mean: self.mean })))
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
-        of_floats(args.expr_fields, args.is_distinct) || self.stock.groups_accumulator_supported(args)
+        of_floats(args.expr_fields, args.is_distinct) || self.builtin.groups_accumulator_supported(args)
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
         if !of_floats(args.expr_fields, args.is_distinct) {
-            return self.stock.create_groups_accumulator(args);
+            return self.builtin.create_groups_accumulator(args);
         }
-        Ok(Box::new(PerGroup::grouped(Summing { mean: self.mean })))
+        Ok(Box::new(FloatAccumulator::grouped(SumOrMean { mean: self.mean })))
     }
 
-    /// Over the frames of window functions, which take rows out again, DataFusion's own.
+    /// A sliding window frame removes rows again, which only DataFusion's accumulator can do.
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        self.stock.create_sliding_accumulator(args)
+        self.builtin.create_sliding_accumulator(args)
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
@@ -95,7 +95,7 @@ impl AggregateUDFImpl for Exact {
     }
 }
 
-/// A sum as two floats, and how many terms it has.
+/// A sum as two floats, and the number of its terms.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sum {
     high: f64,
@@ -110,7 +110,7 @@ impl Sum {
             (self.high, self.low) = (sum, 0.0);
             return;
         }
-        // Knuth's two-sum: what rounding took from `sum`.
+        // Knuth's two-sum: `lost` is what rounding took from `sum`.
         let part = sum - self.high;
         let lost = (self.high - (sum - part)) + (term - part);
         let low = self.low + lost;
@@ -129,11 +129,11 @@ impl Sum {
 
 /// `sum`, or `avg`.
 #[derive(Clone, Copy, Debug)]
-struct Summing {
+struct SumOrMean {
     mean: bool,
 }
 
-impl Fold for Summing {
+impl FloatAggregate for SumOrMean {
     type State = Sum;
 
     fn add(self, sum: &mut Sum, number: f64) {
@@ -145,16 +145,16 @@ impl Fold for Summing {
         sum.value(self.mean)
     }
 
-    fn seal(self, sums: &[Sum]) -> Vec<ArrayRef> {
+    fn encode(self, sums: &[Sum]) -> Vec<ArrayRef> {
         let high = Float64Array::from_iter_values(sums.iter().map(|sum| sum.high));
         let low = Float64Array::from_iter_values(sums.iter().map(|sum| sum.low));
         let counts = UInt64Array::from_iter_values(sums.iter().map(|sum| sum.count));
         vec![Arc::new(high), Arc::new(low), Arc::new(counts)]
     }
 
-    fn merge(self, sums: &mut [Sum], sealed: &[ArrayRef], groups: &[usize]) -> Result<()> {
-        let (high, low) = (sealed[0].as_primitive::<Float64Type>(), sealed[1].as_primitive::<Float64Type>());
-        let counts = sealed[2].as_primitive::<UInt64Type>();
+    fn merge(self, sums: &mut [Sum], encoded: &[ArrayRef], groups: &[usize]) -> Result<()> {
+        let (high, low) = (encoded[0].as_primitive::<Float64Type>(), encoded[1].as_primitive::<Float64Type>());
+        let counts = encoded[2].as_primitive::<UInt64Type>();
         for (row, group) in groups.iter().enumerate() {
             let sum = &mut sums[*group];
             sum.add(high.value(row));

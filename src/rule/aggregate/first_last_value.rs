@@ -1,9 +1,9 @@
-//! `first_value` and `last_value` with ORDER BY one time or number: what stands at the least or greatest place, and that place,
-//! a group.
+//! `first_value` and `last_value` with ORDER BY one time or number: for each group the value with the least or greatest sort key,
+//! and that key.
 //!
-//! DataFusion's grouped form looks at all groups at every batch and keeps the place as a list of its variants, 138 bytes a
-//! group. Of rows at the same place the least counts as first and the greatest as last, so that the order in which they came
-//! leaves no trace; DataFusion's takes whichever came first.
+//! DataFusion's grouped accumulator visits all groups at every batch and takes 138 bytes for a group. Of rows with equal sort keys
+//! the least value is the first and the greatest the last, so the answer does not depend on the order of arrival; DataFusion
+//! takes the row that came first.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -14,37 +14,37 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMill
 use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
-/// What is kept of a group's rows.
-pub trait Kept: Send + 'static {
-    /// One of it.
-    type Item: Clone + Send;
+/// A type of value that the functions return.
+pub trait ValueType: Send + 'static {
+    /// One value.
+    type Value: Clone + Send;
 
-    /// Reads row after row; `None` for null. The column is none of this kind: an error.
-    fn read(column: &ArrayRef) -> Result<impl Fn(usize) -> Option<Self::Item>>;
+    /// Reads the value of a row, `None` for null; an error where the column has another type.
+    fn read(column: &ArrayRef) -> Result<impl Fn(usize) -> Option<Self::Value>>;
 
-    /// The column of these, with no room to spare: a pane is kept for as long as the window is.
-    fn column(items: impl Iterator<Item = Option<Self::Item>>) -> ArrayRef;
+    /// A column of values without spare capacity: a pane is kept as long as its window.
+    fn column(values: impl Iterator<Item = Option<Self::Value>>) -> ArrayRef;
 
     /// Which of two is less.
-    fn compare(a: &Self::Item, b: &Self::Item) -> Ordering;
+    fn compare(a: &Self::Value, b: &Self::Value) -> Ordering;
 
-    /// Bytes that an item holds on the heap.
-    fn heap_bytes(item: &Self::Item) -> usize;
+    /// Bytes that a value holds on the heap.
+    fn heap_bytes(value: &Self::Value) -> usize;
 }
 
 /// Float64.
-pub struct Number;
+pub struct FloatValue;
 
-impl Kept for Number {
-    type Item = f64;
+impl ValueType for FloatValue {
+    type Value = f64;
 
     fn read(column: &ArrayRef) -> Result<impl Fn(usize) -> Option<f64>> {
-        let Some(numbers) = column.as_primitive_opt::<Float64Type>() else { return wrong(column) };
+        let Some(numbers) = column.as_primitive_opt::<Float64Type>() else { return wrong_type(column) };
         Ok(|row| numbers.is_valid(row).then(|| numbers.value(row)))
     }
 
-    fn column(items: impl Iterator<Item = Option<f64>>) -> ArrayRef {
-        let mut column: Float64Array = items.collect();
+    fn column(values: impl Iterator<Item = Option<f64>>) -> ArrayRef {
+        let mut column: Float64Array = values.collect();
         column.shrink_to_fit();
         Arc::new(column)
     }
@@ -59,18 +59,18 @@ impl Kept for Number {
 }
 
 /// Utf8View.
-pub struct Text;
+pub struct TextValue;
 
-impl Kept for Text {
-    type Item = Box<str>;
+impl ValueType for TextValue {
+    type Value = Box<str>;
 
     fn read(column: &ArrayRef) -> Result<impl Fn(usize) -> Option<Box<str>>> {
-        let Some(texts) = column.as_string_view_opt() else { return wrong(column) };
+        let Some(texts) = column.as_string_view_opt() else { return wrong_type(column) };
         Ok(|row| texts.is_valid(row).then(|| texts.value(row).into()))
     }
 
-    fn column(items: impl Iterator<Item = Option<Box<str>>>) -> ArrayRef {
-        let mut column: StringViewArray = items.collect();
+    fn column(values: impl Iterator<Item = Option<Box<str>>>) -> ArrayRef {
+        let mut column: StringViewArray = values.collect();
         column.shrink_to_fit();
         Arc::new(column)
     }
@@ -79,87 +79,87 @@ impl Kept for Text {
         a.cmp(b)
     }
 
-    fn heap_bytes(item: &Box<str>) -> usize {
-        item.len()
+    fn heap_bytes(value: &Box<str>) -> usize {
+        value.len()
     }
 }
 
-fn wrong<T>(column: &ArrayRef) -> Result<T> {
+fn wrong_type<T>(column: &ArrayRef) -> Result<T> {
     exec_err!("a column of {} is not what first_value or last_value was made for", column.data_type())
 }
 
-/// Whether rows can be [placed](places) by a column of this type.
-pub fn can_place(kind: &DataType) -> bool {
+/// Whether a column of this type can be the [sort key](sort_keys).
+pub fn can_order_by(kind: &DataType) -> bool {
     matches!(kind, DataType::Timestamp(TimeUnit::Millisecond, _) | DataType::Float64 | DataType::Int64)
 }
 
-/// Each row's place in the order, as a number that grows with it.
-fn places(column: &ArrayRef, options: SortOptions) -> Result<Vec<i64>> {
+/// The sort key of each row, as a number that grows with it.
+fn sort_keys(column: &ArrayRef, options: SortOptions) -> Result<Vec<i64>> {
     let null = if options.nulls_first { i64::MIN } else { i64::MAX };
-    let turn = |place: i64| if options.descending { !place } else { place };
+    let direct = |key: i64| if options.descending { !key } else { key };
     let rows = 0..column.len();
-    let place = |row: usize, place: i64| if column.is_null(row) { null } else { turn(place) };
+    let key = |row: usize, key: i64| if column.is_null(row) { null } else { direct(key) };
     if let Some(times) = column.as_primitive_opt::<TimestampMillisecondType>() {
-        return Ok(rows.map(|row| place(row, times.value(row))).collect());
+        return Ok(rows.map(|row| key(row, times.value(row))).collect());
     }
     if let Some(numbers) = column.as_primitive_opt::<Int64Type>() {
-        return Ok(rows.map(|row| place(row, numbers.value(row))).collect());
+        return Ok(rows.map(|row| key(row, numbers.value(row))).collect());
     }
-    let Some(numbers) = column.as_primitive_opt::<Float64Type>() else { return wrong(column) };
+    let Some(numbers) = column.as_primitive_opt::<Float64Type>() else { return wrong_type(column) };
     // IEEE 754's total order, as f64::total_cmp has it.
     let ordered = |bits: i64| bits ^ (((bits >> 63) as u64) >> 1) as i64;
-    Ok(rows.map(|row| place(row, ordered(numbers.value(row).to_bits() as i64))).collect())
+    Ok(rows.map(|row| key(row, ordered(numbers.value(row).to_bits() as i64))).collect())
 }
 
-/// What stands first or last in each group.
-pub struct Extreme<K: Kept> {
+/// The first or last value of each group.
+pub struct FirstLastValue<K: ValueType> {
     last: bool,
     ignore_nulls: bool,
     options: SortOptions,
-    /// The place, and what stands there; `None` where no row came yet.
-    groups: Vec<Option<(i64, Option<K::Item>)>>,
+    /// The sort key and the value; `None` for a group without rows.
+    groups: Vec<Option<(i64, Option<K::Value>)>>,
 }
 
-impl<K: Kept> Extreme<K> {
-    /// No groups yet; `last` of `last_value`, by `options` of its ORDER BY.
+impl<K: ValueType> FirstLastValue<K> {
+    /// No groups yet. `last`: `last_value`; `options`: those of its ORDER BY.
     pub fn new(last: bool, ignore_nulls: bool, options: SortOptions) -> Self {
         Self { last, ignore_nulls, options, groups: Vec::new() }
     }
 
-    fn offer(&mut self, group: usize, place: i64, item: impl FnOnce() -> Option<K::Item>) {
-        let order = self.groups[group].as_ref().map_or(Ordering::Greater, |(before, _)| self.turned(place.cmp(before)));
+    fn offer(&mut self, group: usize, key: i64, value: impl FnOnce() -> Option<K::Value>) {
+        let order = self.groups[group].as_ref().map_or(Ordering::Greater, |(before, _)| self.directed(key.cmp(before)));
         if order.is_lt() {
             return;
         }
-        let item = item();
-        if item.is_none() && self.ignore_nulls {
+        let value = value();
+        if value.is_none() && self.ignore_nulls {
             return;
         }
         if let (true, Some((_, known))) = (order.is_eq(), &self.groups[group]) {
-            let order = match (&item, known) {
-                (Some(item), Some(known)) => K::compare(item, known),
-                (item, known) => item.is_some().cmp(&known.is_some()),
+            let order = match (&value, known) {
+                (Some(value), Some(known)) => K::compare(value, known),
+                (value, known) => value.is_some().cmp(&known.is_some()),
             };
-            if self.turned(order).is_le() {
+            if self.directed(order).is_le() {
                 return;
             }
         }
-        self.groups[group] = Some((place, item));
+        self.groups[group] = Some((key, value));
     }
 
-    /// Greater is what stands rather: for `first_value` the lesser.
-    fn turned(&self, order: Ordering) -> Ordering {
+    /// The order in which the greater row is the answer: reversed for `first_value`.
+    fn directed(&self, order: Ordering) -> Ordering {
         if self.last { order } else { order.reverse() }
     }
 }
 
-impl<K: Kept> GroupsAccumulator for Extreme<K> {
+impl<K: ValueType> GroupsAccumulator for FirstLastValue<K> {
     fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
         self.groups.resize(total, None);
-        let (item, places) = (K::read(&values[0])?, places(&values[1], self.options)?);
+        let (value, keys) = (K::read(&values[0])?, sort_keys(&values[1], self.options)?);
         for (row, group) in groups.iter().enumerate() {
             if filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row)) {
-                self.offer(*group, places[row], || item(row));
+                self.offer(*group, keys[row], || value(row));
             }
         }
         Ok(())
@@ -167,24 +167,24 @@ impl<K: Kept> GroupsAccumulator for Extreme<K> {
 
     fn merge_batch(&mut self, states: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
         self.groups.resize(total, None);
-        let item = K::read(&states[0])?;
-        let Some(places) = states[1].as_primitive_opt::<Int64Type>() else { return wrong(&states[1]) };
-        for (row, group) in groups.iter().enumerate().filter(|(row, _)| places.is_valid(*row)) {
-            self.offer(*group, places.value(row), || item(row));
+        let value = K::read(&states[0])?;
+        let Some(keys) = states[1].as_primitive_opt::<Int64Type>() else { return wrong_type(&states[1]) };
+        for (row, group) in groups.iter().enumerate().filter(|(row, _)| keys.is_valid(*row)) {
+            self.offer(*group, keys.value(row), || value(row));
         }
         Ok(())
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let groups = emit_to.take_needed(&mut self.groups);
-        Ok(K::column(groups.into_iter().map(|group| group.and_then(|(_, item)| item))))
+        Ok(K::column(groups.into_iter().map(|group| group.and_then(|(_, value)| value))))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
         let groups = emit_to.take_needed(&mut self.groups);
-        let mut places: Int64Array = groups.iter().map(|group| group.as_ref().map(|(place, _)| *place)).collect();
-        places.shrink_to_fit();
-        Ok(vec![K::column(groups.into_iter().map(|group| group.and_then(|(_, item)| item))), Arc::new(places)])
+        let mut keys: Int64Array = groups.iter().map(|group| group.as_ref().map(|(key, _)| *key)).collect();
+        keys.shrink_to_fit();
+        Ok(vec![K::column(groups.into_iter().map(|group| group.and_then(|(_, value)| value))), Arc::new(keys)])
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
@@ -195,8 +195,8 @@ impl<K: Kept> GroupsAccumulator for Extreme<K> {
     }
 
     fn size(&self) -> usize {
-        let heap = self.groups.iter().flatten().flat_map(|(_, item)| item.as_ref().map(K::heap_bytes)).sum::<usize>();
-        self.groups.capacity() * size_of::<Option<(i64, Option<K::Item>)>>() + heap
+        let heap = self.groups.iter().flatten().flat_map(|(_, value)| value.as_ref().map(K::heap_bytes)).sum::<usize>();
+        self.groups.capacity() * size_of::<Option<(i64, Option<K::Value>)>>() + heap
     }
 }
 
@@ -207,11 +207,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_ordered_as_rows_are() {
+    fn sort_keys_are_ordered_as_rows_are() {
         let ordered = |column: ArrayRef, descending, nulls_first| {
-            let places = places(&column, SortOptions { descending, nulls_first }).unwrap();
+            let keys = sort_keys(&column, SortOptions { descending, nulls_first }).unwrap();
             let mut rows: Vec<usize> = (0..column.len()).collect();
-            rows.sort_by_key(|row| places[*row]);
+            rows.sort_by_key(|row| keys[*row]);
             rows
         };
         let numbers = || -> ArrayRef {
@@ -229,27 +229,27 @@ mod tests {
     fn nulls_count_unless_ignored() {
         let values: ArrayRef = Arc::new(Float64Array::from(vec![Some(1.0), Some(2.0), None]));
         let times: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![10, 10, 20]));
-        let said = |ignore_nulls| {
-            let mut last = Extreme::<Number>::new(true, ignore_nulls, SortOptions::default());
+        let result_of = |ignore_nulls| {
+            let mut last = FirstLastValue::<FloatValue>::new(true, ignore_nulls, SortOptions::default());
             last.update_batch(&[Arc::clone(&values), Arc::clone(&times)], &[0, 0, 0], None, 1).unwrap();
             last.evaluate(EmitTo::All).unwrap().as_primitive::<Float64Type>().iter().next().unwrap()
         };
-        assert_eq!((said(false), said(true)), (None, Some(2.0)));
+        assert_eq!((result_of(false), result_of(true)), (None, Some(2.0)));
     }
 
     #[test]
-    fn of_rows_at_one_place_the_order_of_arrival_leaves_no_trace() {
-        let said = |values: [Option<f64>; 3], last, ignore_nulls| {
+    fn of_rows_at_one_sort_key_the_order_of_arrival_leaves_no_trace() {
+        let result_of = |values: [Option<f64>; 3], last, ignore_nulls| {
             let values: ArrayRef = Arc::new(Float64Array::from(values.to_vec()));
             let times: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![10; 3]));
-            let mut extreme = Extreme::<Number>::new(last, ignore_nulls, SortOptions::default());
-            extreme.update_batch(&[values, times], &[0; 3], None, 1).unwrap();
-            extreme.evaluate(EmitTo::All).unwrap().as_primitive::<Float64Type>().iter().next().unwrap()
+            let mut accumulator = FirstLastValue::<FloatValue>::new(last, ignore_nulls, SortOptions::default());
+            accumulator.update_batch(&[values, times], &[0; 3], None, 1).unwrap();
+            accumulator.evaluate(EmitTo::All).unwrap().as_primitive::<Float64Type>().iter().next().unwrap()
         };
         let (one, two) = (Some(1.0), Some(2.0));
         for values in [[one, None, two], [two, one, None], [None, two, one]] {
-            assert_eq!((said(values, true, false), said(values, true, true)), (two, two));
-            assert_eq!((said(values, false, false), said(values, false, true)), (None, one));
+            assert_eq!((result_of(values, true, false), result_of(values, true, true)), (two, two));
+            assert_eq!((result_of(values, false, false), result_of(values, false, true)), (None, one));
         }
     }
 
@@ -257,7 +257,7 @@ mod tests {
     fn a_wrong_state_is_an_error() {
         let wrong: ArrayRef = Arc::new(Int64Array::from(vec![1]));
         assert!(
-            Extreme::<Number>::new(true, false, SortOptions::default())
+            FirstLastValue::<FloatValue>::new(true, false, SortOptions::default())
                 .merge_batch(&[Arc::clone(&wrong), wrong], &[0], 1)
                 .is_err()
         );

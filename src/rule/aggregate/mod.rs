@@ -1,12 +1,12 @@
-//! Aggregate functions, made for panes: a state a group that is small, merges in any order, and costs a batch its rows, never
-//! the groups.
+//! Aggregate functions for panes: the state of a group is small and merges in any order, and a batch costs its rows, however
+//! many groups there are.
 //!
-//! - functions of our own: [`percentile`] (over [`sketch`], [`buckets`], [`sealed`]), and [`exact_sum`] sums; both by [`group_state`]
-//! - DataFusion's functions with another grouped form, because its own walks all groups at every batch: [`count_distinct`] texts,
-//!   [`first_last_value`] for `first_value` and `last_value`, [`grouped_adapter`] for all that have none
+//! - Functions of our own, on top of [`group_state`]: [`percentile`] (a [`sketch`]) and [`exact_sum`].
+//! - DataFusion's functions with a grouped accumulator of our own, because DataFusion's visits all groups at every batch:
+//!   [`count_distinct`] for texts, [`first_last_value`], and [`grouped_adapter`] for functions without a grouped accumulator.
 //!
-//! What DataFusion gives for the rest (`count`, `min`, `max`, `stddev`, `var`, `corr`, `bool_…`, `bit_…`, `approx_distinct`)
-//! touches the rows of a batch only.
+//! DataFusion's own accumulators for the rest (`count`, `min`, `max`, `bool_…`, `bit_…`, `approx_distinct`) visit only the rows
+//! of a batch.
 
 pub mod count_distinct;
 #[cfg(test)]
@@ -25,48 +25,48 @@ use datafusion::common::Result;
 use datafusion::logical_expr::GroupsAccumulator;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 
-use crate::rule::aggregate::count_distinct::DistinctTexts;
-use crate::rule::aggregate::first_last_value::{Extreme, Number, Text, can_place};
-use crate::rule::aggregate::grouped_adapter::RowWise;
+use crate::rule::aggregate::count_distinct::CountDistinctTexts;
+use crate::rule::aggregate::first_last_value::{FirstLastValue, FloatValue, TextValue, can_order_by};
+use crate::rule::aggregate::grouped_adapter::GroupedAdapter;
 
-/// A fresh accumulator for the groups of one function. Its states merge only into others from here.
+/// A new accumulator for the groups of one function. Its states merge only with those of accumulators made here.
 ///
 /// # Errors
 ///
-/// DataFusion's: the function cannot be made for its arguments.
+/// DataFusion refuses the arguments.
 pub fn grouped(function: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsAccumulator>> {
-    let ours = match function.fun().name() {
-        "count" if function.is_distinct() => distinct(function)?,
-        name @ ("first_value" | "last_value") if !function.is_reversed() => extreme(function, name == "last_value")?,
+    let own = match function.fun().name() {
+        "count" if function.is_distinct() => count_distinct_texts(function)?,
+        name @ ("first_value" | "last_value") if !function.is_reversed() => first_or_last(function, name == "last_value")?,
         _ => None,
     };
-    match ours {
-        Some(ours) => Ok(ours),
+    match own {
+        Some(own) => Ok(own),
         None if function.groups_accumulator_supported() => function.create_groups_accumulator(),
-        None => Ok(Box::new(RowWise::new(Arc::clone(function)))),
+        None => Ok(Box::new(GroupedAdapter::new(Arc::clone(function)))),
     }
 }
 
-fn distinct(function: &AggregateFunctionExpr) -> Result<Option<Box<dyn GroupsAccumulator>>> {
-    // DataFusion's state of a distinct count is a list of what was counted.
+fn count_distinct_texts(function: &AggregateFunctionExpr) -> Result<Option<Box<dyn GroupsAccumulator>>> {
+    // DataFusion's state of a distinct count is a list of the values: its item type is the argument's.
     let state = function.state_fields()?;
     let texts = match state.first().map(|field| field.data_type()) {
         Some(DataType::List(item)) => matches!(item.data_type(), DataType::Utf8View | DataType::Utf8 | DataType::LargeUtf8),
         _ => false,
     };
-    Ok(texts.then(|| Box::new(DistinctTexts::default()) as Box<dyn GroupsAccumulator>))
+    Ok(texts.then(|| Box::new(CountDistinctTexts::default()) as Box<dyn GroupsAccumulator>))
 }
 
-fn extreme(function: &AggregateFunctionExpr, last: bool) -> Result<Option<Box<dyn GroupsAccumulator>>> {
+fn first_or_last(function: &AggregateFunctionExpr, last: bool) -> Result<Option<Box<dyn GroupsAccumulator>>> {
     let [order] = function.order_bys() else { return Ok(None) };
-    // DataFusion's state is the value, what it is ordered by, and whether there is one.
-    if !function.state_fields()?.get(1).is_some_and(|field| can_place(field.data_type())) {
+    // DataFusion's state is the value, what it is ordered by, and whether it is set.
+    if !function.state_fields()?.get(1).is_some_and(|field| can_order_by(field.data_type())) {
         return Ok(None);
     }
     let (ignore_nulls, options) = (function.ignore_nulls(), order.options);
     Ok(match function.field().data_type() {
-        DataType::Float64 => Some(Box::new(Extreme::<Number>::new(last, ignore_nulls, options))),
-        DataType::Utf8View => Some(Box::new(Extreme::<Text>::new(last, ignore_nulls, options))),
+        DataType::Float64 => Some(Box::new(FirstLastValue::<FloatValue>::new(last, ignore_nulls, options))),
+        DataType::Utf8View => Some(Box::new(FirstLastValue::<TextValue>::new(last, ignore_nulls, options))),
         _ => None,
     })
 }

@@ -2,11 +2,10 @@
 //!
 //! DDSketch (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile sketch with relative-error guarantees", VLDB
 //! 2019): a number is counted in a bucket whose ends are 2% apart, so the answer is within 1% of a value at the asked rank,
-//! whatever the data, and merging sketches adds counts: exact, and the same in every order. [`crate::rule::aggregate::sketch::bucket_index`] says which
-//! bucket, [`crate::rule::aggregate::sketch::bucket_counts`] counts.
+//! whatever the data. Merging sketches adds counts, so it is exact and does not depend on the order.
 //!
-//! Each function keeps a sketch of its own, even over the same argument: DataFusion gives every aggregate function a state and
-//! one answer, and to share a state the plan would have to be rewritten.
+//! Two percentiles of one column are two sketches: DataFusion has one state for each aggregate function, and the plan would have
+//! to be rewritten to share it.
 
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, Signature, Volatility};
 
-use crate::rule::aggregate::group_state::{Fold, PerGroup};
+use crate::rule::aggregate::group_state::{FloatAccumulator, FloatAggregate};
 use crate::rule::aggregate::sketch::bucket_counts::Sketch;
 
 /// The four percentile functions.
@@ -53,7 +52,7 @@ impl AggregateUDFImpl for Percentile {
     }
 
     fn accumulator(&self, _args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(PerGroup::ungrouped(At { percent: self.percent })))
+        Ok(Box::new(FloatAccumulator::ungrouped(PercentileOf { percent: self.percent })))
     }
 
     fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {
@@ -61,16 +60,16 @@ impl AggregateUDFImpl for Percentile {
     }
 
     fn create_groups_accumulator(&self, _args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(PerGroup::grouped(At { percent: self.percent })))
+        Ok(Box::new(FloatAccumulator::grouped(PercentileOf { percent: self.percent })))
     }
 }
 
 #[derive(Clone, Copy, Debug)]
-struct At {
+struct PercentileOf {
     percent: u8,
 }
 
-impl Fold for At {
+impl FloatAggregate for PercentileOf {
     type State = Sketch;
 
     fn add(self, sketch: &mut Sketch, number: f64) {
@@ -81,25 +80,25 @@ impl Fold for At {
         sketch.percentile(self.percent)
     }
 
-    fn seal(self, sketches: &[Sketch]) -> Vec<ArrayRef> {
+    fn encode(self, sketches: &[Sketch]) -> Vec<ArrayRef> {
         let mut builder = BinaryBuilder::new();
         let mut bytes = Vec::new();
         for sketch in sketches {
-            sketch.seal(&mut bytes);
+            sketch.encode(&mut bytes);
             builder.append_value(&bytes);
             bytes.clear();
         }
         let mut column = builder.finish();
-        // A pane is kept for as long as the window is: the builder's spare room is not.
+        // A pane is kept as long as its window: the builder's spare capacity would be kept with it.
         column.shrink_to_fit();
         vec![Arc::new(column)]
     }
 
-    fn merge(self, sketches: &mut [Sketch], sealed: &[ArrayRef], groups: &[usize]) -> Result<()> {
-        let sealed = sealed[0].as_binary::<i32>();
-        for (row, group) in groups.iter().enumerate().filter(|(row, _)| sealed.is_valid(*row)) {
-            if sketches[*group].merge(sealed.value(row)).is_err() {
-                return exec_err!("{} bytes of a percentile's state are no sketch", sealed.value(row).len());
+    fn merge(self, sketches: &mut [Sketch], encoded: &[ArrayRef], groups: &[usize]) -> Result<()> {
+        let encoded = encoded[0].as_binary::<i32>();
+        for (row, group) in groups.iter().enumerate().filter(|(row, _)| encoded.is_valid(*row)) {
+            if sketches[*group].merge(encoded.value(row)).is_err() {
+                return exec_err!("{} bytes of a percentile's state are not a sketch", encoded.value(row).len());
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use arrow::datatypes::DataType;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 
 use crate::rule::Rule;
-use crate::rule::aggregate::first_last_value::can_place;
+use crate::rule::aggregate::first_last_value::can_order_by;
 use crate::rule::plan::stream_scan::Leaf;
 
 /// Why a rule's rows cannot be counted by several processes, and what to write instead. `None` where they can.
@@ -27,7 +27,7 @@ fn depends_on_order(function: &AggregateFunctionExpr) -> Option<String> {
         "bit_and" | "bit_or" | "bit_xor" | "bool_and" | "bool_or" => true,
         "sum" | "avg" | "mean" => exact(&kind) || !function.is_distinct(),
         "first_value" | "last_value" => {
-            let placed = function.state_fields().ok().and_then(|fields| Some(can_place(fields.get(1)?.data_type())));
+            let placed = function.state_fields().ok().and_then(|fields| Some(can_order_by(fields.get(1)?.data_type())));
             let read = matches!(kind, DataType::Float64 | DataType::Utf8View);
             if read && !function.is_reversed() && function.order_bys().len() == 1 && placed == Some(true) {
                 return None;

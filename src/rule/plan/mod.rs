@@ -32,7 +32,7 @@ use crate::model::event::LabelKeys;
 use crate::model::limits::EVALUATION_BYTES_MAX;
 use crate::rule::exec::expression_chain::Pipeline;
 use crate::rule::exec::post_aggregate::{Rest, Slot};
-use crate::rule::plan::null_on_error::Forgiving;
+use crate::rule::plan::null_on_error::NullOnError;
 use crate::rule::plan::stream_scan::{AggregateSource, Leaf, RowSource, stream_below};
 use crate::rule::sql::catalog::{Catalog, StreamTable};
 
@@ -86,7 +86,7 @@ static STATE: LazyLock<SessionState> = LazyLock::new(|| {
         Ok(environment) => SessionStateBuilder::new().with_runtime_env(environment),
         Err(error) => unreachable!("an environment without a disk needs nothing: {error}"),
     };
-    builder.with_config(config).with_analyzer_rule(Arc::new(Forgiving)).with_optimizer_rules(rules).build()
+    builder.with_config(config).with_analyzer_rule(Arc::new(NullOnError)).with_optimizer_rules(rules).build()
 });
 
 /// The options that planning and running share.

@@ -1,7 +1,7 @@
-//! Makes expressions forgiving: what fails on one row must not cost the rows beside it.
+//! Makes an expression null where it fails on a row, so that the other rows keep their values.
 //!
-//! A cast that fails, and a whole number divided by zero, are errors of the whole batch in DataFusion; which rows share a batch
-//! is an accident, so an answer would depend on it. Here both are null: the row has no such value, as where a label is absent.
+//! A cast that fails, and a whole number divided by zero, are errors of the whole batch in DataFusion. Which rows share a batch is
+//! an accident, so the answer would depend on it. Here both are null, as a label that the row does not have.
 
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
@@ -13,31 +13,31 @@ use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, TryCast};
 use datafusion::optimizer::analyzer::AnalyzerRule;
 
-/// The analyzer rule; runs after types are coerced, so that it sees every cast.
+/// The analyzer rule. It runs after type coercion, so that it sees every cast.
 #[derive(Debug)]
-pub struct Forgiving;
+pub struct NullOnError;
 
-impl AnalyzerRule for Forgiving {
+impl AnalyzerRule for NullOnError {
     fn name(&self) -> &str {
-        "forgiving_expressions"
+        "null_on_error"
     }
 
     fn analyze(&self, plan: LogicalPlan, _options: &ConfigOptions) -> Result<LogicalPlan> {
-        Ok(plan.transform_up_with_subqueries(forgive_node)?.data)
+        Ok(plan.transform_up_with_subqueries(rewrite_node)?.data)
     }
 }
 
-fn forgive_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+fn rewrite_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let schema = merge_schema(&plan.inputs());
     let names = NamePreserver::new(&plan);
-    let forgiven = plan.map_expressions(|expr| {
+    let rewritten = plan.map_expressions(|expr| {
         let name = names.save(&expr);
-        Ok(expr.transform_up(|expr| forgive(expr, &schema))?.update_data(|expr| name.restore(expr)))
+        Ok(expr.transform_up(|expr| rewrite(expr, &schema))?.update_data(|expr| name.restore(expr)))
     })?;
-    forgiven.map_data(LogicalPlan::recompute_schema)
+    rewritten.map_data(LogicalPlan::recompute_schema)
 }
 
-fn forgive(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
         Expr::Cast(Cast { expr, field }) if can_fail(&expr.get_type(schema)?, field.data_type()) => {
             Ok(Transformed::yes(Expr::TryCast(TryCast { expr, field })))

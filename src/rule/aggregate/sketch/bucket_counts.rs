@@ -2,24 +2,19 @@
 //! an array over the whole range of buckets whose cells are as wide as the largest count needs.
 //!
 //! Most groups see a few values a pane, so what a sketch costs at rest matters more than what it can hold. The form depends on
-//! the order in which values came; the counts do not, and neither does anything that is told of them.
+//! the order in which values came; the counts and every answer do not.
 
 use crate::rule::aggregate::sketch::bucket_index::{self, middle};
-use crate::rule::aggregate::sketch::encoding::{Broken, Buckets, write};
+use crate::rule::aggregate::sketch::encoding::{BucketReader, InvalidEncoding, write_buckets};
+use crate::rule::aggregate::sketch::packed_bucket::{COUNT_MAX, add_count, find, pack, unpack};
 
-/// Buckets that one sketch counts apart. Beyond it the lowest ones are counted as the lowest that is kept, as DDSketch does it:
-/// then the highest 4,096 are exact, and low percentiles of such data may be told too high. It takes values over at least 117
-/// powers of two to get there.
+/// Buckets that one sketch keeps. With more, the lowest buckets are merged, as in DDSketch: the highest 4,096 stay exact, and low
+/// percentiles may be reported too high. Only values over more than 117 powers of two need so many.
 pub const BUCKETS_MAX: usize = 4096;
-/// Values that one bucket counts; more are not counted. A million a second reach it in four years.
-pub const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
 
-/// A bucket is one number: its key above, its count in these low bits. So it sorts by key.
-const COUNT_BITS: u32 = 47;
-const _: () = assert!(bucket_index::LAST < 1 << (64 - COUNT_BITS));
 const IN_PLACE: usize = 3;
-/// A list becomes an array where that takes at most this many bytes a bucket, and a list again above [`LIST_BYTES`]: between
-/// the two nothing changes, lest a sketch go back and forth.
+/// A list becomes an array where that takes at most this many bytes a bucket, and a list again above [`LIST_BYTES`]. The gap
+/// between the two keeps a sketch from changing its form back and forth.
 const ARRAY_BYTES: usize = 6;
 const LIST_BYTES: usize = size_of::<u64>();
 
@@ -49,30 +44,11 @@ impl Form {
             return Form::InPlace { len: list.len() as u8, buckets };
         }
         if let Some(over) = list.len().checked_sub(BUCKETS_MAX) {
-            let lower: u64 = list.drain(..over).map(|bucket| split(bucket).1).sum();
-            count_more(&mut list[0], lower);
+            let lower: u64 = list.drain(..over).map(|bucket| unpack(bucket).1).sum();
+            add_count(&mut list[0], lower);
         }
         array_of(&list).unwrap_or(Form::List(list))
     }
-}
-
-fn bucket(key: u32, count: u64) -> u64 {
-    (u64::from(key) << COUNT_BITS) | count.min(COUNT_MAX)
-}
-
-fn split(bucket: u64) -> (u32, u64) {
-    ((bucket >> COUNT_BITS) as u32, bucket & COUNT_MAX)
-}
-
-fn count_more(into: &mut u64, count: u64) {
-    let (key, before) = split(*into);
-    *into = bucket(key, before.saturating_add(count));
-}
-
-/// Where a bucket is, or would be.
-fn find(buckets: &[u64], key: u32) -> Result<usize, usize> {
-    let at = buckets.partition_point(|bucket| split(*bucket).0 < key);
-    if buckets.get(at).is_some_and(|bucket| split(*bucket).0 == key) { Ok(at) } else { Err(at) }
 }
 
 impl Sketch {
@@ -83,34 +59,34 @@ impl Sketch {
         }
     }
 
-    /// Adds the counts that another sketch [sealed](Self::seal): exact, and the same in every order.
+    /// Adds the counts of another, [encoded](Self::encode) sketch: exact, and the same in every order.
     ///
     /// # Errors
     ///
-    /// The bytes are no sketch; some of their counts may have been added.
-    pub fn merge(&mut self, sealed: &[u8]) -> Result<(), Broken> {
+    /// The bytes are not an encoded sketch; some of their counts may have been added.
+    pub fn merge(&mut self, encoded: &[u8]) -> Result<(), InvalidEncoding> {
         let listed = match &self.0 {
             Form::InPlace { len, buckets } => &buckets[..usize::from(*len)],
             Form::List(buckets) => buckets,
             Form::Array { .. } => {
-                return Buckets::of(sealed).try_for_each(|bucket| {
+                return BucketReader::of(encoded).try_for_each(|bucket| {
                     let (key, count) = bucket?;
                     self.count(key, count);
                     Ok(())
                 });
             }
         };
-        // A bucket takes a byte at least.
-        let mut both = Vec::with_capacity(listed.len() + sealed.len());
+        // An encoded bucket takes at least one byte.
+        let mut both = Vec::with_capacity(listed.len() + encoded.len());
         let mut mine = listed.iter().copied().peekable();
-        for theirs in Buckets::of(sealed) {
+        for theirs in BucketReader::of(encoded) {
             let (key, count) = theirs?;
-            while let Some(lower) = mine.next_if(|bucket| split(*bucket).0 < key) {
+            while let Some(lower) = mine.next_if(|bucket| unpack(*bucket).0 < key) {
                 both.push(lower);
             }
-            let mut sum = bucket(key, count);
-            if let Some(same) = mine.next_if(|bucket| split(*bucket).0 == key) {
-                count_more(&mut sum, split(same).1);
+            let mut sum = pack(key, count);
+            if let Some(same) = mine.next_if(|bucket| unpack(*bucket).0 == key) {
+                add_count(&mut sum, unpack(same).1);
             }
             both.push(sum);
         }
@@ -119,9 +95,9 @@ impl Sketch {
         Ok(())
     }
 
-    /// Appends the counts, for [`Self::merge`].
-    pub fn seal(&self, bytes: &mut Vec<u8>) {
-        write(self.buckets(), bytes);
+    /// Appends the counts to `bytes`, for [`Self::merge`].
+    pub fn encode(&self, bytes: &mut Vec<u8>) {
+        write_buckets(self.buckets(), bytes);
     }
 
     /// A value within [`bucket_index::RELATIVE_ERROR`] of the one at the nearest rank, the ceil(`percent` / 100 x n)-th smallest: of
@@ -154,7 +130,7 @@ impl Sketch {
             Form::Array { first, width, cells, .. } => (&[], *first, *width, cells),
         };
         let cells = (first..).zip(cells.chunks_exact(width.bytes()).map(read)).filter(|(_, count)| *count > 0);
-        listed.iter().map(|bucket| split(*bucket)).chain(cells)
+        listed.iter().map(|bucket| unpack(*bucket)).chain(cells)
     }
 
     fn count(&mut self, key: u32, count: u64) {
@@ -162,41 +138,41 @@ impl Sketch {
             Form::InPlace { len, buckets } => {
                 let used = usize::from(*len);
                 match find(&buckets[..used], key) {
-                    Ok(at) => count_more(&mut buckets[at], count),
+                    Ok(at) => add_count(&mut buckets[at], count),
                     Err(at) if used < IN_PLACE => {
                         buckets.copy_within(at..used, at + 1);
-                        buckets[at] = bucket(key, count);
+                        buckets[at] = pack(key, count);
                         *len += 1;
                     }
                     Err(at) => {
                         let mut list = Vec::with_capacity(2 * IN_PLACE);
                         list.extend(&buckets[..at]);
-                        list.push(bucket(key, count));
+                        list.push(pack(key, count));
                         list.extend(&buckets[at..]);
                         self.0 = Form::List(list);
                     }
                 }
             }
             Form::List(buckets) => match find(buckets, key) {
-                Ok(at) => count_more(&mut buckets[at], count),
+                Ok(at) => add_count(&mut buckets[at], count),
                 Err(at) if buckets.len() < BUCKETS_MAX => {
-                    buckets.insert(at, bucket(key, count));
+                    buckets.insert(at, pack(key, count));
                     if let Some(array) = array_of(buckets) {
                         self.0 = array;
                     }
                 }
-                Err(0) => count_more(&mut buckets[0], count),
+                Err(0) => add_count(&mut buckets[0], count),
                 Err(at) => {
-                    // The lowest is counted as the one above it, whose place is free then.
-                    let (_, lowest) = split(buckets[0]);
+                    // Merges the lowest bucket into the one above it to make room.
+                    let (_, lowest) = unpack(buckets[0]);
                     buckets.copy_within(1..at, 0);
-                    buckets[at - 1] = bucket(key, count);
-                    count_more(&mut buckets[0], lowest);
+                    buckets[at - 1] = pack(key, count);
+                    add_count(&mut buckets[0], lowest);
                 }
             },
             Form::Array { first, occupied, width, cells } => {
                 if !count_in_array(first, occupied, width, cells, key, count) {
-                    self.0 = Form::List(self.buckets().map(|(key, count)| bucket(key, count)).collect());
+                    self.0 = Form::List(self.buckets().map(|(key, count)| pack(key, count)).collect());
                     self.count(key, count);
                 }
             }
@@ -206,17 +182,17 @@ impl Sketch {
 
 /// The array with the counts of a list, where it is the smaller form.
 fn array_of(list: &[u64]) -> Option<Form> {
-    let (first, last) = (split(*list.first()?).0, split(*list.last()?).0);
+    let (first, last) = (unpack(*list.first()?).0, unpack(*list.last()?).0);
     let (cells, allowed) = ((last - first) as usize + 1, ARRAY_BYTES * list.len());
     if cells > allowed || list.len() >= BUCKETS_MAX {
         return None;
     }
-    let width = Width::of(list.iter().map(|bucket| split(*bucket).1).max()?);
+    let width = Width::of(list.iter().map(|bucket| unpack(*bucket).1).max()?);
     if cells * width.bytes() > allowed {
         return None;
     }
     let mut array = vec![0; cells * width.bytes()];
-    for (key, count) in list.iter().map(|bucket| split(*bucket)) {
+    for (key, count) in list.iter().map(|bucket| unpack(*bucket)) {
         width.write(&mut array, (key - first) as usize, count);
     }
     Some(Form::Array { first, occupied: list.len() as u16, width, cells: array })
@@ -331,21 +307,21 @@ mod tests {
         sketch
     }
 
-    fn sealed(sketch: &Sketch) -> Vec<u8> {
+    fn encoded(sketch: &Sketch) -> Vec<u8> {
         let mut bytes = Vec::new();
-        sketch.seal(&mut bytes);
+        sketch.encode(&mut bytes);
         bytes
     }
 
     /// Seals each pane and merges two of the states at a time, which two being drawn.
     fn merged(panes: Vec<Sketch>, mut draw: impl FnMut(usize) -> usize) -> Vec<u8> {
-        let mut states: Vec<Vec<u8>> = panes.iter().map(sealed).collect();
+        let mut states: Vec<Vec<u8>> = panes.iter().map(encoded).collect();
         while states.len() > 1 {
             let (one, other) = (states.swap_remove(draw(states.len())), states.swap_remove(draw(states.len())));
             let mut both = Sketch::default();
             both.merge(&one).unwrap();
             both.merge(&other).unwrap();
-            states.push(sealed(&both));
+            states.push(encoded(&both));
         }
         states.pop().unwrap()
     }
@@ -353,17 +329,17 @@ mod tests {
     proptest! {
         #[test]
         fn near_the_value_at_the_rank(mut values in values(), percent in prop::sample::select(vec![50_u8, 90, 95, 99, 1, 100])) {
-            let told = sketch_of(&values).percentile(percent).unwrap();
+            let reported = sketch_of(&values).percentile(percent).unwrap();
             values.sort_by(f64::total_cmp);
             let rank = (values.len() * usize::from(percent)).div_ceil(100).max(1);
             let value = values[rank - 1];
             let bound = if value.abs() < ZERO_BELOW { ZERO_BELOW } else { RELATIVE_ERROR * value.abs() };
-            prop_assert!((told - value).abs() <= bound, "p{percent} of {} values is {value}, told as {told}", values.len());
+            prop_assert!((reported - value).abs() <= bound, "p{percent} of {} values is {value}, reported as {reported}", values.len());
         }
 
         #[test]
         fn the_same_bytes_in_every_order_and_every_split(values in values(), seed in any::<u64>(), parts in 1..8_usize) {
-            let whole = sealed(&sketch_of(&values));
+            let whole = encoded(&sketch_of(&values));
             let mut state = seed;
             let mut draw = |below: usize| {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -400,7 +376,7 @@ mod tests {
         let count_all = |keys: &mut dyn Iterator<Item = &u32>| {
             let mut sketch = Sketch::default();
             keys.for_each(|key| sketch.count(*key, 1));
-            sealed(&sketch)
+            encoded(&sketch)
         };
         let up = count_all(&mut keys.iter());
         assert_eq!(up, count_all(&mut keys.iter().rev()));
@@ -408,7 +384,7 @@ mod tests {
         let halves = [count_all(&mut keys.iter().step_by(2)), count_all(&mut keys.iter().skip(1).step_by(2))];
         let mut sketch = Sketch::default();
         halves.iter().for_each(|half| sketch.merge(half).unwrap());
-        assert_eq!(sealed(&sketch), up);
+        assert_eq!(encoded(&sketch), up);
         assert_eq!(sketch.buckets().count(), BUCKETS_MAX);
         assert_eq!(sketch.buckets().map(|(_, count)| count).sum::<u64>(), keys.len() as u64);
         assert_eq!(sketch.buckets().last(), Some((keys[keys.len() - 1], 1)));
@@ -426,17 +402,17 @@ mod tests {
         assert_eq!(sketch_of(&of(3)).heap_bytes(), 0);
         let thousand = sketch_of(&of(1000));
         assert!(thousand.heap_bytes() <= 256, "{} bytes", thousand.heap_bytes());
-        assert!(sealed(&thousand).len() <= 160, "{} bytes", sealed(&thousand).len());
+        assert!(encoded(&thousand).len() <= 160, "{} bytes", encoded(&thousand).len());
     }
 
     #[test]
     fn what_is_no_value_and_what_is_no_sketch() {
         let mut sketch = sketch_of(&[f64::NAN]);
         assert_eq!(sketch.percentile(50), None);
-        assert!(sealed(&sketch).is_empty());
+        assert!(encoded(&sketch).is_empty());
         sketch.add(f64::INFINITY);
         assert!(sketch.percentile(99).is_some_and(|value| value > 1.7e308 && value.is_finite()));
-        assert_eq!(sketch.merge(&[0xff; 20]), Err(Broken));
-        assert_eq!(sketch.merge(&[0]), Err(Broken));
+        assert_eq!(sketch.merge(&[0xff; 20]), Err(InvalidEncoding));
+        assert_eq!(sketch.merge(&[0]), Err(InvalidEncoding));
     }
 }

@@ -27,7 +27,7 @@ const ONE: u32 = 1023;
 const LOWEST: u32 = ONE - 30;
 /// Octaves up to the largest finite number.
 const OCTAVES: u32 = 2 * ONE + 1 - LOWEST;
-/// Buckets on each side of zero.
+/// BucketReader on each side of zero.
 const SIDE: u32 = OCTAVES * PER_OCTAVE as u32;
 const CELL_BITS: u32 = 6;
 
@@ -110,7 +110,7 @@ mod tests {
             prop_assert!((value > other || key <= of_other) && (value < other || key >= of_other));
             let error = (middle(key) - value).abs();
             let bound = if value.abs() < ZERO_BELOW { ZERO_BELOW } else { RELATIVE_ERROR * value.abs() };
-            prop_assert!(error <= bound, "{value} is told as {}", middle(key));
+            prop_assert!(error <= bound, "{value} is reported as {}", middle(key));
         }
     }
 

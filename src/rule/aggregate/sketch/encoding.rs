@@ -9,12 +9,12 @@
 //!
 //! No values are no bytes. One set of counts has one form, so equal sketches are equal bytes.
 
-use crate::rule::aggregate::sketch::bucket_counts::COUNT_MAX;
 use crate::rule::aggregate::sketch::bucket_index::{LAST, ZERO};
+use crate::rule::aggregate::sketch::packed_bucket::COUNT_MAX;
 
-/// The bytes are no sketch.
+/// The bytes are not an encoded sketch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Broken;
+pub struct InvalidEncoding;
 
 const NEAR: u32 = 8;
 const SMALL: u64 = 16;
@@ -24,7 +24,7 @@ const LOW_BITS: u8 = 0b0011_1111;
 const FURTHER: u32 = LOW_BITS as u32;
 
 /// Appends buckets, given in ascending order of their keys with counts from 1 to [`COUNT_MAX`].
-pub fn write(buckets: impl Iterator<Item = (u32, u64)>, bytes: &mut Vec<u8>) {
+pub fn write_buckets(buckets: impl Iterator<Item = (u32, u64)>, bytes: &mut Vec<u8>) {
     let mut next = None;
     for (key, count) in buckets {
         let steps = match next {
@@ -58,13 +58,13 @@ fn write_varint(mut number: u64, bytes: &mut Vec<u8>) {
     bytes.push(number as u8);
 }
 
-/// Reads the buckets that [`write`] wrote, in the same order; ends after the first thing that is [`Broken`].
-pub struct Buckets<'a> {
+/// Reads the buckets that [`write_buckets`] wrote, in the same order; ends at the first error.
+pub struct BucketReader<'a> {
     bytes: &'a [u8],
     next: Option<u32>,
 }
 
-impl<'a> Buckets<'a> {
+impl<'a> BucketReader<'a> {
     /// The buckets in `bytes`.
     pub fn of(bytes: &'a [u8]) -> Self {
         Self { bytes, next: None }
@@ -113,8 +113,8 @@ impl<'a> Buckets<'a> {
     }
 }
 
-impl Iterator for Buckets<'_> {
-    type Item = Result<(u32, u64), Broken>;
+impl Iterator for BucketReader<'_> {
+    type Item = Result<(u32, u64), InvalidEncoding>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.bytes.is_empty() {
@@ -124,7 +124,7 @@ impl Iterator for Buckets<'_> {
         if bucket.is_none() {
             self.bytes = &[];
         }
-        Some(bucket.ok_or(Broken))
+        Some(bucket.ok_or(InvalidEncoding))
     }
 }
 
@@ -146,19 +146,19 @@ mod tests {
         #[test]
         fn what_is_written_is_read(buckets in buckets(), cut in any::<prop::sample::Index>()) {
             let mut bytes = Vec::new();
-            write(buckets.iter().map(|(key, count)| (*key, *count)), &mut bytes);
-            let read: Result<BTreeMap<u32, u64>, Broken> = Buckets::of(&bytes).collect();
+            write_buckets(buckets.iter().map(|(key, count)| (*key, *count)), &mut bytes);
+            let read: Result<BTreeMap<u32, u64>, InvalidEncoding> = BucketReader::of(&bytes).collect();
             prop_assert_eq!(read.as_ref(), Ok(&buckets));
             if !bytes.is_empty() {
                 // Cut short it is an error or fewer buckets, never another bucket.
-                let cut = Buckets::of(&bytes[..cut.index(bytes.len())]).filter_map(Result::ok);
+                let cut = BucketReader::of(&bytes[..cut.index(bytes.len())]).filter_map(Result::ok);
                 prop_assert!(cut.zip(buckets).all(|(cut, whole)| cut == whole));
             }
         }
 
         #[test]
         fn any_bytes_end(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
-            let read: Vec<_> = Buckets::of(&bytes).collect();
+            let read: Vec<_> = BucketReader::of(&bytes).collect();
             prop_assert!(read.len() <= bytes.len());
             prop_assert!(read.iter().flatten().all(|(key, count)| *key <= LAST && (1..=COUNT_MAX).contains(count)));
         }
@@ -168,7 +168,7 @@ mod tests {
     fn usual_sketches_are_small() {
         let bytes = |buckets: &[(u32, u64)]| {
             let mut bytes = Vec::new();
-            write(buckets.iter().copied(), &mut bytes);
+            write_buckets(buckets.iter().copied(), &mut bytes);
             bytes.len()
         };
         assert_eq!(bytes(&[]), 0);
