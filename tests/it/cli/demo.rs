@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use crate::support::binary;
+use crate::cli::docs::shown_is_said;
+use crate::support::{binary, root};
 
 #[test]
 fn the_demo_pages_once_for_the_outage_and_names_the_cause() {
@@ -19,6 +20,13 @@ fn the_demo_pages_once_for_the_outage_and_names_the_cause() {
     assert!(story.contains("└─ web-client"), "the graph of what broke is drawn:\n{story}");
     assert!(story.contains("What was not sent, and why"), "{story}");
     assert!(pages.len() <= 10, "{} first pages:\n{story}", pages.len());
+    for readme in ["README.md", "README.ko.md"] {
+        let text = std::fs::read_to_string(root().join(readme)).unwrap();
+        let shown = text.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let shown = shown.trim_end().to_string() + "\n…";
+        let (shown, printed): (Vec<&str>, Vec<&str>) = (shown.lines().collect(), story.lines().collect());
+        assert!(shown_is_said(&shown, &printed), "the excerpt in {readme} is not what the demo prints:\n{story}");
+    }
 }
 
 /// The demo's values are decimals, whose plain float sums would tell one order from another.
@@ -31,7 +39,7 @@ fn the_demo_does_not_depend_on_order_or_batching() {
     let (events, topology) = squelch::process::demo_files();
     std::fs::write(dir.path().join("events.jsonl"), events).unwrap();
     std::fs::write(dir.path().join("topology.yaml"), topology).unwrap();
-    std::os::unix::fs::symlink(crate::support::root().join("rules"), dir.path().join("rules")).unwrap();
+    std::os::unix::fs::symlink(root().join("rules"), dir.path().join("rules")).unwrap();
     let demo = Scenario::read(dir.path());
     let whole = demo.run(&demo.lines, usize::MAX, 1);
     assert!(whole.lines().count() > 40);
