@@ -238,3 +238,35 @@ fn every_setting_is_in_the_example() {
     let undocumented: Vec<&String> = example.iter().filter(|key| key.contains('.') && !documented.contains(key)).collect();
     assert!(undocumented.iter().all(|key| *key == "nats.tls"), "no document has {undocumented:?}");
 }
+
+/// What two languages of one document share: its blocks, and of all else the headings' depths, the links, and how many cells a row has.
+fn structure(document: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(document)).unwrap();
+    let of_line = |line: &str| {
+        let depth = line.chars().take_while(|c| *c == '#').count();
+        let cells = if line.starts_with('|') { line.matches('|').count() } else { 0 };
+        (depth + cells > 0).then(|| format!("heading {depth}, {cells} cells"))
+    };
+    let links = |prose: &str| -> Vec<String> {
+        let targets = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let mut targets: Vec<String> = targets.filter(|target| !target.starts_with("README")).map(String::from).collect();
+        targets.sort_unstable();
+        targets
+    };
+    let parts = text.split("```").enumerate();
+    parts
+        .flat_map(|(i, part)| match i % 2 {
+            0 => part.lines().filter_map(of_line).chain(links(part)).collect(),
+            _ => vec![part.to_string()],
+        })
+        .collect()
+}
+
+#[test]
+fn the_korean_readme_has_the_structure_of_the_english_one() {
+    let (english, korean) = (structure("README.md"), structure("README.ko.md"));
+    assert!(english.len() >= 80, "{} parts", english.len());
+    let differs = english.iter().zip(&korean).find(|(english, korean)| english != korean);
+    assert_eq!(differs, None);
+    assert_eq!(english.len(), korean.len());
+}
