@@ -17,19 +17,19 @@ use crate::io::decode::Decoder;
 use crate::io::http;
 use crate::io::nats::client::connect;
 use crate::io::nats::client::streams::Streams;
-use crate::io::nats::cluster::active_rules::Bulletin;
-use crate::io::nats::cluster::lease::{Candidate, Tenure};
+use crate::io::nats::cluster::active_rules::ActiveRules;
+use crate::io::nats::cluster::lease::{HeldLease, LeaseContender};
 use crate::io::nats::input::Source as EventSource;
 use crate::io::nats::input::lease_consumer;
-use crate::io::nats::input::recovery::Begin;
+use crate::io::nats::input::position::StreamPosition;
 use crate::io::nats::input::topology_bucket::TopologyWatch;
 use crate::io::nats::output::{Outgoing, Sink};
 use crate::model::event::LabelKeys;
-use crate::process::checkpoint::storage::Kept;
-use crate::process::checkpoint::{self, Place, Resumed};
+use crate::process::checkpoint::storage::CheckpointStorage;
+use crate::process::checkpoint::{self, Resumed};
 use crate::process::cli::check::load_or_explain;
 use crate::process::cluster;
-use crate::process::cluster::correlator::{self, PartReader};
+use crate::process::cluster::correlator::{self, PartialsReader};
 use crate::process::cluster::rule_distribution;
 use crate::process::cluster::standby;
 use crate::process::config::Config;
@@ -88,15 +88,15 @@ async fn run(config: Config, partitions: Option<usize>) -> Result<()> {
     let _hangups = file_watcher::hangups()?;
     let telemetry = Arc::new(Telemetry::default());
     let fresh = || load(&config, &telemetry, partitions);
-    let here = Kept::here(&config)?;
+    let here = CheckpointStorage::here(&config)?;
     let loaded = fresh()?;
     let client = connect::connect(&config.nats).await?;
     let context = jetstream::new(client.clone());
-    let candidate = standby::candidate(&config, &context).await?;
+    let contender = standby::contender(&config, &context).await?;
     serve(&config, &telemetry).await?;
     let mut shutdown = Shutdown::listen()?;
-    let ended = match candidate {
-        Some(candidate) => take_turns(candidate, &config, &telemetry, client, loaded, &mut shutdown).await,
+    let ended = match contender {
+        Some(contender) => take_turns(contender, &config, &telemetry, client, loaded, &mut shutdown).await,
         None => lead(&config, &telemetry, client, loaded, here, None, &mut shutdown).await.map(drop),
     };
     if ended.is_ok() {
@@ -107,7 +107,7 @@ async fn run(config: Config, partitions: Option<usize>) -> Result<()> {
 
 /// Stands by until this process holds the lease, and works until it loses it, again and again.
 async fn take_turns(
-    mut candidate: Candidate,
+    mut contender: LeaseContender,
     config: &Config,
     telemetry: &Arc<Telemetry>,
     client: async_nats::Client,
@@ -127,23 +127,23 @@ async fn take_turns(
                 loaded = good;
             }
         };
-        let tenure = tokio::select! {
+        let lease = tokio::select! {
             () = shutdown.asked_for() => return Ok(()),
-            tenure = standby::stand_by(&mut candidate, config, &client, telemetry, &mut look_at_files) => tenure,
+            lease = standby::stand_by(&mut contender, config, &client, telemetry, &mut look_at_files) => lease,
         };
         look_at_files();
-        let keeping = tokio::spawn(standby::keep(tenure.clone()));
-        let ended = match standby::open_store(config, &context, &tenure).await? {
-            Some(kept) => lead(config, telemetry, client.clone(), loaded, kept, Some(&tenure), shutdown).await,
+        let keeping = tokio::spawn(standby::keep(lease.clone()));
+        let ended = match standby::open_store(config, &context, &lease).await? {
+            Some(kept) => lead(config, telemetry, client.clone(), loaded, kept, Some(&lease), shutdown).await,
             None => Ok(Ended::LeaseLost),
         };
         if !matches!(ended, Ok(Ended::LeaseLost)) {
-            tenure.release().await;
+            lease.release().await;
             return ended.map(drop);
         }
         keeping.abort();
         if partitions.is_none() {
-            lease_consumer::leave(&context, &config.input, &tenure).await;
+            lease_consumer::leave(&context, &config.input, &lease).await;
         }
         tracing::error!("standing by: another process does the work");
         telemetry.stopping.store(false, Ordering::Relaxed);
@@ -157,8 +157,8 @@ async fn lead(
     telemetry: &Arc<Telemetry>,
     client: async_nats::Client,
     loaded: Loaded,
-    kept: Kept,
-    tenure: Option<&Tenure>,
+    kept: CheckpointStorage,
+    lease: Option<&HeldLease>,
     shutdown: &mut Shutdown,
 ) -> Result<Ended> {
     let hangups = file_watcher::hangups()?;
@@ -175,13 +175,14 @@ async fn lead(
     };
     streams.rejected(&config.rejected).await?;
     let bucket = streams.output(&config.output).await?;
-    let stood = resumed.as_ref().map(|Resumed { place, .. }| Begin { born_ns: place.born_ns, sequence: place.sequence });
+    let stood =
+        resumed.as_ref().map(|Resumed { place, .. }| StreamPosition { created_ns: place.created_ns, sequence: place.sequence });
     let name = stream.cached_info().config.name.clone();
     let mut bulletin = None;
-    let (reader, begin) = match (partitions, tenure) {
-        (None, tenure) => {
-            let (input, stood) = match tenure {
-                Some(tenure) => lease_consumer::inherit(&stream, &config.input, tenure, stood).await?,
+    let (reader, begin) = match (partitions, lease) {
+        (None, lease) => {
+            let (input, stood) = match lease {
+                Some(lease) => lease_consumer::inherit(&stream, &config.input, lease, stood).await?,
                 None => (config.input.clone(), stood),
             };
             let reading = Arc::clone(&telemetry.reading);
@@ -190,13 +191,16 @@ async fn lead(
         }
         (Some(_), _) => {
             let born_ns = stream.cached_info().created.unix_timestamp_nanos() as i64;
-            correlator::same_stream(&name, stood.map(|stood| stood.born_ns), born_ns)?;
+            correlator::same_stream(&name, stood.map(|stood| stood.created_ns), born_ns)?;
             let sequence = stood.map_or(0, |stood| stood.sequence);
-            bulletin = Some(Bulletin::new(context.clone(), stream.clone(), &config.partitions, &config.input.consumer));
-            (Reader::Parts(PartReader::new(&stream, config, loaded.engine.lanes())), Begin { born_ns, sequence })
+            bulletin = Some(ActiveRules::new(context.clone(), stream.clone(), &config.partitions, &config.input.consumer));
+            (
+                Reader::Parts(PartialsReader::new(&stream, config, loaded.engine.lanes())),
+                StreamPosition { created_ns: born_ns, sequence },
+            )
         }
     };
-    let place = Place { born_ns: begin.born_ns, sequence: begin.sequence };
+    let place = StreamPosition { created_ns: begin.created_ns, sequence: begin.sequence };
     let Loaded { mut engine, label_keys, reloader, topology_file, .. } = loaded;
     let outbox = resumed.as_ref().map(|resumed| resumed.outbox.clone()).unwrap_or_default();
     let running = partitions.map(|_| Arc::new(rule_distribution::run_by(&engine)));
@@ -223,17 +227,17 @@ async fn lead(
     let mut tasks = Vec::new();
     let workers = bulletin.map(|bulletin| {
         let (workers, heard) = watch::channel(None);
-        tasks.push(tokio::spawn(rule_distribution::tell(bulletin, tenure.cloned(), heard, stopped.clone())));
+        tasks.push(tokio::spawn(rule_distribution::tell(bulletin, lease.cloned(), heard, stopped.clone())));
         Workers::new(workers)
     });
     let topology_bucket = match &config.topology.bucket {
         Some(name) => Some(TopologyWatch::open(streams.topology(name).await?).await?),
         None => None,
     };
-    let fence = match tenure {
-        Some(tenure) => {
+    let fence = match lease {
+        Some(lease) => {
             let places = resumed.as_ref().and_then(|resumed| resumed.places);
-            Some(standby::fence(config, &context, tenure, places, partitions.is_none()).await?)
+            Some(standby::fence(config, &context, lease, places, partitions.is_none()).await?)
         }
         None => None,
     };
@@ -264,7 +268,7 @@ async fn lead(
         resumed = resumed.is_some(),
         "reading events"
     );
-    telemetry.lead(tenure.cloned());
+    telemetry.lead(lease.cloned());
     let outgoing = Outgoing { revisions: outbox, ..Outgoing::default() };
     let first = ToSink { before: begins, outgoing, after: None, rules: running };
     to_sink.send(first).await.context("the publisher is gone")?;
@@ -289,12 +293,12 @@ async fn lead(
     tokio::select! {
         () = shutdown.asked_for() => tracing::info!("stopping: finishing what was read"),
         () = ends(&threads, &reading) => tracing::error!("a thread ended by itself: stopping"),
-        () = standby::lost(tenure) => tracing::error!("the lease is lost: nothing more is published"),
+        () = standby::lost(lease) => tracing::error!("the lease is lost: nothing more is published"),
     }
     telemetry.stopping.store(true, Ordering::Relaxed);
     stop.send_replace(true);
     // Of who lost the lease nobody waits for anything: what is left is let run out, and thrown away.
-    let drain_max = if tenure.is_some_and(Tenure::is_lost) { Duration::MAX } else { DRAIN_MAX };
+    let drain_max = if lease.is_some_and(HeldLease::is_lost) { Duration::MAX } else { DRAIN_MAX };
     let finish = async {
         for task in tasks {
             task.await.context("a look at rules or topology failed")?;
@@ -308,7 +312,7 @@ async fn lead(
         finished = tokio::time::timeout(drain_max, finish) => finished.with_context(|| format!("not everything could be published within {} s; what was not acknowledged is read again", DRAIN_MAX.as_secs()))??,
         () = shutdown.asked_for() => bail!("stopped by a second signal; what was not acknowledged is read again"),
     }
-    Ok(if tenure.is_some_and(Tenure::is_lost) { Ended::LeaseLost } else { Ended::Stopped })
+    Ok(if lease.is_some_and(HeldLease::is_lost) { Ended::LeaseLost } else { Ended::Stopped })
 }
 
 /// SIGTERM and Ctrl-C: none is lost between two waits.
@@ -345,7 +349,7 @@ async fn ends(threads: &[JoinHandle<()>], reading: &tokio::task::JoinHandle<Resu
 /// Where messages come from.
 enum Reader {
     Events(Box<EventSource>),
-    Parts(PartReader),
+    Parts(PartialsReader),
 }
 
 /// What a start makes of the files that people wrote.

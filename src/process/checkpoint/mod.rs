@@ -16,11 +16,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
 use crate::incident::Revision;
-use crate::io::nats::cluster::checkpoint_store::Places;
+use crate::io::nats::cluster::checkpoint_store::OutputPositions;
+use crate::io::nats::input::position::StreamPosition;
 use crate::io::nats::output::OutRevision;
 use crate::model::snapshot::blob::Blob;
 use crate::model::snapshot::{Found, Saved};
-use crate::process::checkpoint::storage::Kept;
+use crate::process::checkpoint::storage::CheckpointStorage;
 use crate::window::snapshot::versioned::Form;
 
 /// The form of the bytes.
@@ -28,19 +29,10 @@ const FORM: Form = Form { magic: *b"squelchH", version: 2 };
 /// Taking and keeping checkpoints may take this part of a processor: one that took long is followed by a longer pause.
 const SHARE: u32 = 20;
 
-/// A place in a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    /// The stream's birth, nanoseconds since 1970: a stream that was made anew counts from 1 again.
-    pub born_ns: i64,
-    /// The last message whose effect is in the engine.
-    pub sequence: u64,
-}
-
 /// What a checkpoint says besides its pieces.
 #[derive(Serialize, Deserialize)]
-struct Head {
-    place: Place,
+struct CheckpointHead {
+    place: StreamPosition,
     /// Results that may not be stored yet: subject, message id, incident, whether it is open, body.
     outbox: Vec<(String, String, String, bool, Blob)>,
     /// The head of the engine.
@@ -50,11 +42,11 @@ struct Head {
 /// What a start goes on from.
 pub struct Resumed {
     /// Where the engine is.
-    pub place: Place,
+    pub place: StreamPosition,
     /// What must be stored before anything else.
     pub outbox: Vec<OutRevision>,
     /// How far the streams of results were, where that was kept beside it.
-    pub places: Option<Places>,
+    pub places: Option<OutputPositions>,
 }
 
 /// Takes a checkpoint.
@@ -62,10 +54,10 @@ pub struct Resumed {
 /// # Errors
 ///
 /// An engine that cannot be saved: a defect.
-pub fn save(engine: &mut Engine, place: Place, outbox: &[OutRevision]) -> Result<Saved> {
+pub fn save(engine: &mut Engine, place: StreamPosition, outbox: &[OutRevision]) -> Result<Saved> {
     let Saved { head: engine, pieces } = engine.save()?;
     let outbox = outbox.iter().cloned().map(|out| (out.subject, out.message_id, out.incident, out.open, Blob(out.body.to_vec())));
-    let head = Head { place, outbox: outbox.collect(), engine: Blob(engine) };
+    let head = CheckpointHead { place, outbox: outbox.collect(), engine: Blob(engine) };
     Ok(Saved { head: FORM.to_bytes(&head)?, pieces })
 }
 
@@ -76,7 +68,7 @@ pub fn save(engine: &mut Engine, place: Place, outbox: &[OutRevision]) -> Result
 ///
 /// Those of `fresh`.
 pub async fn resume<L>(
-    kept: &Kept,
+    kept: &CheckpointStorage,
     loaded: L,
     fresh: &dyn Fn() -> Result<L>,
     engine_of: fn(&mut L) -> &mut Engine,
@@ -105,7 +97,7 @@ pub async fn resume<L>(
 }
 
 fn restore(engine: &mut Engine, found: Found, outgoing: &dyn Fn(&[Revision]) -> Vec<OutRevision>) -> Result<Resumed> {
-    let head: Head = FORM.from_bytes(&found.head)?;
+    let head: CheckpointHead = FORM.from_bytes(&found.head)?;
     let of_gone = engine.restore(&Found { head: head.engine.0, pieces: found.pieces })?;
     let outbox = head.outbox.into_iter().map(|(subject, message_id, incident, open, body)| OutRevision {
         subject,

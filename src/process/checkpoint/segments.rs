@@ -37,7 +37,7 @@ pub struct Segment {
 
 /// What is kept under a checkpoint's name.
 #[derive(Serialize, Deserialize)]
-struct Head {
+struct LayoutHead {
     segments: Vec<Segment>,
     /// Of each piece.
     spots: Vec<Spot>,
@@ -48,7 +48,7 @@ struct Head {
 }
 
 /// Where the bytes of a segment go.
-pub trait Out {
+pub trait SegmentWriter {
     /// More of it.
     ///
     /// # Errors
@@ -65,7 +65,7 @@ pub trait Out {
 }
 
 /// A checkpoint whose segments are safe.
-pub struct Layout {
+pub struct SegmentLayout {
     /// What is left to be written.
     pub head: Vec<u8>,
     /// Bytes of the segments that were written for it.
@@ -76,7 +76,7 @@ pub struct Layout {
     lasting: Vec<(Whereabouts, Spot)>,
 }
 
-impl Layout {
+impl SegmentLayout {
     /// How much it takes to write it.
     pub fn bytes(&self) -> u64 {
         self.head.len() as u64 + self.written
@@ -115,7 +115,11 @@ impl Segments {
     /// # Errors
     ///
     /// A piece cannot be written. What [`Self::unnamed`] tells can be removed then.
-    pub fn lay_out(&mut self, saved: &Saved, open: &mut dyn FnMut(u64) -> Result<Box<dyn Out>>) -> Result<Layout> {
+    pub fn lay_out(
+        &mut self,
+        saved: &Saved,
+        open: &mut dyn FnMut(u64) -> Result<Box<dyn SegmentWriter>>,
+    ) -> Result<SegmentLayout> {
         let known = |piece: &Piece| piece.spot.or_else(|| piece.whereabouts.as_ref().and_then(Whereabouts::get));
         let mut spots: Vec<Option<Spot>> = saved.pieces.iter().map(known).collect();
         let mut own = Vec::new();
@@ -147,9 +151,9 @@ impl Segments {
         let last =
             |(piece, spot): (&Piece, &Spot)| Some((piece.whereabouts.clone()?, *spot)).filter(|(_, spot)| spot.segment != OWN);
         let lasting = saved.pieces.iter().zip(&spots).filter_map(last).collect();
-        let head = Head { segments: named.clone(), spots, own: Blob(own), head: Blob(saved.head.clone()) };
+        let head = LayoutHead { segments: named.clone(), spots, own: Blob(own), head: Blob(saved.head.clone()) };
         let head = FORM.to_bytes(&head)?;
-        Ok(Layout { head, written: written.iter().map(|segment| segment.bytes).sum(), named, lasting })
+        Ok(SegmentLayout { head, written: written.iter().map(|segment| segment.bytes).sum(), named, lasting })
     }
 
     fn write(
@@ -157,7 +161,7 @@ impl Segments {
         saved: &Saved,
         fresh: &[usize],
         spots: &mut [Option<Spot>],
-        open: &mut dyn FnMut(u64) -> Result<Box<dyn Out>>,
+        open: &mut dyn FnMut(u64) -> Result<Box<dyn SegmentWriter>>,
     ) -> Result<Segment> {
         let number = self.next;
         self.next += 1;
@@ -177,8 +181,8 @@ impl Segments {
 
     /// A checkpoint is safe. Pieces that now lie well are not written again; those of segments that are mostly dead, or small and many,
     /// are.
-    pub fn kept(&mut self, layout: Layout) {
-        let Layout { named, lasting, .. } = layout;
+    pub fn kept(&mut self, layout: SegmentLayout) {
+        let SegmentLayout { named, lasting, .. } = layout;
         let named: BTreeMap<u64, Segment> = named.into_iter().map(|segment| (segment.number, segment)).collect();
         let mut live: BTreeMap<u64, u64> = BTreeMap::new();
         for (_, spot) in &lasting {
@@ -223,7 +227,7 @@ fn bytes_of(piece: &Piece) -> Result<Bytes> {
 ///
 /// It is damaged or of another version.
 pub fn named_by(head: &[u8]) -> Result<Vec<Segment>> {
-    let head: Head = FORM.from_bytes(head)?;
+    let head: LayoutHead = FORM.from_bytes(head)?;
     Ok(head.segments)
 }
 
@@ -233,7 +237,7 @@ pub fn named_by(head: &[u8]) -> Result<Vec<Segment>> {
 ///
 /// Something of it is damaged.
 pub fn put_together(head: &[u8], segments: Vec<Bytes>) -> Result<Found> {
-    let Head { segments: named, spots, own, head } = FORM.from_bytes(head)?;
+    let LayoutHead { segments: named, spots, own, head } = FORM.from_bytes(head)?;
     let mut content = BTreeMap::from([(OWN, Bytes::from(own.0))]);
     for (segment, bytes) in named.iter().zip(segments) {
         if checksum::digest(&bytes) != segment.digest {
@@ -276,7 +280,7 @@ mod tests {
 
     struct Growing(Memory, u64);
 
-    impl Out for Growing {
+    impl SegmentWriter for Growing {
         fn add(&mut self, bytes: &[u8]) -> Result<()> {
             self.0.0.borrow_mut().entry(self.1).or_default().extend_from_slice(bytes);
             Ok(())

@@ -11,10 +11,10 @@ use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use crate::io::files::checkpoint_folder::{Checkpoints, SegmentFile};
-use crate::io::nats::cluster::checkpoint_store::{Places, SegmentPieces, StateError, StateStore};
-use crate::io::nats::cluster::lease::NotStored;
+use crate::io::nats::cluster::checkpoint_store::{CheckpointReadError, CheckpointStore, OutputPositions, SegmentPieces};
+use crate::io::nats::cluster::lease::StoreError;
 use crate::model::snapshot::{Found, Saved};
-use crate::process::checkpoint::segments::{Out, SEGMENT_BYTES_MIN, Segments, named_by, put_together};
+use crate::process::checkpoint::segments::{SEGMENT_BYTES_MIN, SegmentWriter, Segments, named_by, put_together};
 use crate::process::config::Config;
 use crate::process::telemetry::metrics::Telemetry;
 use crate::process::telemetry::rule_cpu::{processor_ns, stopwatch_ns};
@@ -29,31 +29,31 @@ pub const RESULTS_WAIT: &str = "results wait for it";
 
 /// Where checkpoints are kept.
 #[derive(Clone)]
-pub enum Kept {
+pub enum CheckpointStorage {
     /// Nowhere.
     Off,
     /// In a folder.
-    Dir(Arc<Folder>),
+    Folder(Arc<FolderStorage>),
     /// In JetStream.
-    Store(Box<Store>),
+    Bucket(Box<BucketStorage>),
 }
 
 /// Checkpoints in a folder.
-pub struct Folder {
+pub struct FolderStorage {
     files: Checkpoints,
     segments: std::sync::Mutex<Segments>,
 }
 
 /// Checkpoints in JetStream.
 #[derive(Clone)]
-pub struct Store {
-    state: StateStore,
+pub struct BucketStorage {
+    store: CheckpointStore,
     segments: Arc<Mutex<Segments>>,
 }
 
 /// What it took to keep a checkpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Size {
+pub struct CheckpointSize {
     /// Bytes written.
     pub written: u64,
     /// Bytes that a restart has to read.
@@ -62,7 +62,7 @@ pub struct Size {
     pub spent: Duration,
 }
 
-impl Folder {
+impl FolderStorage {
     /// Checkpoints in these files, with segments of at least so many bytes.
     ///
     /// # Errors
@@ -89,7 +89,7 @@ impl Folder {
     /// # Errors
     ///
     /// The file system's: a full disk, say. What was kept before is untouched then.
-    pub fn keep(&self, saved: &Saved) -> Result<Size> {
+    pub fn keep(&self, saved: &Saved) -> Result<CheckpointSize> {
         let mut segments = self.segments.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = self.keep_as(&mut segments, saved);
         // Whether it is kept or not, what no head names takes room that others may need.
@@ -101,19 +101,19 @@ impl Folder {
         kept
     }
 
-    fn keep_as(&self, segments: &mut Segments, saved: &Saved) -> Result<Size> {
+    fn keep_as(&self, segments: &mut Segments, saved: &Saved) -> Result<CheckpointSize> {
         let began_ns = processor_ns();
-        let mut begin = |number| Ok(Box::new(self.files.begin_segment(number)?) as Box<dyn Out>);
+        let mut begin = |number| Ok(Box::new(self.files.begin_segment(number)?) as Box<dyn SegmentWriter>);
         let layout = segments.lay_out(saved, &mut begin)?;
         self.files.write(&layout.head)?;
         let spent = Duration::from_nanos(processor_ns().saturating_sub(began_ns));
-        let size = Size { written: layout.bytes(), whole: layout.bytes_whole(), spent };
+        let size = CheckpointSize { written: layout.bytes(), whole: layout.bytes_whole(), spent };
         segments.kept(layout);
         Ok(size)
     }
 }
 
-impl Out for SegmentFile {
+impl SegmentWriter for SegmentFile {
     fn add(&mut self, bytes: &[u8]) -> Result<()> {
         Ok(SegmentFile::add(self, bytes)?)
     }
@@ -124,12 +124,12 @@ impl Out for SegmentFile {
 }
 
 /// A segment that is stored by a thread that may wait.
-struct Waiting {
+struct BucketSegment {
     pieces: SegmentPieces,
     runtime: Handle,
 }
 
-impl Out for Waiting {
+impl SegmentWriter for BucketSegment {
     fn add(&mut self, bytes: &[u8]) -> Result<()> {
         Ok(self.runtime.block_on(self.pieces.add(bytes))?)
     }
@@ -139,31 +139,31 @@ impl Out for Waiting {
     }
 }
 
-impl Store {
+impl BucketStorage {
     /// Checkpoints in a bucket, with segments of at least so many bytes.
     ///
     /// # Errors
     ///
     /// The server does not answer.
-    pub async fn new(state: StateStore, segment_bytes_min: u64) -> Result<Self, StateError> {
+    pub async fn new(store: CheckpointStore, segment_bytes_min: u64) -> Result<Self, CheckpointReadError> {
         let mut named = [Vec::new(), Vec::new()];
         for (nth, named) in named.iter_mut().enumerate() {
-            match state.read(nth).await {
+            match store.read(nth).await {
                 Some(Ok((head, _))) => *named = named_by(&head).unwrap_or_default(),
-                Some(Err(error @ StateError::Unread { .. })) => return Err(error),
+                Some(Err(error @ CheckpointReadError::Unread { .. })) => return Err(error),
                 // What a damaged head named is of no use.
-                Some(Err(StateError::Damaged { .. })) | None => {}
+                Some(Err(CheckpointReadError::Damaged { .. })) | None => {}
             }
         }
-        let segments = Segments::new(segment_bytes_min, state.segments().await?, named, state.segments_after());
-        Ok(Self { state, segments: Arc::new(Mutex::new(segments)) })
+        let segments = Segments::new(segment_bytes_min, store.segments().await?, named, store.segments_after());
+        Ok(Self { store, segments: Arc::new(Mutex::new(segments)) })
     }
 
-    async fn read(&self, nth: usize) -> Option<Result<(Found, Places)>> {
+    async fn read(&self, nth: usize) -> Option<Result<(Found, OutputPositions)>> {
         loop {
             match self.read_once(nth).await? {
                 // Nobody begins with nothing because the server does not answer for a moment.
-                Err(error) if is_unread(&error) && !self.state.is_lost() => {
+                Err(error) if is_unread(&error) && !self.store.is_lost() => {
                     tracing::warn!(%error, "trying again");
                     sleep(RETRY_AFTER).await;
                 }
@@ -172,44 +172,44 @@ impl Store {
         }
     }
 
-    async fn read_once(&self, nth: usize) -> Option<Result<(Found, Places)>> {
-        let head = self.state.read(nth).await?;
+    async fn read_once(&self, nth: usize) -> Option<Result<(Found, OutputPositions)>> {
+        let head = self.store.read(nth).await?;
         let read = async {
             let (head, places) = head?;
             let mut segments = Vec::new();
             for segment in named_by(&head)? {
-                segments.push(Bytes::from(self.state.read_segment(segment.number, segment.bytes as usize).await?));
+                segments.push(Bytes::from(self.store.read_segment(segment.number, segment.bytes as usize).await?));
             }
             Ok((put_together(&head, segments)?, places))
         };
         Some(read.await)
     }
 
-    async fn keep(&self, saved: Arc<Saved>, places: Places) -> Result<Size, NotStored> {
+    async fn keep(&self, saved: Arc<Saved>, places: OutputPositions) -> Result<CheckpointSize, StoreError> {
         let mut segments = Arc::clone(&self.segments).lock_owned().await;
-        let (state, runtime) = (self.state.clone(), Handle::current());
+        let (store, runtime) = (self.store.clone(), Handle::current());
         let laid_out = tokio::task::spawn_blocking(move || {
             let began_ns = processor_ns();
-            let begin = |number| Waiting { pieces: state.begin_segment(number), runtime: runtime.clone() };
+            let begin = |number| BucketSegment { pieces: store.begin_segment(number), runtime: runtime.clone() };
             let layout = segments.lay_out(&saved, &mut |number| Ok(Box::new(begin(number))));
             (layout, Duration::from_nanos(processor_ns().saturating_sub(began_ns)), segments)
         });
-        let (layout, spent, mut segments) = laid_out.await.map_err(|error| NotStored::Failed(error.to_string()))?;
-        let layout = layout.map_err(|error| match error.downcast::<NotStored>() {
+        let (layout, spent, mut segments) = laid_out.await.map_err(|error| StoreError::Failed(error.to_string()))?;
+        let layout = layout.map_err(|error| match error.downcast::<StoreError>() {
             Ok(error) => error,
-            Err(error) => NotStored::Failed(format!("{error:#}")),
+            Err(error) => StoreError::Failed(format!("{error:#}")),
         });
         let kept = match layout {
-            Ok(layout) => self.state.write(&layout.head, places).await.map(|()| {
-                let size = Size { written: layout.bytes(), whole: layout.bytes_whole(), spent };
+            Ok(layout) => self.store.write(&layout.head, places).await.map(|()| {
+                let size = CheckpointSize { written: layout.bytes(), whole: layout.bytes_whole(), spent };
                 segments.kept(layout);
                 size
             }),
             Err(error) => Err(error),
         };
-        if !matches!(kept, Err(NotStored::LeaseLost(_))) {
+        if !matches!(kept, Err(StoreError::LeaseLost(_))) {
             for number in segments.unnamed() {
-                if self.state.remove_segment(number).await {
+                if self.store.remove_segment(number).await {
                     segments.removed(number);
                 }
             }
@@ -219,10 +219,10 @@ impl Store {
 }
 
 fn is_unread(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref::<StateError>(), Some(StateError::Unread { .. }))
+    matches!(error.downcast_ref::<CheckpointReadError>(), Some(CheckpointReadError::Unread { .. }))
 }
 
-impl Kept {
+impl CheckpointStorage {
     /// What the settings say, where that is this machine's matter.
     ///
     /// # Errors
@@ -230,40 +230,46 @@ impl Kept {
     /// The folder cannot be used.
     pub fn here(config: &Config) -> Result<Self> {
         let Some(dir) = config.checkpoint.dir.as_deref().filter(|_| config.checkpoint.store.is_none()) else {
-            return Ok(Kept::Off);
+            return Ok(CheckpointStorage::Off);
         };
         let files = Checkpoints::open(dir, &config.input.consumer).map_err(anyhow::Error::from);
-        let folder = files.and_then(|files| Folder::new(files, SEGMENT_BYTES_MIN));
+        let folder = files.and_then(|files| FolderStorage::new(files, SEGMENT_BYTES_MIN));
         let folder = folder
             .context("cannot keep checkpoints: set checkpoint.dir in squelch.yaml to a folder that can be written, or to off")?;
-        Ok(Kept::Dir(Arc::new(folder)))
+        Ok(CheckpointStorage::Folder(Arc::new(folder)))
     }
 
     /// Whether any are.
     pub fn is_on(&self) -> bool {
-        !matches!(self, Kept::Off)
+        !matches!(self, CheckpointStorage::Off)
     }
 
     /// The newest, or an older one, and how far the streams of results were then, where that is known.
-    pub async fn read(&self, nth: usize) -> Option<Result<(Found, Option<Places>)>> {
+    pub async fn read(&self, nth: usize) -> Option<Result<(Found, Option<OutputPositions>)>> {
         match self {
-            Kept::Off => None,
-            Kept::Dir(folder) => folder.read(nth).map(|found| Ok((found?, None))),
-            Kept::Store(store) => Some(store.read(nth).await?.map(|(found, places)| (found, Some(places)))),
+            CheckpointStorage::Off => None,
+            CheckpointStorage::Folder(folder) => folder.read(nth).map(|found| Ok((found?, None))),
+            CheckpointStorage::Bucket(store) => Some(store.read(nth).await?.map(|(found, places)| (found, Some(places)))),
         }
     }
 
     /// Keeps a checkpoint, counted; says what that took. One that cannot be kept, and yields nothing, leaves the one before: a restart
     /// has more to read again.
-    pub async fn keep(&self, saved: Option<Saved>, places: Places, waited_for: bool, telemetry: &Telemetry) -> Option<Size> {
+    pub async fn keep(
+        &self,
+        saved: Option<Saved>,
+        places: OutputPositions,
+        waited_for: bool,
+        telemetry: &Telemetry,
+    ) -> Option<CheckpointSize> {
         let saved = saved.filter(|_| self.is_on())?;
         let saved = Arc::new(saved);
-        let mut left = if waited_for && matches!(self, Kept::Store(_)) { TRIES_BEFORE } else { 1 };
+        let mut left = if waited_for && matches!(self, CheckpointStorage::Bucket(_)) { TRIES_BEFORE } else { 1 };
         loop {
             left -= 1;
-            telemetry.keeping.failed(if waited_for { RESULTS_WAIT } else { "the one before serves meanwhile" }.into());
+            telemetry.checkpoint_health.failing(if waited_for { RESULTS_WAIT } else { "the one before serves meanwhile" }.into());
             let written = self.write(Arc::clone(&saved), places).await;
-            telemetry.keeping.over();
+            telemetry.checkpoint_health.recovered();
             let error = match written {
                 Ok(size) => {
                     telemetry.checkpoint_at_ns.store(stopwatch_ns().max(1), Ordering::Relaxed);
@@ -274,8 +280,8 @@ impl Kept {
                     return Some(size);
                 }
                 // Another process keeps them now.
-                Err(NotStored::LeaseLost(_)) => return None,
-                Err(NotStored::Failed(error)) => error,
+                Err(StoreError::LeaseLost(_)) => return None,
+                Err(StoreError::Failed(error)) => error,
             };
             telemetry.checkpoint_failures.fetch_add(1, Ordering::Relaxed);
             tracing::error!(error, "a checkpoint could not be kept; the one before stays. Is the disk full?");
@@ -286,15 +292,15 @@ impl Kept {
         }
     }
 
-    async fn write(&self, saved: Arc<Saved>, places: Places) -> Result<Size, NotStored> {
+    async fn write(&self, saved: Arc<Saved>, places: OutputPositions) -> Result<CheckpointSize, StoreError> {
         match self {
-            Kept::Off => Ok(Size::default()),
-            Kept::Store(store) => store.keep(saved, places).await,
-            Kept::Dir(folder) => {
+            CheckpointStorage::Off => Ok(CheckpointSize::default()),
+            CheckpointStorage::Bucket(store) => store.keep(saved, places).await,
+            CheckpointStorage::Folder(folder) => {
                 let folder = Arc::clone(folder);
                 match tokio::task::spawn_blocking(move || folder.keep(&saved)).await {
-                    Ok(kept) => kept.map_err(|error| NotStored::Failed(format!("{error:#}"))),
-                    Err(error) => Err(NotStored::Failed(error.to_string())),
+                    Ok(kept) => kept.map_err(|error| StoreError::Failed(format!("{error:#}"))),
+                    Err(error) => Err(StoreError::Failed(error.to_string())),
                 }
             }
         }

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use crate::engine::Engine;
 use crate::engine::partial::partition_merge::Lanes;
 use crate::io::nats::client::settings::PARTITION_WORD;
-use crate::io::nats::cluster::partial_stream::{Found, PartError, PartSource, subject};
+use crate::io::nats::cluster::partial_stream::{Found, PartialError, PartialReader, subject};
 use crate::process::config::Config;
 use crate::process::pipeline::decode::ToDecoder;
 use crate::process::telemetry::metrics::Telemetry;
@@ -60,30 +60,30 @@ pub fn same_stream(name: &str, before: Option<i64>, now: i64) -> Result<()> {
 }
 
 /// Reads the parts of all partitions.
-pub struct PartReader {
+pub struct PartialsReader {
     lanes: Vec<Reading>,
     born_ns: Option<i64>,
     missed_after: Duration,
 }
 
 struct Reading {
-    source: PartSource,
+    source: PartialReader,
     until: Option<u64>,
 }
 
 /// A partition whose parts are on their way.
 struct Coming {
-    parts: mpsc::Receiver<Result<Found, PartError>>,
+    parts: mpsc::Receiver<Result<Found, PartialError>>,
     until: Option<u64>,
 }
 
-impl PartReader {
+impl PartialsReader {
     /// A reader that goes on where the engine is.
     pub fn new(stream: &Stream, config: &Config, lanes: &Lanes) -> Self {
         let missed_after = MISSED_AFTER + Duration::from_millis(config.time.idle.0 as u64);
         let reading = lanes.places().enumerate().map(|(partition, (place, until))| {
             let subject = subject(&config.partitions, &config.input.consumer, partition);
-            Reading { source: PartSource::new(stream.clone(), subject, place), until }
+            Reading { source: PartialReader::new(stream.clone(), subject, place), until }
         });
         Self { lanes: reading.collect(), born_ns: lanes.born_ns(), missed_after }
     }
@@ -168,7 +168,7 @@ impl Reading {
 }
 
 /// The next part of those partitions that have come least far.
-async fn next(coming: &mut [Coming]) -> Option<(usize, Result<Found, PartError>)> {
+async fn next(coming: &mut [Coming]) -> Option<(usize, Result<Found, PartialError>)> {
     let least = coming.iter().map(|lane| lane.until).min()?;
     let behind = coming.iter_mut().enumerate().filter(|(_, lane)| lane.until == least);
     let found = behind.map(|(partition, lane)| Box::pin(async move { Some((partition, lane.parts.recv().await?)) }));

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::engine::partial::partition_counter::Folder;
 use crate::engine::reload::NextRules;
-use crate::io::nats::cluster::partial_stream::{self, Head};
+use crate::io::nats::cluster::partial_stream::{self, PartialHeader};
 use crate::io::nats::input::Ack;
 use crate::io::nats::output::OutRejected;
 use crate::model::limits::ROWS_PER_PART_MAX;
@@ -27,7 +27,7 @@ pub struct ToStore {
     /// Bad lines.
     pub rejected: Vec<OutRejected>,
     /// What was counted.
-    pub part: (Head, Vec<u8>),
+    pub part: (PartialHeader, Vec<u8>),
     /// Acknowledges the messages.
     pub acker: Option<Ack>,
 }
@@ -137,11 +137,11 @@ impl Folding {
         }
     }
 
-    fn part(&mut self, until: u64, silence_ms: Option<i64>) -> Result<(Head, Vec<u8>)> {
+    fn part(&mut self, until: u64, silence_ms: Option<i64>) -> Result<(PartialHeader, Vec<u8>)> {
         let part = self.folder.part(until, silence_ms)?;
         let Partition { index, of } = self.partition;
         let (after, until) = (part.after, part.until);
-        let head = Head { partition: index, partitions: of, born_ns: self.born_ns, after, until, piece: (1, 1) };
+        let head = PartialHeader { partition: index, partitions: of, born_ns: self.born_ns, after, until, piece: (1, 1) };
         Ok((head, partial_stream::pack(&part.to_bytes()?)?))
     }
 }

@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::engine::reload::NextRules;
 use crate::engine::{Engine, EngineParams};
-use crate::io::nats::cluster::active_rules::{Bulletin, BulletinError, RuleFiles};
-use crate::io::nats::cluster::lease::Tenure;
+use crate::io::nats::cluster::active_rules::{ActiveRules, ActiveRulesError, RuleFiles};
+use crate::io::nats::cluster::lease::HeldLease;
 use crate::process::cli::check::load_or_explain;
 use crate::process::cluster;
 use crate::process::config::Config;
@@ -40,16 +40,16 @@ pub fn run_by(engine: &Engine) -> RuleFiles {
 
 /// Says which rules run, once somebody has said so here, until told to stop or the lease is lost.
 pub async fn tell(
-    bulletin: Bulletin,
-    tenure: Option<Tenure>,
+    bulletin: ActiveRules,
+    lease: Option<HeldLease>,
     mut running: watch::Receiver<Option<Arc<RuleFiles>>>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let telling = async {
         loop {
             let files = running.borrow_and_update().clone();
-            if let Some(tenure) = &tenure
-                && tenure.may_write().await.is_err()
+            if let Some(lease) = &lease
+                && lease.may_write().await.is_err()
             {
                 return;
             }
@@ -76,12 +76,12 @@ pub async fn tell(
 /// # Errors
 ///
 /// The server does not answer, or the files are bad.
-pub async fn first(bulletin: &Bulletin, config: &Config, params: &EngineParams) -> Result<RuleBook> {
+pub async fn first(bulletin: &ActiveRules, config: &Config, params: &EngineParams) -> Result<RuleBook> {
     let told = match bulletin.read().await {
         Ok(None) => None,
         Ok(Some(files)) => Some(plan(&files, params)),
-        Err(error @ BulletinError::Unreadable { .. }) => Some(Err(error.into())),
-        Err(error @ BulletinError::NoAnswer(_)) => return Err(error).context("cannot ask which rules run"),
+        Err(error @ ActiveRulesError::Unreadable { .. }) => Some(Err(error.into())),
+        Err(error @ ActiveRulesError::NoAnswer(_)) => return Err(error).context("cannot ask which rules run"),
     };
     match told {
         Some(Ok(book)) => return Ok(book),
@@ -114,7 +114,7 @@ fn next(files: &RuleFiles, params: &EngineParams) -> Result<NewRules> {
 
 /// Follows the correlator's rules until told to stop, on SIGHUP at once; the worker counts for those of `files` so far.
 pub async fn follow(
-    bulletin: Bulletin,
+    bulletin: ActiveRules,
     mut files: RuleFiles,
     params: EngineParams,
     mut hangups: Signal,

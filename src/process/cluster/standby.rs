@@ -11,58 +11,58 @@ use async_nats::jetstream::Context;
 use tokio::time::{Instant, sleep};
 
 use crate::io::nats::client::streams::Streams;
-use crate::io::nats::cluster::checkpoint_store::{Places, StateStore};
-use crate::io::nats::cluster::lease::{Candidate, Look, NotStored, Tenure};
+use crate::io::nats::cluster::checkpoint_store::{CheckpointStore, OutputPositions};
+use crate::io::nats::cluster::lease::{HeldLease, LeaseContender, LeaseStatus, StoreError};
 use crate::io::nats::output::Fence;
-use crate::io::nats::output::fenced_publisher::Chain;
+use crate::io::nats::output::fenced_publisher::FencedPublisher;
 use crate::process::checkpoint::segments::SEGMENT_BYTES_MIN;
-use crate::process::checkpoint::storage::{Kept, Store};
+use crate::process::checkpoint::storage::{BucketStorage, CheckpointStorage};
 use crate::process::config::Config;
 use crate::process::telemetry::metrics::Telemetry;
 
 /// How long to wait after a look that the server did not answer.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// A candidate for the work, where the settings ask for one.
+/// A contender for the work, where the settings ask for one.
 ///
 /// # Errors
 ///
 /// The bucket is not there and cannot be made.
-pub async fn candidate(config: &Config, context: &Context) -> Result<Option<Candidate>> {
+pub async fn contender(config: &Config, context: &Context) -> Result<Option<LeaseContender>> {
     let Some(name) = &config.checkpoint.store else { return Ok(None) };
     let bucket = Streams::new(context, config.nats.replicas).state(name).await?;
     let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "a machine without a name".into());
     let holder = format!("{}, process {}", machine.trim(), std::process::id());
     let lease = Duration::from_millis(config.standby.lease.0 as u64);
     let nobody_else = context.client().new_inbox();
-    Ok(Some(Candidate::new(bucket, &config.input.consumer, holder, nobody_else, lease)))
+    Ok(Some(LeaseContender::new(bucket, &config.input.consumer, holder, nobody_else, lease)))
 }
 
 /// Waits until this process holds the lease. Calls `look_at_files` as often as the settings say.
 pub async fn stand_by(
-    candidate: &mut Candidate,
+    contender: &mut LeaseContender,
     config: &Config,
     client: &Client,
     telemetry: &Telemetry,
     look_at_files: &mut dyn FnMut(),
-) -> Tenure {
+) -> HeldLease {
     let mut said = None;
     let mut looked = Instant::now();
     loop {
         telemetry.connected.store(client.connection_state() == State::Connected, Ordering::Relaxed);
-        match candidate.look().await {
-            Ok(Look::Taken(tenure)) => {
-                tracing::info!(term = tenure.term(), "the lease is taken: this process does the work from here on");
+        match contender.check().await {
+            Ok(LeaseStatus::Acquired(lease)) => {
+                tracing::info!(term = lease.term(), "the lease is taken: this process does the work from here on");
                 telemetry.wait("taking over");
-                return tenure;
+                return lease;
             }
-            Ok(Look::Held(holder)) => {
+            Ok(LeaseStatus::Held(holder)) => {
                 telemetry.wait("standing by");
                 if said.as_ref() != Some(&holder) {
                     tracing::info!(holder, "standing by: another process does the work");
                     said = Some(holder);
                 }
-                sleep(candidate.pause()).await;
+                sleep(contender.pause()).await;
             }
             Err(error) => {
                 tracing::warn!(error, "the lease cannot be looked at; trying again");
@@ -77,14 +77,14 @@ pub async fn stand_by(
 }
 
 /// Renews the lease until it is lost.
-pub async fn keep(tenure: Tenure) {
-    tenure.keep().await;
+pub async fn keep(lease: HeldLease) {
+    lease.renew_until_lost().await;
 }
 
 /// Waits until the lease is lost; for ever, where there is none.
-pub async fn lost(tenure: Option<&Tenure>) {
-    match tenure {
-        Some(tenure) => tenure.lost().await,
+pub async fn lost(lease: Option<&HeldLease>) {
+    match lease {
+        Some(lease) => lease.lost().await,
         None => std::future::pending().await,
     }
 }
@@ -94,20 +94,20 @@ pub async fn lost(tenure: Option<&Tenure>) {
 /// # Errors
 ///
 /// The bucket is gone.
-pub async fn open_store(config: &Config, context: &Context, tenure: &Tenure) -> Result<Option<Kept>> {
+pub async fn open_store(config: &Config, context: &Context, lease: &HeldLease) -> Result<Option<CheckpointStorage>> {
     let bucket =
         Streams::new(context, config.nats.replicas).state(config.checkpoint.store.as_deref().unwrap_or_default()).await?;
     loop {
-        match StateStore::open(context.clone(), bucket.clone(), &config.input.consumer, tenure.clone()).await {
-            Ok(state) => match Store::new(state, SEGMENT_BYTES_MIN).await {
-                Ok(store) => return Ok(Some(Kept::Store(Box::new(store)))),
+        match CheckpointStore::open(context.clone(), bucket.clone(), &config.input.consumer, lease.clone()).await {
+            Ok(state) => match BucketStorage::new(state, SEGMENT_BYTES_MIN).await {
+                Ok(store) => return Ok(Some(CheckpointStorage::Bucket(Box::new(store)))),
                 Err(error) => {
                     tracing::warn!(%error, "the checkpoints cannot be read; trying again");
                     sleep(RETRY_AFTER).await;
                 }
             },
-            Err(NotStored::LeaseLost(_)) => return Ok(None),
-            Err(NotStored::Failed(error)) => {
+            Err(StoreError::LeaseLost(_)) => return Ok(None),
+            Err(StoreError::Failed(error)) => {
                 tracing::warn!(error, "the checkpoints cannot be reached; trying again");
                 sleep(RETRY_AFTER).await;
             }
@@ -120,17 +120,23 @@ pub async fn open_store(config: &Config, context: &Context, tenure: &Tenure) -> 
 /// # Errors
 ///
 /// The streams cannot be read.
-pub async fn fence(config: &Config, context: &Context, tenure: &Tenure, places: Option<Places>, rejects: bool) -> Result<Fence> {
+pub async fn fence(
+    config: &Config,
+    context: &Context,
+    lease: &HeldLease,
+    places: Option<OutputPositions>,
+    rejects: bool,
+) -> Result<Fence> {
     let (name, output, rejected) = (config.input.consumer.as_str(), &config.output, &config.rejected);
     let after = places.map(|places| places.incidents);
-    let incidents = Chain::begin(context, &output.stream, name, after).await;
+    let incidents = FencedPublisher::open(context, &output.stream, name, after).await;
     let incidents = incidents.context("what was published before cannot be read")?;
     let rejected = if rejects {
         let after = places.map(|places| places.rejected);
-        let chain = Chain::begin(context, &rejected.stream, name, after).await;
-        Some(chain.context("what was rejected before cannot be read")?)
+        let publisher = FencedPublisher::open(context, &rejected.stream, name, after).await;
+        Some(publisher.context("what was rejected before cannot be read")?)
     } else {
         None
     };
-    Ok(Fence { tenure: tenure.clone(), incidents, rejected })
+    Ok(Fence { lease: lease.clone(), incidents, rejected })
 }

@@ -14,9 +14,9 @@ use crate::io::decode::Decoder;
 use crate::io::nats::client::connect;
 use crate::io::nats::client::settings::{InputConfig, PARTITION_WORD, PartitionBy};
 use crate::io::nats::client::streams::Streams;
-use crate::io::nats::cluster::active_rules::Bulletin;
-use crate::io::nats::cluster::partial_stream::{self, PartSink};
-use crate::io::nats::input::recovery::Begin;
+use crate::io::nats::cluster::active_rules::ActiveRules;
+use crate::io::nats::cluster::partial_stream::{self, PartialWriter};
+use crate::io::nats::input::position::StreamPosition;
 use crate::io::nats::input::{Fetched, Incoming, Source};
 use crate::io::nats::output::{Outgoing, Sink};
 use crate::model::fingerprint::stable_hash;
@@ -53,10 +53,10 @@ async fn work(config: Config, partition: Partition) -> Result<()> {
     let bucket = streams.output(&config.output).await?;
     let parts = streams.parts(&config.partitions).await?;
     let subject = partial_stream::subject(&config.partitions, &config.input.consumer, partition.index);
-    let bulletin = Bulletin::new(context.clone(), parts.clone(), &config.partitions, &config.input.consumer);
+    let bulletin = ActiveRules::new(context.clone(), parts.clone(), &config.partitions, &config.input.consumer);
     let book = rule_distribution::first(&bulletin, &config, &params).await?;
     let (number, files) = (book.rules.len(), rule_distribution::files_of(&book.rules));
-    let (part_sink, last) = PartSink::open(context.clone(), parts, subject).await?;
+    let (part_sink, last) = PartialWriter::open(context.clone(), parts, subject).await?;
     let born_ns = stream.cached_info().created.unix_timestamp_nanos() as i64;
     if let Some(last) = last {
         if last.born_ns != born_ns {
@@ -79,7 +79,7 @@ async fn work(config: Config, partition: Partition) -> Result<()> {
         }
     }
     let looking = by_subject.then(|| (stream.clone(), input.consumer.clone()));
-    let begin = last.map(|last| Begin { born_ns, sequence: last.until });
+    let begin = last.map(|last| StreamPosition { created_ns: born_ns, sequence: last.until });
     let (source, begin) = Source::open(context.clone(), stream, input, begin, Arc::clone(&telemetry.reading)).await?;
     let after = begin.sequence;
     let folder = Folder::new(book.rules, &params, born_ns, after)?;
@@ -201,7 +201,7 @@ async fn all_until(stream: &mut Stream, consumer: &str, last: u64) -> Option<u64
     (state.num_pending == 0 && state.delivered.stream_sequence <= last).then_some(until)
 }
 
-async fn store(mut sink: Sink, mut part_sink: PartSink, mut from_folder: mpsc::Receiver<ToStore>) -> Result<()> {
+async fn store(mut sink: Sink, mut part_sink: PartialWriter, mut from_folder: mpsc::Receiver<ToStore>) -> Result<()> {
     while let Some(ToStore { rejected, part: (head, bytes), acker }) = from_folder.recv().await {
         sink.store(Outgoing { rejected, ..Outgoing::default() }).await?;
         part_sink.store(head, &bytes).await?;

@@ -12,9 +12,10 @@ use crate::incident::{Revision, Status};
 use crate::io::incident_message;
 use crate::io::nats::cluster::active_rules::RuleFiles;
 use crate::io::nats::input::Ack;
+use crate::io::nats::input::position::StreamPosition;
 use crate::io::nats::output::{OutRevision, Outgoing};
 use crate::model::snapshot::Saved;
-use crate::process::checkpoint::{self, Pace, Place};
+use crate::process::checkpoint::{self, Pace};
 use crate::process::cli::replay::stopwatch;
 use crate::process::cluster::rule_distribution::run_by;
 use crate::process::pipeline::decode::{Decoded, TakenPart, ToEngine, Work};
@@ -42,7 +43,7 @@ pub struct Evaluating {
     renewed: Instant,
     /// Where rules have a share of the processor.
     cpu: Option<CpuWatch>,
-    checkpoints: Option<(Pace, Place)>,
+    checkpoints: Option<(Pace, StreamPosition)>,
     /// The engine holds what no event decided, and no checkpoint does.
     undecided: bool,
     under_way: Arc<UnderWay>,
@@ -120,7 +121,7 @@ impl Evaluating {
     }
 
     /// Takes a checkpoint every so often; the engine stands at `place`.
-    pub fn with_checkpoints(self, every: Duration, place: Place) -> Self {
+    pub fn with_checkpoints(self, every: Duration, place: StreamPosition) -> Self {
         Self { checkpoints: Some((Pace::new(every, (self.clock)()), place)), ..self }
     }
 
@@ -153,7 +154,7 @@ impl Evaluating {
         if let Some((_, place)) = &mut self.checkpoints {
             place.sequence = place.sequence.max(progress.sequence);
             if let Work::Gap(gap) = &work {
-                *place = Place { born_ns: gap.born_ns, sequence: gap.after };
+                *place = StreamPosition { created_ns: gap.born_ns, sequence: gap.after };
             }
         }
         self.snapshot.of_progress(progress);

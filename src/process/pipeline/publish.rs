@@ -9,7 +9,7 @@ use tracing::Instrument;
 
 use crate::io::nats::cluster::active_rules::RuleFiles;
 use crate::io::nats::output::Sink;
-use crate::process::checkpoint::storage::{Kept, RESULTS_WAIT};
+use crate::process::checkpoint::storage::{CheckpointStorage, RESULTS_WAIT};
 use crate::process::cli::replay::stopwatch;
 use crate::process::pipeline::evaluate::{After, ToSink};
 use crate::process::telemetry::metrics::Telemetry;
@@ -43,7 +43,7 @@ impl Workers {
 /// Stores until nothing more comes. Where another process has taken the work over, the rest is its to store.
 pub async fn write(
     mut sink: Sink,
-    kept: Kept,
+    kept: CheckpointStorage,
     workers: Option<Workers>,
     telemetry: Arc<Telemetry>,
     mut from_engine: mpsc::Receiver<ToSink>,
@@ -91,7 +91,7 @@ pub async fn write(
 async fn over(behind: &mut Option<JoinHandle<()>>, telemetry: &Telemetry) {
     let Some(keeping) = behind.take() else { return };
     if !keeping.is_finished() {
-        telemetry.keeping.failed(RESULTS_WAIT.into());
+        telemetry.checkpoint_health.failing(RESULTS_WAIT.into());
     }
     if let Err(error) = keeping.await {
         tracing::error!(%error, "keeping a checkpoint failed");

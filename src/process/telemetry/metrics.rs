@@ -14,11 +14,11 @@ use prometheus_client::registry::Registry;
 
 use crate::engine::{Engine, EngineStats};
 use crate::io::http::Status;
-use crate::io::nats::client::health::Trouble;
-use crate::io::nats::cluster::lease::Tenure;
+use crate::io::nats::client::health::Health;
+use crate::io::nats::cluster::lease::HeldLease;
 use crate::io::nats::input::Reading;
 use crate::io::nats::input::gap::Gap;
-use crate::io::nats::output::Storing;
+use crate::io::nats::output::OutputStats;
 use crate::process::pipeline::decode::Progress;
 use crate::process::reload::rules::ReloadStatus;
 use crate::process::reload::topology::TopologyStatus;
@@ -26,7 +26,7 @@ use crate::process::telemetry::rule_cpu::stopwatch_ns;
 use crate::topology::live::TopologyCensus;
 
 /// What does not work is told by `/readyz` when it lasts so long: a retry or two is nobody's business.
-const TROUBLE_MIN: Duration = Duration::from_secs(10);
+const FAILING_MIN: Duration = Duration::from_secs(10);
 
 /// The state of the process as of the last batch.
 #[derive(Clone, Debug, Default)]
@@ -107,7 +107,7 @@ pub struct Telemetry {
     /// Of reading.
     pub reading: Arc<Reading>,
     /// Of storing results.
-    pub storing: Arc<Storing>,
+    pub storing: Arc<OutputStats>,
     /// Time spent in publishing, microseconds.
     pub publishing_us: AtomicU64,
     /// Whether the connection to NATS stands.
@@ -129,7 +129,7 @@ pub struct Telemetry {
     /// When the last one was kept, by [`stopwatch_ns`]; 0 before the first.
     pub checkpoint_at_ns: AtomicU64,
     /// Why a checkpoint takes so long.
-    pub keeping: Trouble,
+    pub checkpoint_health: Health,
     /// Of rules and their files.
     pub reloads: Arc<ReloadStatus>,
     /// Of the topology's file and bucket.
@@ -145,7 +145,7 @@ enum Role {
     /// Not the work, and why.
     Waits(&'static str),
     /// It does the work: for as long as it holds the lease, where there is one.
-    Leads(Option<Tenure>),
+    Leads(Option<HeldLease>),
 }
 
 impl std::fmt::Debug for Role {
@@ -165,8 +165,8 @@ impl Telemetry {
     }
 
     /// Says that this process does the work, for as long as it holds the lease.
-    pub fn lead(&self, tenure: Option<Tenure>) {
-        *self.role.lock().unwrap_or_else(PoisonError::into_inner) = Role::Leads(tenure);
+    pub fn lead(&self, lease: Option<HeldLease>) {
+        *self.role.lock().unwrap_or_else(PoisonError::into_inner) = Role::Leads(lease);
     }
 
     fn role(&self) -> Role {
@@ -207,16 +207,16 @@ impl Status for Endpoint {
         }
         match self.0.role() {
             Role::Waits(why) => return Err(why.into()),
-            Role::Leads(Some(tenure)) if !tenure.is_current() => return Err("the lease is not renewed".into()),
+            Role::Leads(Some(lease)) if !lease.is_current() => return Err("the lease is not renewed".into()),
             Role::None | Role::Leads(_) => {}
         }
-        let lasting = |what: &str, trouble: &Trouble| match trouble.lasting(TROUBLE_MIN) {
+        let lasting = |what: &str, health: &Health| match health.failing_for(FAILING_MIN) {
             Some((lasting, why)) => Err(format!("{what} since {} s: {why}", lasting.as_secs())),
             None => Ok(()),
         };
-        lasting("cannot store results", &self.0.storing.trouble)?;
-        lasting("cannot keep a checkpoint", &self.0.keeping)?;
-        lasting("cannot read", &self.0.reading.trouble)
+        lasting("cannot store results", &self.0.storing.health)?;
+        lasting("cannot keep a checkpoint", &self.0.checkpoint_health)?;
+        lasting("cannot read", &self.0.reading.health)
     }
 }
 
@@ -315,7 +315,7 @@ impl Collector for Endpoint {
         write.counter("squelch_input_failures", "Pulls that failed or stalled", kept(&reading.failures))?;
         write.counter("squelch_output_cut", "Revisions that went out shortened", kept(&self.0.storing.cut))?;
         write.counter("squelch_output_retries", "Publishes tried again", kept(&self.0.storing.retries))?;
-        let leads = matches!(self.0.role(), Role::Leads(tenure) if tenure.as_ref().is_none_or(Tenure::is_current));
+        let leads = matches!(self.0.role(), Role::Leads(lease) if lease.as_ref().is_none_or(HeldLease::is_current));
         write.gauge("squelch_leading", "Whether this process does the work: 0 where it stands by", i64::from(leads))?;
         write.counter("squelch_checkpoints", "Checkpoints kept", kept(&self.0.checkpoints))?;
         write.counter("squelch_checkpoint_failures", "Checkpoints that could not be kept", kept(&self.0.checkpoint_failures))?;

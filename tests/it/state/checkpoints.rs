@@ -12,9 +12,9 @@ use squelch::engine::{Engine, EngineParams, Input};
 use squelch::io::decode::{Decoder, MessageInfo};
 use squelch::io::files::checkpoint_folder::Checkpoints;
 use squelch::io::nats::client::streams::Streams;
-use squelch::io::nats::cluster::checkpoint_store::{Places, StateStore};
-use squelch::io::nats::cluster::lease::{Candidate, Look, Tenure};
-use squelch::process::checkpoint::storage::{Folder, Kept, Size, Store};
+use squelch::io::nats::cluster::checkpoint_store::{CheckpointStore, OutputPositions};
+use squelch::io::nats::cluster::lease::{HeldLease, LeaseContender, LeaseStatus};
+use squelch::process::checkpoint::storage::{BucketStorage, CheckpointSize, CheckpointStorage, FolderStorage};
 use squelch::process::telemetry::metrics::Telemetry;
 use squelch::rule::Rule;
 use squelch::rule::check::{Complaints, RuleBook, from_texts};
@@ -42,16 +42,16 @@ struct Twins {
     kept: Engine,
     plain: Engine,
     decoder: Decoder,
-    keeper: Kept,
+    keeper: CheckpointStorage,
     telemetry: Telemetry,
 }
 
-fn folder(dir: &tempfile::TempDir) -> Kept {
-    Kept::Dir(Arc::new(Folder::new(Checkpoints::open(dir.path(), "twin").unwrap(), 1).unwrap()))
+fn folder(dir: &tempfile::TempDir) -> CheckpointStorage {
+    CheckpointStorage::Folder(Arc::new(FolderStorage::new(Checkpoints::open(dir.path(), "twin").unwrap(), 1).unwrap()))
 }
 
 impl Twins {
-    fn new(keeper: Kept, rules: &[(&str, &str)]) -> Self {
+    fn new(keeper: CheckpointStorage, rules: &[(&str, &str)]) -> Self {
         let book = book(rules);
         let decoder = Decoder::new(&book.label_keys, i64::MAX);
         let rules: Vec<Arc<Rule>> = book.rules.into_iter().map(Arc::new).collect();
@@ -82,9 +82,9 @@ impl Twins {
     }
 
     /// Keeps a checkpoint, and holds it against all that there is.
-    async fn keep(&mut self) -> Size {
+    async fn keep(&mut self) -> CheckpointSize {
         let saved = self.kept.save().unwrap();
-        let size = self.keeper.keep(Some(saved), Places::default(), false, &self.telemetry).await;
+        let size = self.keeper.keep(Some(saved), OutputPositions::default(), false, &self.telemetry).await;
         let (found, _) = self.keeper.read(0).await.unwrap().unwrap();
         let whole = self.plain.save().unwrap().found().unwrap();
         assert!(found.pieces.len() > 1);
@@ -94,9 +94,9 @@ impl Twins {
 }
 
 /// Forty times ten seconds of events, a checkpoint after each. Yields what the last one took.
-async fn forty_times(keeper: Kept) -> Size {
+async fn forty_times(keeper: CheckpointStorage) -> CheckpointSize {
     let mut twins = Twins::new(keeper, &[("mean", MEAN), ("rows", ROWS), ("worst", WORST)]);
-    let mut last = Size::default();
+    let mut last = CheckpointSize::default();
     for tick in 0..40 {
         twins.take_in(tick, 0..2_000);
         last = twins.keep().await;
@@ -119,13 +119,13 @@ fn what_is_sealed_is_stored_once() {
     let server = NatsServer::start();
     runtime().block_on(async {
         let context = context(&server).await;
-        let (first, tenure) = store(&context, 1).await;
+        let (first, lease) = store(&context, 1).await;
         let last = forty_times(first).await;
         let bucket = context.get_key_value("STATE").await.unwrap();
         let bytes = bucket.stream.get_info().await.unwrap().state.bytes;
         assert!(bytes < 4 * last.whole, "{bytes} bytes in the bucket for {last:?}");
         // Whoever takes over finds them, and removes what nobody names any more.
-        tenure.release().await;
+        lease.release().await;
         let (second, _) = store(&context, 2).await;
         let mut twins = Twins::new(second, &[("mean", MEAN)]);
         let (found, _) = twins.keeper.read(0).await.unwrap().unwrap();
@@ -140,18 +140,18 @@ fn what_is_sealed_is_stored_once() {
 }
 
 /// A bucket of checkpoints, for the process that holds the lease for the `nth` time.
-async fn store(context: &Context, nth: u64) -> (Kept, Tenure) {
+async fn store(context: &Context, nth: u64) -> (CheckpointStorage, HeldLease) {
     let bucket = Streams::new(context, 1).state("STATE").await.unwrap();
     let lease = Duration::from_secs(60);
-    let mut candidate = Candidate::new(bucket.clone(), "twin", format!("process {nth}"), format!("nobody.{nth}"), lease);
-    let tenure = loop {
-        match candidate.look().await.unwrap() {
-            Look::Taken(tenure) => break tenure,
-            Look::Held(_) => tokio::time::sleep(candidate.pause()).await,
+    let mut contender = LeaseContender::new(bucket.clone(), "twin", format!("process {nth}"), format!("nobody.{nth}"), lease);
+    let lease = loop {
+        match contender.check().await.unwrap() {
+            LeaseStatus::Acquired(lease) => break lease,
+            LeaseStatus::Held(_) => tokio::time::sleep(contender.pause()).await,
         }
     };
-    let state = StateStore::open(context.clone(), bucket, "twin", tenure.clone()).await.unwrap();
-    (Kept::Store(Box::new(Store::new(state, 1).await.unwrap())), tenure)
+    let state = CheckpointStore::open(context.clone(), bucket, "twin", lease.clone()).await.unwrap();
+    (CheckpointStorage::Bucket(Box::new(BucketStorage::new(state, 1).await.unwrap())), lease)
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub type RuleFiles = BTreeMap<String, String>;
 
 /// Why it is not known what it says.
 #[derive(Debug, thiserror::Error)]
-pub enum BulletinError {
+pub enum ActiveRulesError {
     /// The server is away, or refuses.
     #[error("the server does not say: {0}")]
     NoAnswer(String),
@@ -36,13 +36,13 @@ pub enum BulletinError {
 
 /// The place where it stands.
 #[derive(Clone)]
-pub struct Bulletin {
+pub struct ActiveRules {
     context: Context,
     stream: Stream,
     subject: String,
 }
 
-impl Bulletin {
+impl ActiveRules {
     /// The one of the squelch whose consumer is called `consumer`.
     pub fn new(context: Context, stream: Stream, config: &PartitionsConfig, consumer: &str) -> Self {
         Self { context, stream, subject: format!("{}.{consumer}.rules", config.subject) }
@@ -53,10 +53,10 @@ impl Bulletin {
     /// # Errors
     ///
     /// The server does not answer, or something else stands there.
-    pub async fn read(&self) -> Result<Option<RuleFiles>, BulletinError> {
-        let last = last_on(&self.stream, &self.subject).await.map_err(BulletinError::NoAnswer)?;
+    pub async fn read(&self) -> Result<Option<RuleFiles>, ActiveRulesError> {
+        let last = last_on(&self.stream, &self.subject).await.map_err(ActiveRulesError::NoAnswer)?;
         let Some(message) = last else { return Ok(None) };
-        let unreadable = |why: String| BulletinError::Unreadable { subject: self.subject.clone(), why };
+        let unreadable = |why: String| ActiveRulesError::Unreadable { subject: self.subject.clone(), why };
         let form = message.headers.get(FORM).map(|form| form.as_str().to_string());
         if form.as_deref() != Some(FORM_NOW) {
             return Err(unreadable(format!("their form is {}", form.as_deref().unwrap_or("none"))));

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use crate::io::nats::client::kv_cas::{self, WriteError};
-use crate::io::nats::cluster::lease::{LeaseLost, NotStored, Tenure};
+use crate::io::nats::cluster::lease::{HeldLease, LeaseLost, StoreError};
 use crate::model::snapshot::checksum::{self, Broken};
 
 /// The largest piece; less where the server takes less.
@@ -34,7 +34,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 /// How far the streams of results were when a checkpoint was kept: nothing before is made again by who goes on from it.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
-pub struct Places {
+pub struct OutputPositions {
     /// In the stream of incidents.
     pub incidents: u64,
     /// In the stream of rejected input.
@@ -50,7 +50,7 @@ struct Named {
     bytes: usize,
     /// The place of its first piece in the bucket's stream: what is before that of all named checkpoints is nobody's.
     first: u64,
-    places: Places,
+    places: OutputPositions,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -63,7 +63,7 @@ struct Manifest {
 
 /// Why a checkpoint cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum StateError {
+pub enum CheckpointReadError {
     /// It is not whole.
     #[error("the checkpoint {id} in the bucket {bucket} is {what}")]
     Damaged {
@@ -86,11 +86,11 @@ pub enum StateError {
 
 /// The checkpoints of one name, for as long as a lease is held.
 #[derive(Clone)]
-pub struct StateStore {
+pub struct CheckpointStore {
     context: Context,
     bucket: Store,
     name: String,
-    tenure: Tenure,
+    lease: HeldLease,
     known: Arc<Mutex<Known>>,
 }
 
@@ -100,26 +100,26 @@ struct Known {
     written: u64,
 }
 
-impl StateStore {
+impl CheckpointStore {
     /// Reads what there is and signs it: from here on nobody who held the lease before can keep a checkpoint.
     ///
     /// # Errors
     ///
     /// The server does not answer, or the lease is lost already.
-    pub async fn open(context: Context, bucket: Store, name: &str, tenure: Tenure) -> Result<Self, NotStored> {
+    pub async fn open(context: Context, bucket: Store, name: &str, lease: HeldLease) -> Result<Self, StoreError> {
         let key = format!("{name}.checkpoint");
         loop {
-            tenure.may_write().await?;
-            let (revision, value) = kv_cas::read(&bucket, &key).await.map_err(NotStored::Failed)?;
+            lease.may_write().await?;
+            let (revision, value) = kv_cas::read(&bucket, &key).await.map_err(StoreError::Failed)?;
             let found: Manifest = if value.is_empty() { Manifest::default() } else { parse(&key, &value)? };
-            let manifest = Manifest { term: tenure.term(), ..found };
+            let manifest = Manifest { term: lease.term(), ..found };
             match kv_cas::replace(&bucket, &key, to_bytes(&manifest)?, revision, WITHIN).await {
                 Ok(revision) => {
                     let known = Arc::new(Mutex::new(Known { revision, manifest, written: 0 }));
-                    return Ok(Self { context, bucket, name: name.into(), tenure, known });
+                    return Ok(Self { context, bucket, name: name.into(), lease, known });
                 }
-                Err(WriteError::Replaced) => tenure.confirm().await?,
-                Err(WriteError::Failed(error)) => return Err(NotStored::Failed(error)),
+                Err(WriteError::Replaced) => lease.renew().await?,
+                Err(WriteError::Failed(error)) => return Err(StoreError::Failed(error)),
             }
         }
     }
@@ -129,7 +129,7 @@ impl StateStore {
     /// # Errors
     ///
     /// It cannot be read, or is not whole.
-    pub async fn read(&self, nth: usize) -> Option<Result<(Vec<u8>, Places), StateError>> {
+    pub async fn read(&self, nth: usize) -> Option<Result<(Vec<u8>, OutputPositions), CheckpointReadError>> {
         let Manifest { newest, before, .. } = self.known.lock().await.manifest.clone();
         let named = [newest, before].into_iter().flatten().nth(nth)?;
         Some(self.read_named(&named).await)
@@ -137,18 +137,18 @@ impl StateStore {
 
     /// Whether another process keeps them now.
     pub fn is_lost(&self) -> bool {
-        self.tenure.is_lost()
+        self.lease.is_lost()
     }
 
-    async fn read_named(&self, named: &Named) -> Result<(Vec<u8>, Places), StateError> {
+    async fn read_named(&self, named: &Named) -> Result<(Vec<u8>, OutputPositions), CheckpointReadError> {
         let sealed = self.read_pieces(&format!("piece.{}", named.id), 0..named.pieces).await?;
-        let damaged = |what| StateError::Damaged { id: named.id.clone(), bucket: self.bucket.name.clone(), what };
+        let damaged = |what| CheckpointReadError::Damaged { id: named.id.clone(), bucket: self.bucket.name.clone(), what };
         Ok((checksum::open(sealed).map_err(damaged)?, named.places))
     }
 
     /// What is written under these keys.
-    async fn read_pieces(&self, of: &str, pieces: Range<usize>) -> Result<Vec<u8>, StateError> {
-        let unread = |cause| StateError::Unread { bucket: self.bucket.name.clone(), cause };
+    async fn read_pieces(&self, of: &str, pieces: Range<usize>) -> Result<Vec<u8>, CheckpointReadError> {
+        let unread = |cause| CheckpointReadError::Unread { bucket: self.bucket.name.clone(), cause };
         let keys = pieces.map(|piece| format!("{}.{of}.{piece}", self.name));
         let read = keys.map(|key| async move { kv_cas::read(&self.bucket, &key).await });
         let mut pieces = stream::iter(read).buffered(PIECES_AT_ONCE);
@@ -160,18 +160,18 @@ impl StateStore {
     }
 
     /// Writes under keys that are numbered from `after` on; says how many, and the place of the first in the bucket's stream.
-    async fn write_pieces(&self, of: &str, after: usize, piece_bytes: usize, content: Bytes) -> Result<(usize, u64), NotStored> {
-        self.tenure.may_write().await?;
+    async fn write_pieces(&self, of: &str, after: usize, piece_bytes: usize, content: Bytes) -> Result<(usize, u64), StoreError> {
+        self.lease.may_write().await?;
         let pieces = content.len().div_ceil(piece_bytes);
         let piece = |nth: usize| content.slice(nth * piece_bytes..content.len().min((nth + 1) * piece_bytes));
         let written = (0..pieces).map(|nth| self.bucket.put(format!("{}.{of}.{}", self.name, after + nth), piece(nth)));
         let written: Result<Vec<u64>, _> = stream::iter(written).buffered(PIECES_AT_ONCE).try_collect().await;
-        Ok((pieces, written.map_err(|error| NotStored::Failed(error.to_string()))?.into_iter().min().unwrap_or(0)))
+        Ok((pieces, written.map_err(|error| StoreError::Failed(error.to_string()))?.into_iter().min().unwrap_or(0)))
     }
 
     /// The number after which those of this process's segments come.
     pub fn segments_after(&self) -> u64 {
-        self.tenure.term() << TERM_SHIFT
+        self.lease.term() << TERM_SHIFT
     }
 
     /// The numbers of the segments that are there, whole or not.
@@ -179,8 +179,8 @@ impl StateStore {
     /// # Errors
     ///
     /// The server does not answer.
-    pub async fn segments(&self) -> Result<BTreeSet<u64>, StateError> {
-        let unread = |cause: String| StateError::Unread { bucket: self.bucket.name.clone(), cause };
+    pub async fn segments(&self) -> Result<BTreeSet<u64>, CheckpointReadError> {
+        let unread = |cause: String| CheckpointReadError::Unread { bucket: self.bucket.name.clone(), cause };
         let begin = format!("{}{}.segment.", self.bucket.prefix, self.name);
         let subjects = self.bucket.stream.info_with_subjects(format!("{begin}>")).await;
         let mut subjects = subjects.map_err(|error| unread(error.to_string()))?;
@@ -196,7 +196,7 @@ impl StateStore {
     /// # Errors
     ///
     /// The server does not answer.
-    pub async fn read_segment(&self, number: u64, bytes: usize) -> Result<Vec<u8>, StateError> {
+    pub async fn read_segment(&self, number: u64, bytes: usize) -> Result<Vec<u8>, CheckpointReadError> {
         // How large pieces are, another server's limits have decided.
         let of = format!("segment.{number}");
         let mut content = self.read_pieces(&of, 0..1).await?;
@@ -237,40 +237,40 @@ impl StateStore {
     /// # Errors
     ///
     /// The server does not answer or has no room, or the lease is lost. What was kept before is untouched then.
-    pub async fn write(&self, content: &[u8], places: Places) -> Result<(), NotStored> {
+    pub async fn write(&self, content: &[u8], places: OutputPositions) -> Result<(), StoreError> {
         let mut known = self.known.lock().await;
         known.written += 1;
-        let id = format!("{}-{}", self.tenure.term(), known.written);
+        let id = format!("{}-{}", self.lease.term(), known.written);
         let [before, behind] = checksum::seal(content);
         let sealed = Bytes::from([&before, content, &behind].concat());
         let bytes = sealed.len();
         let (pieces, first) = self.write_pieces(&format!("piece.{id}"), 0, self.piece_bytes(), sealed).await?;
         let newest = Named { id, pieces, bytes, first, places };
-        let manifest = Manifest { term: self.tenure.term(), before: known.manifest.newest.clone(), newest: Some(newest) };
+        let manifest = Manifest { term: self.lease.term(), before: known.manifest.newest.clone(), newest: Some(newest) };
         self.write_manifest(&mut known, manifest).await?;
         self.purge(&known.manifest).await;
         Ok(())
     }
 
-    async fn write_manifest(&self, known: &mut Known, manifest: Manifest) -> Result<(), NotStored> {
+    async fn write_manifest(&self, known: &mut Known, manifest: Manifest) -> Result<(), StoreError> {
         let key = format!("{}.checkpoint", self.name);
         loop {
-            self.tenure.may_write().await?;
+            self.lease.may_write().await?;
             match kv_cas::replace(&self.bucket, &key, to_bytes(&manifest)?, known.revision, WITHIN).await {
                 Ok(revision) => {
                     (known.revision, known.manifest) = (revision, manifest);
                     return Ok(());
                 }
-                Err(WriteError::Failed(error)) => return Err(NotStored::Failed(error)),
+                Err(WriteError::Failed(error)) => return Err(StoreError::Failed(error)),
                 Err(WriteError::Replaced) => {
-                    let (revision, value) = kv_cas::read(&self.bucket, &key).await.map_err(NotStored::Failed)?;
+                    let (revision, value) = kv_cas::read(&self.bucket, &key).await.map_err(StoreError::Failed)?;
                     let found = parse(&key, &value)?;
-                    if found.term != self.tenure.term() {
-                        self.tenure.lose();
+                    if found.term != self.lease.term() {
+                        self.lease.mark_lost();
                         return Err(LeaseLost.into());
                     }
                     if revision == known.revision {
-                        return Err(NotStored::Failed("the server shows an old revision of the checkpoints".into()));
+                        return Err(StoreError::Failed("the server shows an old revision of the checkpoints".into()));
                     }
                     // An earlier one of ours was stored, and its acknowledgement was lost.
                     (known.revision, known.manifest) = (revision, found);
@@ -292,7 +292,7 @@ impl StateStore {
 
 /// A segment that is being stored.
 pub struct SegmentPieces {
-    state: StateStore,
+    state: CheckpointStore,
     of: String,
     /// Pieces stored.
     pieces: usize,
@@ -307,7 +307,7 @@ impl SegmentPieces {
     /// # Errors
     ///
     /// The server does not answer or has no room, or the lease is lost.
-    pub async fn add(&mut self, bytes: &[u8]) -> Result<(), NotStored> {
+    pub async fn add(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.held.extend_from_slice(bytes);
         let whole = self.held.len() / self.piece_bytes;
         if whole < PIECES_AT_ONCE { Ok(()) } else { self.store(whole * self.piece_bytes).await }
@@ -318,11 +318,11 @@ impl SegmentPieces {
     /// # Errors
     ///
     /// As for [`Self::add`].
-    pub async fn end(mut self) -> Result<(), NotStored> {
+    pub async fn end(mut self) -> Result<(), StoreError> {
         self.store(self.held.len()).await
     }
 
-    async fn store(&mut self, bytes: usize) -> Result<(), NotStored> {
+    async fn store(&mut self, bytes: usize) -> Result<(), StoreError> {
         let rest = self.held.split_off(bytes);
         let content = Bytes::from(std::mem::replace(&mut self.held, rest));
         let (pieces, _) = self.state.write_pieces(&self.of, self.pieces, self.piece_bytes, content).await?;
@@ -331,10 +331,10 @@ impl SegmentPieces {
     }
 }
 
-fn parse(key: &str, value: &[u8]) -> Result<Manifest, NotStored> {
-    serde_json::from_slice(value).map_err(|error| NotStored::Failed(format!("{key} is no list of checkpoints: {error}")))
+fn parse(key: &str, value: &[u8]) -> Result<Manifest, StoreError> {
+    serde_json::from_slice(value).map_err(|error| StoreError::Failed(format!("{key} is no list of checkpoints: {error}")))
 }
 
-fn to_bytes(manifest: &Manifest) -> Result<Bytes, NotStored> {
-    serde_json::to_vec(manifest).map(Bytes::from).map_err(|error| NotStored::Failed(error.to_string()))
+fn to_bytes(manifest: &Manifest) -> Result<Bytes, StoreError> {
+    serde_json::to_vec(manifest).map(Bytes::from).map_err(|error| StoreError::Failed(error.to_string()))
 }

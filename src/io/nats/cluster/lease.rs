@@ -29,7 +29,7 @@ pub struct LeaseLost;
 
 /// Why something is not stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotStored {
+pub enum StoreError {
     /// Worth another try.
     #[error("{0}")]
     Failed(String),
@@ -40,7 +40,7 @@ pub enum NotStored {
 
 /// What the key holds.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-struct Entry {
+struct LeaseRecord {
     /// Rises with each holder.
     term: u64,
     /// For people: machine and process.
@@ -54,7 +54,7 @@ struct Entry {
 }
 
 /// Somebody who would take the lease.
-pub struct Candidate {
+pub struct LeaseContender {
     bucket: Store,
     name: String,
     key: String,
@@ -66,15 +66,15 @@ pub struct Candidate {
 }
 
 /// What one look at the lease showed.
-pub enum Look {
+pub enum LeaseStatus {
     /// Somebody holds it: who.
     Held(String),
     /// It is ours.
-    Taken(Tenure),
+    Acquired(HeldLease),
 }
 
-impl Candidate {
-    /// A candidate for the lease called `name` in the bucket. `holder` says to people who that is, `id` is nobody else's.
+impl LeaseContender {
+    /// A contender for the lease called `name` in the bucket. `holder` says to people who that is, `id` is nobody else's.
     pub fn new(bucket: Store, name: &str, holder: String, id: String, lease: Duration) -> Self {
         Self { bucket, name: name.into(), key: format!("{name}.lease"), holder, id, lease, seen: None }
     }
@@ -89,15 +89,15 @@ impl Candidate {
     /// # Errors
     ///
     /// The server does not answer. Time in which nobody can renew the lease does not count as its holder's silence.
-    pub async fn look(&mut self) -> Result<Look, String> {
-        let looked = self.try_look().await;
+    pub async fn check(&mut self) -> Result<LeaseStatus, String> {
+        let looked = self.try_check().await;
         if looked.is_err() {
             self.seen = None;
         }
         looked
     }
 
-    async fn try_look(&mut self) -> Result<Look, String> {
+    async fn try_check(&mut self) -> Result<LeaseStatus, String> {
         let (revision, value) = kv_cas::read(&self.bucket, &self.key).await?;
         let entry = parse(&value);
         let is_free = value.is_empty() || entry.as_ref().is_some_and(|entry| entry.released);
@@ -109,15 +109,15 @@ impl Candidate {
         if silent.is_none() {
             self.seen = Some((revision, Instant::now()));
         }
-        Ok(Look::Held(entry.map_or_else(|| "somebody whose entry cannot be read".into(), |entry| entry.holder)))
+        Ok(LeaseStatus::Held(entry.map_or_else(|| "somebody whose entry cannot be read".into(), |entry| entry.holder)))
     }
 
-    async fn take(&mut self, revision: u64, before: Option<Entry>) -> Result<Look, String> {
+    async fn take(&mut self, revision: u64, before: Option<LeaseRecord>) -> Result<LeaseStatus, String> {
         let term = revision + 1;
         let mut consumers = before.map(|before| before.consumers).unwrap_or_default();
         consumers.insert(0, format!("{}_{term}", self.name));
         consumers.truncate(CONSUMERS_MAX);
-        let entry = Entry {
+        let entry = LeaseRecord {
             term,
             holder: self.holder.clone(),
             id: self.id.clone(),
@@ -127,15 +127,15 @@ impl Candidate {
         };
         let sent = Instant::now();
         match kv_cas::replace(&self.bucket, &self.key, bytes_of(&entry)?, revision, self.lease / 4).await {
-            Ok(revision) => Ok(Look::Taken(Tenure(Arc::new(Inner {
+            Ok(revision) => Ok(LeaseStatus::Acquired(HeldLease(Arc::new(LeaseInner {
                 bucket: self.bucket.clone(),
                 key: self.key.clone(),
                 entry,
                 lease: self.lease,
                 revision: Mutex::new(revision),
-                state: watch::Sender::new(State { until: sent + valid(self.lease), lost: false }),
+                state: watch::Sender::new(Validity { until: sent + valid_for(self.lease), lost: false }),
             })))),
-            Err(WriteError::Replaced) => Ok(Look::Held("another candidate, since just now".into())),
+            Err(WriteError::Replaced) => Ok(LeaseStatus::Held("another contender, since just now".into())),
             Err(WriteError::Failed(error)) => Err(error),
         }
     }
@@ -143,32 +143,32 @@ impl Candidate {
 
 /// The time in which this process holds the lease. All copies are one.
 #[derive(Clone)]
-pub struct Tenure(Arc<Inner>);
+pub struct HeldLease(Arc<LeaseInner>);
 
-struct Inner {
+struct LeaseInner {
     bucket: Store,
     key: String,
-    entry: Entry,
+    entry: LeaseRecord,
     lease: Duration,
     /// Of the key, as this process wrote it last. One renews at a time.
     revision: Mutex<u64>,
-    state: watch::Sender<State>,
+    state: watch::Sender<Validity>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct State {
+struct Validity {
     until: Instant,
     lost: bool,
 }
 
-impl Tenure {
-    /// The names of durable consumers: first that of this tenure alone, which nobody else's pulls and acknowledgements can move, then
+impl HeldLease {
+    /// The names of durable consumers: first that of this lease alone, which nobody else's pulls and acknowledgements can move, then
     /// those of the tenures before.
     pub fn consumers(&self) -> &[String] {
         &self.0.entry.consumers
     }
 
-    /// Which tenure this is. It only rises.
+    /// Which lease this is. It only rises.
     pub fn term(&self) -> u64 {
         self.0.entry.term
     }
@@ -189,30 +189,30 @@ impl Tenure {
     /// # Errors
     ///
     /// Somebody else has it, or the server does not answer.
-    pub async fn confirm(&self) -> Result<(), NotStored> {
-        let Inner { bucket, key, entry, lease, .. } = &*self.0;
+    pub async fn renew(&self) -> Result<(), StoreError> {
+        let LeaseInner { bucket, key, entry, lease, .. } = &*self.0;
         let mut revision = self.0.revision.lock().await;
         loop {
             if self.is_lost() {
                 return Err(LeaseLost.into());
             }
             let sent = Instant::now();
-            let value = bytes_of(entry).map_err(NotStored::Failed)?;
+            let value = bytes_of(entry).map_err(StoreError::Failed)?;
             match kv_cas::replace(bucket, key, value, *revision, *lease / 4).await {
                 Ok(renewed) => {
                     *revision = renewed;
-                    self.0.state.send_modify(|state| state.until = sent + valid(*lease));
+                    self.0.state.send_modify(|state| state.until = sent + valid_for(*lease));
                     return Ok(());
                 }
-                Err(WriteError::Failed(error)) => return Err(NotStored::Failed(error)),
+                Err(WriteError::Failed(error)) => return Err(StoreError::Failed(error)),
                 Err(WriteError::Replaced) => {
-                    let (found, value) = kv_cas::read(bucket, key).await.map_err(NotStored::Failed)?;
+                    let (found, value) = kv_cas::read(bucket, key).await.map_err(StoreError::Failed)?;
                     if parse(&value).as_ref() != Some(entry) {
-                        self.lose();
+                        self.mark_lost();
                         return Err(LeaseLost.into());
                     }
                     if found == *revision {
-                        return Err(NotStored::Failed("the server shows an old revision of the lease".into()));
+                        return Err(StoreError::Failed("the server shows an old revision of the lease".into()));
                     }
                     // An earlier renewal was stored, and its acknowledgement was lost.
                     *revision = found;
@@ -222,28 +222,28 @@ impl Tenure {
     }
 
     /// Renews the lease until it is lost.
-    pub async fn keep(&self) {
+    pub async fn renew_until_lost(&self) {
         let mut warned = false;
         loop {
             sleep(self.0.lease / 4).await;
-            match self.confirm().await {
+            match self.renew().await {
                 Ok(()) if warned => {
                     tracing::info!("the lease is renewed again: nobody else had it");
                     warned = false;
                 }
                 Ok(()) => {}
-                Err(NotStored::LeaseLost(_)) => return,
-                Err(NotStored::Failed(error)) if !warned => {
+                Err(StoreError::LeaseLost(_)) => return,
+                Err(StoreError::Failed(error)) if !warned => {
                     tracing::warn!(error, "the lease cannot be renewed: when it runs out, nothing is published until it is");
                     warned = true;
                 }
-                Err(NotStored::Failed(_)) => {}
+                Err(StoreError::Failed(_)) => {}
             }
         }
     }
 
     /// Somebody else was seen to have written in this process's place.
-    pub fn lose(&self) {
+    pub fn mark_lost(&self) {
         self.0.state.send_modify(|state| state.lost = true);
     }
 
@@ -266,10 +266,10 @@ impl Tenure {
 
     /// Gives the lease up, so that a standby need not wait for its end. Nothing may be written afterwards.
     pub async fn release(&self) {
-        let Inner { bucket, key, entry, lease, .. } = &*self.0;
+        let LeaseInner { bucket, key, entry, lease, .. } = &*self.0;
         let revision = self.0.revision.lock().await;
-        self.lose();
-        let released = Entry { released: true, ..entry.clone() };
+        self.mark_lost();
+        let released = LeaseRecord { released: true, ..entry.clone() };
         let done = match bytes_of(&released) {
             Ok(value) => kv_cas::replace(bucket, key, value, *revision, *lease / 4).await.map_err(|error| format!("{error:?}")),
             Err(error) => Err(error),
@@ -282,14 +282,14 @@ impl Tenure {
 }
 
 /// How long after a renewal was sent its holder writes: less than anybody waits who watches it, whatever clocks differ.
-fn valid(lease: Duration) -> Duration {
+fn valid_for(lease: Duration) -> Duration {
     lease * 3 / 4
 }
 
-fn parse(value: &[u8]) -> Option<Entry> {
+fn parse(value: &[u8]) -> Option<LeaseRecord> {
     serde_json::from_slice(value).ok()
 }
 
-fn bytes_of(entry: &Entry) -> Result<Bytes, String> {
+fn bytes_of(entry: &LeaseRecord) -> Result<Bytes, String> {
     serde_json::to_vec(entry).map(Bytes::from).map_err(|error| error.to_string())
 }

@@ -41,7 +41,7 @@ const BORN: &str = "Squelch-Born";
 
 /// What a message of the stream says of its part, besides its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct PartialHeader {
     /// Which partition, from 0.
     pub partition: usize,
     /// Of how many.
@@ -58,7 +58,7 @@ pub struct Head {
 
 /// Why a part cannot be stored.
 #[derive(Debug, thiserror::Error)]
-pub enum PartError {
+pub enum PartialError {
     /// Somebody else writes on the subject.
     #[error(
         "another worker has partition {0}: it has spoken since this one began. Start one worker for each partition, and only one"
@@ -74,7 +74,7 @@ pub enum PartError {
     },
 }
 
-impl Head {
+impl PartialHeader {
     /// How people write the partition.
     pub fn name(&self) -> String {
         format!("{}/{}", self.partition + 1, self.partitions)
@@ -114,7 +114,7 @@ pub fn subject(config: &PartitionsConfig, consumer: &str, partition: usize) -> S
 }
 
 /// Writes one partition's parts.
-pub struct PartSink {
+pub struct PartialWriter {
     context: Context,
     stream: Stream,
     subject: String,
@@ -123,13 +123,13 @@ pub struct PartSink {
     last: u64,
 }
 
-impl PartSink {
+impl PartialWriter {
     /// A sink that goes on after the last message on the subject, and what that says: where the worker was.
     ///
     /// # Errors
     ///
     /// The server says no, or something else wrote there.
-    pub async fn open(context: Context, stream: Stream, subject: String) -> Result<(Self, Option<Head>), NatsError> {
+    pub async fn open(context: Context, stream: Stream, subject: String) -> Result<(Self, Option<PartialHeader>), NatsError> {
         let message_bytes = context.client().server_info().max_payload.saturating_sub(HEADER_BYTES).max(HEADER_BYTES);
         let mut sink = Self { context, stream, subject, message_bytes, last: 0 };
         let what = format!("the last message on {}", sink.subject);
@@ -137,10 +137,10 @@ impl PartSink {
             return Ok((sink, None));
         };
         sink.last = last;
-        let head = Head::read(Some(&headers)).ok_or_else(|| NatsError::request(what, "it is no part"))?;
+        let head = PartialHeader::read(Some(&headers)).ok_or_else(|| NatsError::request(what, "it is no part"))?;
         // A part that was not said to its end is said anew.
         let until = if head.piece.0 == head.piece.1 { head.until } else { head.after };
-        Ok((sink, Some(Head { until, ..head })))
+        Ok((sink, Some(PartialHeader { until, ..head })))
     }
 
     async fn last(&self) -> Result<Option<(u64, HeaderMap, Bytes)>, String> {
@@ -153,17 +153,17 @@ impl PartSink {
     /// # Errors
     ///
     /// Another worker writes on the subject.
-    pub async fn store(&mut self, head: Head, bytes: &[u8]) -> Result<(), PartError> {
+    pub async fn store(&mut self, head: PartialHeader, bytes: &[u8]) -> Result<(), PartialError> {
         let pieces = bytes.len().div_ceil(self.message_bytes).max(1);
         for piece in 1..=pieces {
             let start = (piece - 1) * self.message_bytes;
             let body = Bytes::copy_from_slice(&bytes[start..bytes.len().min(start + self.message_bytes)]);
-            self.publish(Head { piece: (piece, pieces), ..head }, body).await?;
+            self.publish(PartialHeader { piece: (piece, pieces), ..head }, body).await?;
         }
         Ok(())
     }
 
-    async fn publish(&mut self, head: Head, body: Bytes) -> Result<(), PartError> {
+    async fn publish(&mut self, head: PartialHeader, body: Bytes) -> Result<(), PartialError> {
         loop {
             let mut headers = head.headers();
             headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, self.last.to_string().as_str());
@@ -185,8 +185,8 @@ impl PartSink {
             // It may be stored, and only the answer lost.
             match self.last().await {
                 Ok(Some((sequence, headers, payload))) if sequence != self.last => {
-                    if Head::read(Some(&headers)) != Some(head) || payload != body {
-                        return Err(PartError::Taken(head.name()));
+                    if PartialHeader::read(Some(&headers)) != Some(head) || payload != body {
+                        return Err(PartialError::Taken(head.name()));
                     }
                     self.last = sequence;
                     return Ok(());
@@ -207,7 +207,7 @@ impl PartSink {
 #[derive(Debug)]
 pub struct Found {
     /// What its messages say of it.
-    pub head: Head,
+    pub head: PartialHeader,
     /// Where it ends in the stream of parts.
     pub place: u64,
     /// Its bytes, as [`pack`] made them.
@@ -215,7 +215,7 @@ pub struct Found {
 }
 
 /// Reads one partition's parts.
-pub struct PartSource {
+pub struct PartialReader {
     stream: Stream,
     subject: String,
     consumer: Option<PullConsumer>,
@@ -224,10 +224,10 @@ pub struct PartSource {
     /// The last message that was read.
     place: u64,
     empty_pulls: u32,
-    begun: Option<(Head, Vec<u8>)>,
+    begun: Option<(PartialHeader, Vec<u8>)>,
 }
 
-impl PartSource {
+impl PartialReader {
     /// A source that begins after the message at `place` of the stream.
     pub fn new(stream: Stream, subject: String, place: u64) -> Self {
         Self { stream, subject, consumer: None, pull: None, place, empty_pulls: 0, begun: None }
@@ -238,7 +238,7 @@ impl PartSource {
     /// # Errors
     ///
     /// Something else than a worker writes on the subject.
-    pub async fn next(&mut self) -> Result<Vec<Found>, PartError> {
+    pub async fn next(&mut self) -> Result<Vec<Found>, PartialError> {
         loop {
             let messages = match self.pull().await {
                 Ok(messages) => messages,
@@ -324,13 +324,14 @@ impl PartSource {
         Ok(messages)
     }
 
-    fn piece(&mut self, place: u64, headers: Option<&HeaderMap>, payload: &[u8]) -> Result<Option<Found>, PartError> {
-        let no_part = |what: &str| PartError::NoPart { subject: self.subject.clone(), what: format!("{what}, message {place}") };
-        let head = Head::read(headers).ok_or_else(|| no_part("without the headers of a part"))?;
+    fn piece(&mut self, place: u64, headers: Option<&HeaderMap>, payload: &[u8]) -> Result<Option<Found>, PartialError> {
+        let no_part =
+            |what: &str| PartialError::NoPart { subject: self.subject.clone(), what: format!("{what}, message {place}") };
+        let head = PartialHeader::read(headers).ok_or_else(|| no_part("without the headers of a part"))?;
         let (piece, pieces) = head.piece;
         let mut bytes = match self.begun.take() {
             _ if piece == 1 => Vec::new(),
-            Some((before, bytes)) if (Head { piece: (piece - 1, pieces), ..head }) == before => bytes,
+            Some((before, bytes)) if (PartialHeader { piece: (piece - 1, pieces), ..head }) == before => bytes,
             // A worker that died within a part says another one instead.
             _ => return Ok(None),
         };

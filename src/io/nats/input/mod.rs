@@ -8,6 +8,7 @@
 
 pub mod gap;
 pub mod lease_consumer;
+pub mod position;
 pub mod recovery;
 pub mod topology_bucket;
 
@@ -26,7 +27,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::io::decode::decompress::Encoding;
 use crate::io::decode::{Format, MessageInfo};
-use crate::io::nats::client::health::Trouble;
+use crate::io::nats::client::health::Health;
 use crate::io::nats::client::settings::InputConfig;
 use crate::io::nats::input::gap::{Gap, GapCause};
 use crate::model::event::Kind;
@@ -124,7 +125,7 @@ pub struct Reading {
     /// Consumers made anew while running.
     pub renewals: AtomicU64,
     /// Why nothing can be read.
-    pub trouble: Trouble,
+    pub health: Health,
 }
 
 /// Reads one stream.
@@ -283,7 +284,7 @@ impl Source {
     /// Takes the messages up to a gap, or up to a delivery that was lost.
     fn accept(&mut self) -> Option<Fetched> {
         (self.silent_since, self.empty_pulls) = (Instant::now(), 0);
-        self.reading.trouble.over();
+        self.reading.health.recovered();
         let mut messages = Vec::with_capacity(self.taken.len());
         let mut last = None;
         while let Some(message) = self.taken.pop_front() {

@@ -19,19 +19,11 @@ use crate::io::nats::NatsError;
 use crate::io::nats::client::settings::InputConfig;
 use crate::io::nats::client::streams;
 use crate::io::nats::input::gap::GapCause;
+use crate::io::nats::input::position::StreamPosition;
 use crate::io::nats::input::{RETRY_AFTER, Reading, STALLED_PULLS, Source};
 
 /// The server answers within so long, or is asked again.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
-
-/// Where reading begins, in which life of the stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Begin {
-    /// The birth of the stream that was read, nanoseconds since 1970.
-    pub born_ns: i64,
-    /// The last message that was read.
-    pub sequence: u64,
-}
 
 /// What the server says of a consumer. Servers before 2.11 cannot pause one.
 #[derive(Debug, Deserialize)]
@@ -58,16 +50,16 @@ impl Source {
         mut context: Context,
         stream: Stream,
         config: InputConfig,
-        begin: Option<Begin>,
+        begin: Option<StreamPosition>,
         reading: Arc<Reading>,
-    ) -> Result<(Self, Begin), NatsError> {
+    ) -> Result<(Self, StreamPosition), NatsError> {
         let info = stream.cached_info();
         let (born_ns, oldest) = (born_ns(info), info.state.first_sequence.saturating_sub(1));
         let begin = match begin {
             Some(begin) => begin,
             None => {
                 let acknowledged = streams::acknowledged(&stream, &config).await;
-                Begin { born_ns, sequence: acknowledged.unwrap_or(oldest) }
+                StreamPosition { created_ns: born_ns, sequence: acknowledged.unwrap_or(oldest) }
             }
         };
         let info = info.clone();
@@ -82,7 +74,7 @@ impl Source {
             consumer,
             config,
             whole_stream,
-            born_ns: begin.born_ns,
+            born_ns: begin.created_ns,
             read: begin.sequence,
             seen: begin.sequence,
             delivered: 0,
@@ -116,7 +108,7 @@ impl Source {
             Err(why) => {
                 self.reading.failures.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(why, "cannot read; trying again");
-                self.reading.trouble.failed(why);
+                self.reading.health.failing(why);
                 self.silent_since = Instant::now();
                 sleep(RETRY_AFTER).await;
             }
@@ -158,15 +150,15 @@ impl Source {
         }
         if paused {
             let (consumer, fix) = (&self.config.consumer, "resume it with `nats consumer resume`");
-            self.reading.trouble.failed(format!("consumer {consumer} of stream {name} is paused: {fix}"));
+            self.reading.health.failing(format!("consumer {consumer} of stream {name} is paused: {fix}"));
             return Ok(());
         }
         let pending = self.reading.pending.load(Ordering::Relaxed);
         if stalled {
             tracing::warn!(pending, "messages wait and do not come; asking anew");
-            self.reading.trouble.failed(format!("{pending} messages wait in stream {name} and do not come"));
+            self.reading.health.failing(format!("{pending} messages wait in stream {name} and do not come"));
         } else {
-            self.reading.trouble.over();
+            self.reading.health.recovered();
         }
         if renew || lost || stalled || state.is_none() {
             self.renew().await?;
@@ -219,8 +211,8 @@ fn born_ns(info: &Info) -> i64 {
 }
 
 /// After which message of this stream to read.
-fn after(info: &Info, begin: Begin) -> u64 {
-    if born_ns(info) == begin.born_ns { begin.sequence.min(info.state.last_sequence) } else { 0 }
+fn after(info: &Info, begin: StreamPosition) -> u64 {
+    if born_ns(info) == begin.created_ns { begin.sequence.min(info.state.last_sequence) } else { 0 }
 }
 
 /// The stream.

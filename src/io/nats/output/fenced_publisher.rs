@@ -16,7 +16,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::io::nats::NatsError;
 use crate::io::nats::client::streams;
-use crate::io::nats::cluster::lease::{NotStored, Tenure};
+use crate::io::nats::cluster::lease::{HeldLease, StoreError};
 
 /// Says which squelch wrote a message: its `input.consumer`.
 const WRITER: &str = "Squelch-Consumer";
@@ -26,26 +26,26 @@ const READS_AT_ONCE: usize = 16;
 const NEW_MAX: u32 = 1_000;
 
 /// The end of a stream, as this process knows it.
-pub struct Chain {
+pub struct FencedPublisher {
     stream: Stream,
     writer: String,
     /// The stream's last message.
     last: u64,
     /// Whether `last` is what this process has seen while it certainly held the lease.
-    is_sure: bool,
+    tail_confirmed: bool,
     /// What is in the stream already and will be made again: ids and places.
-    ahead: BTreeMap<String, u64>,
-    /// Messages stored since one was found in `ahead`.
+    already_stored: BTreeMap<String, u64>,
+    /// Messages stored since one was found in `already_stored`.
     new: u32,
 }
 
-impl Chain {
+impl FencedPublisher {
     /// Begins at the end of the stream. What `writer` has stored in it after place `after`, if there is one, is known from here on.
     ///
     /// # Errors
     ///
     /// The server does not answer, or refuses.
-    pub async fn begin(context: &Context, stream: &str, writer: &str, after: Option<u64>) -> Result<Self, NatsError> {
+    pub async fn open(context: &Context, stream: &str, writer: &str, after: Option<u64>) -> Result<Self, NatsError> {
         let found = streams::existing(context, stream).await?;
         let stream = found.ok_or_else(|| NatsError::request(format!("stream {stream}"), "it is gone"))?;
         let last = stream.cached_info().state.last_sequence;
@@ -53,15 +53,15 @@ impl Chain {
         let after = after.map(|after| if after <= last { after } else { 0 });
         let writer = writer.to_string();
         let last = after.unwrap_or(last);
-        let mut chain = Self { stream, writer, last, is_sure: false, ahead: BTreeMap::new(), new: 0 };
-        let what = format!("reading stream {}", chain.stream.cached_info().config.name);
-        chain.look_ahead().await.map_err(|error| NatsError::request(what, error))?;
-        Ok(chain)
+        let mut publisher = Self { stream, writer, last, tail_confirmed: false, already_stored: BTreeMap::new(), new: 0 };
+        let what = format!("reading stream {}", publisher.stream.cached_info().config.name);
+        publisher.read_tail().await.map_err(|error| NatsError::request(what, error))?;
+        Ok(publisher)
     }
 
     /// Everything that this process will not make again is at or before this place.
-    pub fn place(&self) -> u64 {
-        self.ahead.values().min().map_or(self.last, |first| first - 1)
+    pub fn position(&self) -> u64 {
+        self.already_stored.values().min().map_or(self.last, |first| first - 1)
     }
 
     /// Stores a message, unless it is there. Its headers carry its id.
@@ -72,25 +72,25 @@ impl Chain {
     pub async fn publish(
         &mut self,
         context: &Context,
-        tenure: &Tenure,
+        lease: &HeldLease,
         (id, subject): (&str, &str),
         mut headers: HeaderMap,
         body: &Bytes,
-    ) -> Result<(), NotStored> {
+    ) -> Result<(), StoreError> {
         headers.insert("Nats-Msg-Id", id);
         headers.insert(WRITER, self.writer.as_str());
         loop {
-            if !self.is_sure {
-                self.look_ahead().await.map_err(NotStored::Failed)?;
+            if !self.tail_confirmed {
+                self.read_tail().await.map_err(StoreError::Failed)?;
                 // Whoever took the lease before that look may have written since; whoever takes it later writes behind it.
-                tenure.confirm().await?;
-                self.is_sure = true;
+                lease.renew().await?;
+                self.tail_confirmed = true;
             }
-            if self.ahead.remove(id).is_some() {
+            if self.already_stored.remove(id).is_some() {
                 self.new = 0;
                 return Ok(());
             }
-            tenure.may_write().await?;
+            lease.may_write().await?;
             headers.insert("Nats-Expected-Last-Sequence", self.last.to_string().as_str());
             let sent = context.publish_with_headers(subject.to_string(), headers.clone(), body.clone()).await;
             let stored = match sent {
@@ -105,9 +105,9 @@ impl Chain {
                 }
                 Err(error) => {
                     // Somebody else wrote, or this was stored and the acknowledgement was lost.
-                    self.is_sure = false;
+                    self.tail_confirmed = false;
                     if error.kind() != PublishErrorKind::WrongLastSequence {
-                        return Err(NotStored::Failed(error.to_string()));
+                        return Err(StoreError::Failed(error.to_string()));
                     }
                 }
             }
@@ -115,15 +115,15 @@ impl Chain {
     }
 
     fn forget(&mut self) {
-        self.new = if self.ahead.is_empty() { 0 } else { self.new + 1 };
+        self.new = if self.already_stored.is_empty() { 0 } else { self.new + 1 };
         if self.new > NEW_MAX {
-            self.ahead.clear();
+            self.already_stored.clear();
         }
     }
 
     /// Reads what others, or this process without knowing, have stored since. Each place is asked for by its number: how much a consumer
     /// says that it has still to deliver may be wrong while somebody writes.
-    async fn look_ahead(&mut self) -> Result<(), String> {
+    async fn read_tail(&mut self) -> Result<(), String> {
         let last = self.stream.get_info().await.map_err(|error| error.to_string())?.state.last_sequence;
         let stream = &self.stream;
         let read = stream::iter(self.last + 1..=last).map(|place| async move {
@@ -139,7 +139,7 @@ impl Chain {
             let Some((place, headers)) = found else { continue };
             let is_ours = headers.get(WRITER).is_some_and(|name| name.as_str() == self.writer);
             if let Some(id) = headers.get("Nats-Msg-Id").filter(|_| is_ours) {
-                self.ahead.insert(id.to_string(), place);
+                self.already_stored.insert(id.to_string(), place);
             }
         }
         drop(read);

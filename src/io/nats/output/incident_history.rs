@@ -25,7 +25,7 @@ const FORGET_AFTER: Duration = Duration::from_secs(30);
 
 /// What is left of an incident.
 #[derive(Debug, Default)]
-pub struct Recalled {
+pub struct IncidentHistory {
     /// The bodies of its revisions, in the order in which they were stored.
     pub revisions: Vec<Bytes>,
     /// Revisions of all incidents that the stream holds: what was looked through.
@@ -33,7 +33,7 @@ pub struct Recalled {
 }
 
 /// All that is left of `incident`; nothing where nobody knows it.
-pub async fn incident(context: &Context, config: &OutputConfig, incident: &str) -> Result<Recalled, NatsError> {
+pub async fn incident(context: &Context, config: &OutputConfig, incident: &str) -> Result<IncidentHistory, NatsError> {
     let Some(stream) = streams::existing(context, &config.stream).await? else {
         return Err(NatsError::NoIncidents { stream: config.stream.clone() });
     };
@@ -50,7 +50,7 @@ pub async fn incident(context: &Context, config: &OutputConfig, incident: &str) 
     if revisions.is_empty() {
         revisions.extend(newest(context, config, incident).await?);
     }
-    Ok(Recalled { revisions, looked_at })
+    Ok(IncidentHistory { revisions, looked_at })
 }
 
 /// Where in the stream the revisions of `incident` are.

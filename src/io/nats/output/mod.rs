@@ -16,12 +16,12 @@ use async_nats::jetstream::kv;
 use bytes::Bytes;
 use tokio::time::sleep;
 
-use crate::io::nats::client::health::Trouble;
+use crate::io::nats::client::health::Health;
 use crate::io::nats::client::kv_cas::{self, WriteError};
-use crate::io::nats::cluster::checkpoint_store::Places;
-use crate::io::nats::cluster::lease::{LeaseLost, NotStored, Tenure};
+use crate::io::nats::cluster::checkpoint_store::OutputPositions;
+use crate::io::nats::cluster::lease::{HeldLease, LeaseLost, StoreError};
 use crate::io::nats::input::Ack;
-use crate::io::nats::output::fenced_publisher::Chain;
+use crate::io::nats::output::fenced_publisher::FencedPublisher;
 use crate::model::limits::REJECTED_SUBJECT_BYTES_MAX;
 
 /// The first wait after a publish that failed; doubled up to [`RETRY_MAX`].
@@ -82,7 +82,7 @@ impl<A> Default for Outgoing<A> {
 
 /// One thing to be stored. Each is tried until it is done; only then comes the next.
 #[derive(Debug)]
-pub enum Duty<A = Ack> {
+pub enum WriteOp<A = Ack> {
     /// To the stream of rejected input.
     Reject(OutRejected),
     /// To the stream of incidents.
@@ -96,21 +96,21 @@ pub enum Duty<A = Ack> {
 impl<A> Outgoing<A> {
     /// What is to be done, in order: whoever dies between two of them leaves input unacknowledged of which not
     /// everything is stored.
-    pub fn duties(self) -> impl Iterator<Item = Duty<A>> {
-        let shown = self.revisions.clone().into_iter().map(Duty::Show);
-        let rejected = self.rejected.into_iter().map(Duty::Reject);
-        rejected.chain(self.revisions.into_iter().map(Duty::Publish)).chain(shown).chain(self.acker.map(Duty::Acknowledge))
+    pub fn write_ops(self) -> impl Iterator<Item = WriteOp<A>> {
+        let shown = self.revisions.clone().into_iter().map(WriteOp::Show);
+        let rejected = self.rejected.into_iter().map(WriteOp::Reject);
+        rejected.chain(self.revisions.into_iter().map(WriteOp::Publish)).chain(shown).chain(self.acker.map(WriteOp::Acknowledge))
     }
 }
 
 /// What makes the server refuse this process's writes once another one does the work.
 pub struct Fence {
     /// Held while this process does.
-    pub tenure: Tenure,
+    pub lease: HeldLease,
     /// The stream of incidents.
-    pub incidents: Chain,
+    pub incidents: FencedPublisher,
     /// The stream of rejected input; nothing where others read the input.
-    pub rejected: Option<Chain>,
+    pub rejected: Option<FencedPublisher>,
 }
 
 /// Publishes.
@@ -119,7 +119,7 @@ pub struct Sink {
     bucket: kv::Store,
     rejected_subject: String,
     consumer: String,
-    storing: Arc<Storing>,
+    storing: Arc<OutputStats>,
     fence: Option<Fence>,
     /// The revision in the bucket of each open incident, where this process wrote it.
     kept: BTreeMap<String, u64>,
@@ -127,18 +127,18 @@ pub struct Sink {
 
 /// What storing shows of itself, also while it waits.
 #[derive(Debug, Default)]
-pub struct Storing {
+pub struct OutputStats {
     /// Publishes tried again.
     pub retries: AtomicU64,
     /// Revisions that went out shortened.
     pub cut: AtomicU64,
     /// Why results cannot be stored.
-    pub trouble: Trouble,
+    pub health: Health,
 }
 
 impl Sink {
     /// A sink that shows in `storing` how it does.
-    pub fn new(context: Context, bucket: kv::Store, rejected_subject: String, storing: Arc<Storing>) -> Self {
+    pub fn new(context: Context, bucket: kv::Store, rejected_subject: String, storing: Arc<OutputStats>) -> Self {
         Self { context, bucket, rejected_subject, consumer: String::new(), storing, fence: None, kept: BTreeMap::new() }
     }
 
@@ -153,9 +153,9 @@ impl Sink {
     }
 
     /// How far the streams are: nothing before that comes again.
-    pub fn places(&self) -> Places {
-        let rejected = |fence: &Fence| fence.rejected.as_ref().map_or(0, Chain::place);
-        let places = |fence: &Fence| Places { incidents: fence.incidents.place(), rejected: rejected(fence) };
+    pub fn places(&self) -> OutputPositions {
+        let rejected = |fence: &Fence| fence.rejected.as_ref().map_or(0, FencedPublisher::position);
+        let places = |fence: &Fence| OutputPositions { incidents: fence.incidents.position(), rejected: rejected(fence) };
         self.fence.as_ref().map(places).unwrap_or_default()
     }
 
@@ -169,26 +169,26 @@ impl Sink {
             let room = self.room(HEADER_BYTES);
             outgoing.revisions.iter_mut().for_each(|revision| self.fit(revision, room));
         }
-        for duty in outgoing.duties() {
+        for op in outgoing.write_ops() {
             let mut wait = RETRY_FIRST;
-            while let Err(error) = self.attempt(&duty).await {
+            while let Err(error) = self.attempt(&op).await {
                 let error = match error {
-                    NotStored::LeaseLost(lost) => return Err(lost),
-                    NotStored::Failed(error) => error,
+                    StoreError::LeaseLost(lost) => return Err(lost),
+                    StoreError::Failed(error) => error,
                 };
-                let what = match duty {
-                    Duty::Reject(_) => "rejected input",
-                    Duty::Publish(_) => "a revision",
-                    Duty::Show(_) => "the bucket of incidents",
-                    Duty::Acknowledge(_) => "an acknowledgement",
+                let what = match op {
+                    WriteOp::Reject(_) => "rejected input",
+                    WriteOp::Publish(_) => "a revision",
+                    WriteOp::Show(_) => "the bucket of incidents",
+                    WriteOp::Acknowledge(_) => "an acknowledgement",
                 };
                 self.storing.retries.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(error, "cannot store {what}; trying again");
-                self.storing.trouble.failed(format!("{what}: {error}"));
+                self.storing.health.failing(format!("{what}: {error}"));
                 sleep(wait).await;
                 wait = (wait * 2).min(RETRY_MAX);
             }
-            self.storing.trouble.over();
+            self.storing.health.recovered();
         }
         Ok(())
     }
@@ -208,29 +208,27 @@ impl Sink {
         }
     }
 
-    async fn attempt(&mut self, duty: &Duty) -> Result<(), NotStored> {
-        match duty {
-            Duty::Reject(rejected) => self.publish_rejected(rejected).await,
-            Duty::Publish(revision) => self.publish_revision(revision).await,
-            Duty::Show(revision) => self.keep(revision).await,
-            Duty::Acknowledge(ack) => ack.ack().await.map_err(NotStored::Failed),
+    async fn attempt(&mut self, op: &WriteOp) -> Result<(), StoreError> {
+        match op {
+            WriteOp::Reject(rejected) => self.publish_rejected(rejected).await,
+            WriteOp::Publish(revision) => self.publish_revision(revision).await,
+            WriteOp::Show(revision) => self.keep(revision).await,
+            WriteOp::Acknowledge(ack) => ack.ack().await.map_err(StoreError::Failed),
         }
     }
 
-    async fn publish_revision(&mut self, revision: &OutRevision) -> Result<(), NotStored> {
+    async fn publish_revision(&mut self, revision: &OutRevision) -> Result<(), StoreError> {
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Msg-Id", revision.message_id.as_str());
         headers.insert("Content-Type", "application/json");
         let place = (revision.message_id.as_str(), revision.subject.as_str());
         match &mut self.fence {
-            Some(Fence { tenure, incidents, .. }) => {
-                incidents.publish(&self.context, tenure, place, headers, &revision.body).await
-            }
+            Some(Fence { lease, incidents, .. }) => incidents.publish(&self.context, lease, place, headers, &revision.body).await,
             None => publish(&self.context, &revision.subject, headers, revision.body.clone()).await,
         }
     }
 
-    async fn publish_rejected(&mut self, rejected: &OutRejected) -> Result<(), NotStored> {
+    async fn publish_rejected(&mut self, rejected: &OutRejected) -> Result<(), StoreError> {
         let mut headers = HeaderMap::new();
         let id = rejected_id(&self.consumer, rejected);
         headers.insert("Nats-Msg-Id", id.as_str());
@@ -245,26 +243,26 @@ impl Sink {
             headers.insert("Squelch-Cut", rejected.bytes.len().to_string().as_str());
         }
         match &mut self.fence {
-            Some(Fence { tenure, rejected: Some(chain), .. }) => {
-                chain.publish(&self.context, tenure, (&id, &subject), headers, &bytes).await
+            Some(Fence { lease, rejected: Some(publisher), .. }) => {
+                publisher.publish(&self.context, lease, (&id, &subject), headers, &bytes).await
             }
             _ => publish(&self.context, &subject, headers, bytes).await,
         }
     }
 
-    async fn keep(&mut self, revision: &OutRevision) -> Result<(), NotStored> {
+    async fn keep(&mut self, revision: &OutRevision) -> Result<(), StoreError> {
         let key = &revision.incident;
-        let Some(Fence { tenure, .. }) = &self.fence else {
+        let Some(Fence { lease, .. }) = &self.fence else {
             let kept = if revision.open {
                 self.bucket.put(key, revision.body.clone()).await.map(drop).map_err(|error| error.to_string())
             } else {
                 self.bucket.purge(key).await.map_err(|error| error.to_string())
             };
-            return kept.map_err(NotStored::Failed);
+            return kept.map_err(StoreError::Failed);
         };
         let mut known = self.kept.remove(key).unwrap_or(0);
         loop {
-            tenure.may_write().await?;
+            lease.may_write().await?;
             let written = if revision.open {
                 kv_cas::replace(&self.bucket, key, revision.body.clone(), known, KEEP_WITHIN).await
             } else {
@@ -277,11 +275,11 @@ impl Sink {
                     }
                     return Ok(());
                 }
-                Err(WriteError::Failed(error)) => return Err(NotStored::Failed(error)),
+                Err(WriteError::Failed(error)) => return Err(StoreError::Failed(error)),
                 Err(WriteError::Replaced) => {
-                    known = kv_cas::read(&self.bucket, key).await.map_err(NotStored::Failed)?.0;
+                    known = kv_cas::read(&self.bucket, key).await.map_err(StoreError::Failed)?.0;
                     // What is there now was there before this: who takes the lease later finds what is written here.
-                    tenure.confirm().await?;
+                    lease.renew().await?;
                 }
             }
         }
@@ -304,8 +302,8 @@ fn rejected_id(consumer: &str, rejected: &OutRejected) -> String {
     format!("{consumer}-{:x}-{}-{}", rejected.born_ns, rejected.sequence, rejected.line)
 }
 
-async fn publish(context: &Context, subject: &str, headers: HeaderMap, body: Bytes) -> Result<(), NotStored> {
-    let fail = |error: PublishError| NotStored::Failed(error.to_string());
+async fn publish(context: &Context, subject: &str, headers: HeaderMap, body: Bytes) -> Result<(), StoreError> {
+    let fail = |error: PublishError| StoreError::Failed(error.to_string());
     let stored = context.publish_with_headers(subject.to_string(), headers, body).await.map_err(fail)?;
     stored.await.map(drop).map_err(fail)
 }

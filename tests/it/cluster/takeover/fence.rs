@@ -9,10 +9,10 @@ use bytes::Bytes;
 use futures::StreamExt;
 use squelch::io::nats::client::settings::OutputConfig;
 use squelch::io::nats::client::streams::Streams;
-use squelch::io::nats::cluster::checkpoint_store::{Places, StateError, StateStore};
-use squelch::io::nats::cluster::lease::{Candidate, LeaseLost, Look, NotStored, Tenure};
-use squelch::io::nats::output::fenced_publisher::Chain;
-use squelch::io::nats::output::{Fence, OutRejected, OutRevision, Outgoing, Sink, Storing};
+use squelch::io::nats::cluster::checkpoint_store::{CheckpointReadError, CheckpointStore, OutputPositions};
+use squelch::io::nats::cluster::lease::{HeldLease, LeaseContender, LeaseLost, LeaseStatus, StoreError};
+use squelch::io::nats::output::fenced_publisher::FencedPublisher;
+use squelch::io::nats::output::{Fence, OutRejected, OutRevision, Outgoing, OutputStats, Sink};
 
 use super::forgetful_streams;
 use crate::support::nats::NatsServer;
@@ -20,8 +20,8 @@ use crate::support::process::{context, runtime};
 
 /// One that holds the lease, or believes so.
 struct Leader {
-    tenure: Tenure,
-    store: StateStore,
+    lease: HeldLease,
+    store: CheckpointStore,
     sink: Sink,
 }
 
@@ -40,25 +40,25 @@ impl World {
         Self { context, bucket, incidents }
     }
 
-    fn candidate(&self, id: &str, lease: Duration) -> Candidate {
-        Candidate::new(self.bucket.clone(), "squelch", id.into(), id.into(), lease)
+    fn contender(&self, id: &str, lease: Duration) -> LeaseContender {
+        LeaseContender::new(self.bucket.clone(), "squelch", id.into(), id.into(), lease)
     }
 
     /// Takes the lease, which must be free, for so long that the holder's clock never says that it ended.
-    async fn leader(&self, id: &str, places: Option<Places>) -> Leader {
-        let Look::Taken(tenure) = self.candidate(id, Duration::from_secs(3600)).look().await.unwrap() else {
+    async fn leader(&self, id: &str, places: Option<OutputPositions>) -> Leader {
+        let LeaseStatus::Acquired(lease) = self.contender(id, Duration::from_secs(3600)).check().await.unwrap() else {
             panic!("the lease is held")
         };
-        let begin = |stream, after| Chain::begin(&self.context, stream, "squelch", after);
+        let begin = |stream, after| FencedPublisher::open(&self.context, stream, "squelch", after);
         let fence = Fence {
-            tenure: tenure.clone(),
+            lease: lease.clone(),
             incidents: begin("INCIDENTS", places.map(|places| places.incidents)).await.unwrap(),
             rejected: Some(begin("REJECTED", places.map(|places| places.rejected)).await.unwrap()),
         };
-        let store = StateStore::open(self.context.clone(), self.bucket.clone(), "squelch", tenure.clone()).await.unwrap();
-        let storing = Arc::new(Storing::default());
+        let store = CheckpointStore::open(self.context.clone(), self.bucket.clone(), "squelch", lease.clone()).await.unwrap();
+        let storing = Arc::new(OutputStats::default());
         let sink = Sink::new(self.context.clone(), self.incidents.clone(), "rejected".into(), storing).with_fence(Some(fence));
-        Leader { tenure, store, sink }
+        Leader { lease, store, sink }
     }
 
     /// One that stored a revision, and then one that holds the lease without the first being told.
@@ -66,7 +66,7 @@ impl World {
         let mut asleep = self.leader("a", None).await;
         asleep.sink.store(revisions(&["inc-1-1"])).await.unwrap();
         self.end_lease().await;
-        (asleep, self.leader("b", Some(Places::default())).await)
+        (asleep, self.leader("b", Some(OutputPositions::default())).await)
     }
 
     /// The lease is free from here on, and its holder is not told.
@@ -127,7 +127,7 @@ fn who_lost_the_lease_publishes_nothing() {
         let (mut asleep, mut awake) = world.asleep_and_awake().await;
         awake.sink.store(revisions(&["inc-1-1", "inc-1-2"])).await.unwrap();
         ids_are_forgotten().await;
-        assert!(asleep.tenure.is_current(), "its clock says that it leads");
+        assert!(asleep.lease.is_current(), "its clock says that it leads");
         assert_eq!(asleep.sink.store(revisions(&["inc-1-2"])).await, Err(LeaseLost));
         assert_eq!(world.stored("INCIDENTS").await, ["inc-1-1", "inc-1-2"]);
         awake.sink.store(revisions(&["inc-1-3"])).await.unwrap();
@@ -143,7 +143,7 @@ fn who_lost_the_lease_rejects_nothing() {
         let mut asleep = world.leader("a", None).await;
         asleep.sink.store(rejected(1)).await.unwrap();
         world.end_lease().await;
-        let mut awake = world.leader("b", Some(Places::default())).await;
+        let mut awake = world.leader("b", Some(OutputPositions::default())).await;
         awake.sink.store(rejected(1)).await.unwrap();
         awake.sink.store(rejected(2)).await.unwrap();
         ids_are_forgotten().await;
@@ -161,10 +161,10 @@ fn who_lost_the_lease_leaves_the_bucket_of_incidents_alone() {
         for id in ["inc-1-1", "inc-1-2"] {
             world.publish(id, &[("Squelch-Consumer", "squelch")]).await;
         }
-        let mut asleep = world.leader("a", Some(Places::default())).await;
+        let mut asleep = world.leader("a", Some(OutputPositions::default())).await;
         asleep.sink.store(revisions(&["inc-1-1"])).await.unwrap();
         world.end_lease().await;
-        let mut awake = world.leader("b", Some(Places::default())).await;
+        let mut awake = world.leader("b", Some(OutputPositions::default())).await;
         awake.sink.store(revisions(&["inc-1-1", "inc-1-2", "inc-1-3"])).await.unwrap();
         ids_are_forgotten().await;
         assert_eq!(asleep.sink.store(revisions(&["inc-1-2"])).await, Err(LeaseLost));
@@ -179,15 +179,15 @@ fn who_lost_the_lease_keeps_no_checkpoint() {
     runtime().block_on(async {
         let world = World::new(&server).await;
         let asleep = world.leader("a", None).await;
-        asleep.store.write(b"one", Places::default()).await.unwrap();
+        asleep.store.write(b"one", OutputPositions::default()).await.unwrap();
         world.end_lease().await;
         let awake = world.leader("b", None).await;
         // Already who opens them shuts out who had them before.
-        assert_eq!(asleep.store.write(b"late", Places::default()).await, Err(NotStored::LeaseLost(LeaseLost)));
+        assert_eq!(asleep.store.write(b"late", OutputPositions::default()).await, Err(StoreError::LeaseLost(LeaseLost)));
         assert_eq!(awake.store.read(0).await.unwrap().unwrap().0, b"one");
-        awake.store.write(b"two", Places { incidents: 7, rejected: 8 }).await.unwrap();
+        awake.store.write(b"two", OutputPositions { incidents: 7, rejected: 8 }).await.unwrap();
         let (content, places) = awake.store.read(0).await.unwrap().unwrap();
-        assert_eq!((content.as_slice(), places), (&b"two"[..], Places { incidents: 7, rejected: 8 }));
+        assert_eq!((content.as_slice(), places), (&b"two"[..], OutputPositions { incidents: 7, rejected: 8 }));
         assert_eq!(awake.store.read(1).await.unwrap().unwrap().0, b"one");
     });
 }
@@ -225,7 +225,7 @@ fn two_who_write_at_once_write_each_message_once() {
             ended
         };
         let of_second = async {
-            let mut second = world.leader("b", Some(Places::default())).await;
+            let mut second = world.leader("b", Some(OutputPositions::default())).await;
             for id in &ids {
                 second.sink.store(revisions(&[id])).await.unwrap();
             }
@@ -264,7 +264,7 @@ fn a_checkpoint_amid_what_is_made_again_forgets_nothing() {
         let mut first = world.leader("a", None).await;
         first.sink.store(revisions(&["inc-1-1", "inc-1-2", "inc-1-3"])).await.unwrap();
         world.end_lease().await;
-        let mut second = world.leader("b", Some(Places::default())).await;
+        let mut second = world.leader("b", Some(OutputPositions::default())).await;
         second.sink.store(revisions(&["inc-1-1"])).await.unwrap();
         assert_eq!(second.sink.places().incidents, 1);
         world.end_lease().await;
@@ -284,7 +284,7 @@ fn large_checkpoints_come_back_whole_and_old_ones_go() {
         let content =
             |seed: u8| (0..3_000_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8 ^ seed).collect::<Vec<u8>>();
         for seed in 0..5 {
-            leader.store.write(&content(seed), Places::default()).await.unwrap();
+            leader.store.write(&content(seed), OutputPositions::default()).await.unwrap();
         }
         assert!(leader.store.read(0).await.unwrap().unwrap().0 == content(4), "the newest");
         assert!(leader.store.read(1).await.unwrap().unwrap().0 == content(3), "the one before");
@@ -295,7 +295,7 @@ fn large_checkpoints_come_back_whole_and_old_ones_go() {
         // A piece that is not what was written.
         let newest = pieces.iter().rev().find(|key| key.ends_with("-5.2")).unwrap();
         world.bucket.put(newest.as_str(), "something else".into()).await.unwrap();
-        assert!(matches!(leader.store.read(0).await, Some(Err(StateError::Damaged { .. }))));
+        assert!(matches!(leader.store.read(0).await, Some(Err(CheckpointReadError::Damaged { .. }))));
         assert!(leader.store.read(1).await.unwrap().is_ok());
     });
 }
@@ -306,29 +306,29 @@ fn a_lease_has_one_holder() {
     runtime().block_on(async {
         let world = World::new(&server).await;
         let lease = Duration::from_secs(3);
-        let (mut a, mut b) = (world.candidate("a", lease), world.candidate("b", lease));
-        let Look::Taken(first) = a.look().await.unwrap() else { panic!("a free lease") };
+        let (mut a, mut b) = (world.contender("a", lease), world.contender("b", lease));
+        let LeaseStatus::Acquired(first) = a.check().await.unwrap() else { panic!("a free lease") };
         // While it is renewed nobody gets it.
         for _ in 0..16 {
-            assert!(matches!(b.look().await.unwrap(), Look::Held(holder) if holder == "a"));
+            assert!(matches!(b.check().await.unwrap(), LeaseStatus::Held(holder) if holder == "a"));
             tokio::time::sleep(lease / 12).await;
-            first.confirm().await.unwrap();
+            first.renew().await.unwrap();
         }
         let second = loop {
             let is_current = first.is_current();
-            if let Look::Taken(second) = b.look().await.unwrap() {
+            if let LeaseStatus::Acquired(second) = b.check().await.unwrap() {
                 assert!(!is_current && !first.is_lost(), "it ended by its holder's clock first");
                 break second;
             }
             tokio::time::sleep(b.pause()).await;
         };
         assert!(second.term() > first.term());
-        assert_eq!(first.confirm().await, Err(NotStored::LeaseLost(LeaseLost)));
+        assert_eq!(first.renew().await, Err(StoreError::LeaseLost(LeaseLost)));
         assert_eq!(first.may_write().await, Err(LeaseLost));
         assert!(first.is_lost());
         assert_ne!(first.consumers()[0], second.consumers()[0]);
         assert_eq!(second.consumers()[1], first.consumers()[0], "the next one knows whose consumer to remove");
         second.release().await;
-        assert!(matches!(a.look().await.unwrap(), Look::Taken(_)), "a released lease is free at once");
+        assert!(matches!(a.check().await.unwrap(), LeaseStatus::Acquired(_)), "a released lease is free at once");
     });
 }

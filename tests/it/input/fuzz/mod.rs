@@ -21,9 +21,9 @@ use squelch::io::files::checkpoint_folder::Checkpoints;
 use squelch::io::files::topology_file;
 use squelch::model::event::{EventBatch, Kind, LabelKeys};
 use squelch::model::snapshot::Found;
+use squelch::process::checkpoint;
 use squelch::process::checkpoint::segments::Segments;
-use squelch::process::checkpoint::storage::{Folder, Kept};
-use squelch::process::checkpoint::{self, Place};
+use squelch::process::checkpoint::storage::{CheckpointStorage, FolderStorage};
 use squelch::process::config::Config;
 use squelch::process::report::diagnostics;
 use squelch::rule::check::{self, Complaints};
@@ -438,7 +438,7 @@ fn saved_engines() {
 #[test]
 fn checkpoints() {
     let corpus = || {
-        let place = Place { born_ns: 7, sequence: 9 };
+        let place = squelch::io::nats::input::position::StreamPosition { created_ns: 7, sequence: 9 };
         let save = |bytes: Vec<u8>| {
             let (mut engine, _) = stateful();
             engine.restore(&found(&bytes).unwrap()).unwrap();
@@ -458,7 +458,7 @@ fn checkpoints() {
             std::fs::write(path.join("fuzz.checkpoint"), bytes).unwrap();
         }
         let fresh = || Ok(stateful().0);
-        let from = Kept::Dir(Arc::new(Folder::new(files, 0).unwrap()));
+        let from = CheckpointStorage::Folder(Arc::new(FolderStorage::new(files, 0).unwrap()));
         let resuming = checkpoint::resume(&from, stateful().0, &fresh, |engine| engine, &|_| Vec::new());
         let (_, resumed) = resuming.now_or_never().expect("a folder is no server").unwrap();
         resumed.is_some()

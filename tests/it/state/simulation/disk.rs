@@ -10,8 +10,8 @@ use bytes::Bytes;
 use squelch::io::files::checkpoint_folder::Checkpoints;
 use squelch::model::snapshot::checksum;
 use squelch::model::snapshot::{Found, Saved};
-use squelch::process::checkpoint::segments::{Layout, Out, Segments, named_by, put_together};
-use squelch::process::checkpoint::storage::Folder;
+use squelch::process::checkpoint::segments::{SegmentLayout, SegmentWriter, Segments, named_by, put_together};
+use squelch::process::checkpoint::storage::FolderStorage;
 use tempfile::TempDir;
 
 use super::history::Kept;
@@ -75,9 +75,9 @@ impl Disk {
     }
 
     /// As a process finds it at its start.
-    pub fn open(&self) -> Folder {
+    pub fn open(&self) -> FolderStorage {
         let files = Checkpoints::open(self.dir.path(), NAME).expect("nobody else has the folder");
-        Folder::new(files, self.segment_bytes_min).expect("memory can be read")
+        FolderStorage::new(files, self.segment_bytes_min).expect("memory can be read")
     }
 
     fn segment(&self, number: u64) -> PathBuf {
@@ -89,14 +89,14 @@ impl Disk {
     }
 
     /// What the newest good checkpoint holds, and what the simulation knows of it.
-    pub fn newest(&self, kept: &Folder) -> Option<(Found, Kept)> {
+    pub fn newest(&self, kept: &FolderStorage) -> Option<(Found, Kept)> {
         let found = (0..).map_while(|nth| kept.read(nth)).find_map(Result::ok)?;
         let known = self.known.get(&digest(&found)).expect("only what was written is read").clone();
         Some((found, known))
     }
 
     /// Keeps a checkpoint.
-    pub fn write(&mut self, kept: &Folder, saved: &Saved, known: Kept) -> Digest {
+    pub fn write(&mut self, kept: &FolderStorage, saved: &Saved, known: Kept) -> Digest {
         kept.keep(saved).expect("memory has room");
         let found = kept.read(0).expect("it was kept").expect("what was kept can be read");
         let digest = digest(&found);
@@ -105,7 +105,7 @@ impl Disk {
     }
 
     /// The process dies while it keeps a checkpoint; what it knew of its segments dies with it.
-    pub fn tear(&mut self, kept: Arc<Folder>, saved: &Saved, known: Kept, torn: Torn) {
+    pub fn tear(&mut self, kept: Arc<FolderStorage>, saved: &Saved, known: Kept, torn: Torn) {
         drop(kept);
         let files = Checkpoints::open(self.dir.path(), NAME).expect("the process is dead");
         let heads = [0, 1].map(|nth| files.read(nth).and_then(|head| named_by(&head.ok()?).ok()).unwrap_or_default());
@@ -113,9 +113,10 @@ impl Disk {
         let mut last = None;
         let mut begin = |number| {
             last = Some(number);
-            Ok(Box::new(files.begin_segment(number)?) as Box<dyn Out>)
+            Ok(Box::new(files.begin_segment(number)?) as Box<dyn SegmentWriter>)
         };
-        let Layout { head, .. } = &Segments::new(self.segment_bytes_min, there, heads, 0).lay_out(saved, &mut begin).unwrap();
+        let SegmentLayout { head, .. } =
+            &Segments::new(self.segment_bytes_min, there, heads, 0).lay_out(saved, &mut begin).unwrap();
         if let Some(last) = last.filter(|_| torn == Torn::HalfSegment) {
             let content = fs::read(self.segment(last)).unwrap();
             fs::write(self.segment(last), &content[..content.len() / 2]).unwrap();

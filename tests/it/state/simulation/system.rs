@@ -11,10 +11,11 @@ use futures::FutureExt;
 use squelch::engine::Engine;
 use squelch::incident::Revision;
 use squelch::io::decode::Decoder;
-use squelch::io::nats::output::{Duty, OutRejected, OutRevision, Outgoing};
+use squelch::io::nats::input::position::StreamPosition;
+use squelch::io::nats::output::{OutRejected, OutRevision, Outgoing, WriteOp};
 use squelch::model::snapshot::Saved;
-use squelch::process::checkpoint::storage::{self, Folder};
-use squelch::process::checkpoint::{self, Place};
+use squelch::process::checkpoint;
+use squelch::process::checkpoint::storage::{self, FolderStorage};
 use squelch::process::pipeline::decode::{Decoded, Progress, ToEngine, Work};
 use squelch::process::pipeline::evaluate::{After, Evaluating, ToSink, UnderWay, outgoing};
 use squelch::process::telemetry::metrics::Telemetry;
@@ -42,7 +43,7 @@ fn clock() -> Instant {
 /// One thing to be stored, or kept.
 enum Step {
     Keep(Keeping),
-    Do(Duty<u64>),
+    Do(WriteOp<u64>),
 }
 
 /// A checkpoint that is to be kept.
@@ -65,7 +66,7 @@ struct Made {
 
 /// A process, from start to death.
 struct Life {
-    kept: Arc<Folder>,
+    kept: Arc<FolderStorage>,
     evaluating: Evaluating,
     decoder: Decoder,
     sequence: u64,
@@ -158,7 +159,7 @@ impl<'w> System<'w> {
         let found = self.disk.newest(&kept);
         let said = |revisions: &[Revision]| outgoing(SUBJECT, revisions);
         let make = || Ok(fresh(world, files));
-        let from = storage::Kept::Dir(Arc::clone(&kept));
+        let from = storage::CheckpointStorage::Folder(Arc::clone(&kept));
         let engine_of: fn(&mut (Engine, Decoder)) -> &mut Engine = |(engine, _)| engine;
         let resuming = checkpoint::resume(&from, fresh(world, files), &make, engine_of, &said);
         let ((mut engine, mut decoder), resumed) = resuming.now_or_never().expect("a folder is no server").expect("it starts");
@@ -166,7 +167,7 @@ impl<'w> System<'w> {
             return Err("a good checkpoint is not used".into());
         }
         let (mut history, mut files_then, mut outbox) = (Vec::new(), Files { bucket: None, ..files }, Vec::new());
-        let mut place = Place { born_ns: BORN_NS, sequence: self.broker.acknowledged };
+        let mut place = StreamPosition { created_ns: BORN_NS, sequence: self.broker.acknowledged };
         let mut begins = None;
         if let (Some(resumed), Some((found, known))) = (resumed, found) {
             self.resumed += 1;
@@ -306,7 +307,7 @@ impl<'w> System<'w> {
         let after = after.map(|After { saved, behind, under_way }| {
             Step::Keep(Keeping { saved, known, holds: Vec::new(), behind, _under_way: under_way })
         });
-        let steps = before.into_iter().chain(outgoing.duties().map(Step::Do)).chain(after);
+        let steps = before.into_iter().chain(outgoing.write_ops().map(Step::Do)).chain(after);
         life.steps.push_back(steps.collect());
     }
 
@@ -424,7 +425,7 @@ impl<'w> System<'w> {
         }
         let Some(steps) = life.steps.front_mut() else { return Ok(()) };
         let Some(step) = steps.pop_front() else { return Ok(()) };
-        let duty = match step {
+        let op = match step {
             Step::Keep(keeping) => {
                 self.finish_behind()?;
                 if keeping.behind {
@@ -433,22 +434,22 @@ impl<'w> System<'w> {
                 }
                 return self.keep(keeping, fails);
             }
-            Step::Do(duty) => duty,
+            Step::Do(op) => op,
         };
         if fails == Some(Act::Refuse) {
-            steps.push_front(Step::Do(duty));
+            steps.push_front(Step::Do(op));
             return Ok(());
         }
-        let again = match &duty {
-            Duty::Reject(bad) => Duty::Reject(bad.clone()),
-            Duty::Publish(revision) => Duty::Publish(revision.clone()),
-            Duty::Show(revision) => Duty::Show(revision.clone()),
-            Duty::Acknowledge(sequence) => Duty::Acknowledge(*sequence),
+        let again = match &op {
+            WriteOp::Reject(bad) => WriteOp::Reject(bad.clone()),
+            WriteOp::Publish(revision) => WriteOp::Publish(revision.clone()),
+            WriteOp::Show(revision) => WriteOp::Show(revision.clone()),
+            WriteOp::Acknowledge(sequence) => WriteOp::Acknowledge(*sequence),
         };
         if fails == Some(Act::LoseAnswer) {
             steps.push_front(Step::Do(again));
         }
-        self.done(duty)
+        self.done(op)
     }
 
     /// A checkpoint is kept, or cannot be.
@@ -475,11 +476,11 @@ impl<'w> System<'w> {
     }
 
     /// The server does what it is asked.
-    fn done(&mut self, duty: Duty<u64>) -> Held {
+    fn done(&mut self, op: WriteOp<u64>) -> Held {
         let Self { life: Some(life), broker, stored, excused, .. } = self else { return Ok(()) };
-        match duty {
-            Duty::Reject(bad) => _ = broker.rejected.entry((bad.sequence, bad.line)).or_insert(bad),
-            Duty::Publish(revision) => match broker.publish(&revision) {
+        match op {
+            WriteOp::Reject(bad) => _ = broker.rejected.entry((bad.sequence, bad.line)).or_insert(bad),
+            WriteOp::Publish(revision) => match broker.publish(&revision) {
                 Stored::New => {
                     let made = life.made.iter().rev().find(|made| made.message_id == revision.message_id);
                     let history = made.map(|made| Rc::clone(&made.history)).unwrap_or_default();
@@ -496,8 +497,8 @@ impl<'w> System<'w> {
                 }
                 Stored::Differs(_) => {}
             },
-            Duty::Show(revision) => broker.show(&revision),
-            Duty::Acknowledge(sequence) => {
+            WriteOp::Show(revision) => broker.show(&revision),
+            WriteOp::Acknowledge(sequence) => {
                 let by = |made: &&Made| matches!(made.history.last(), Some(Took::Message(last)) if *last <= sequence);
                 let owed = life.made.iter().filter(by);
                 if let Some(lost) = owed.map(|made| &made.message_id).find(|id| !broker.has(id)) {
