@@ -7,7 +7,7 @@ use squelch::engine::{Engine, EngineParams, Input};
 use squelch::model::event::{EventBatch, ExternalAlert, Kind, LabelKeys, MessageMark};
 use squelch::model::labels::Labels;
 use squelch::model::severity::Severity;
-use squelch::topology::{Edge, Parts, Topology};
+use squelch::topology::{Edge, Topology, TopologyDefinition};
 
 use crate::windows::resident_bytes;
 
@@ -82,7 +82,7 @@ fn graph(nodes: usize, systems: usize) -> Topology {
             edges.push(Edge::calls(&name(node), &name(system * size + size - 1)));
         }
     }
-    Topology::new(Parts { nodes: Vec::new(), edges })
+    Topology::new(TopologyDefinition { nodes: Vec::new(), edges })
 }
 
 fn name(node: usize) -> String {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use squelch::rule::check::{Complaints, RuleBook, from_texts};
+use squelch::rule::check::{Complaints, LoadedRules, from_texts};
 
 const START_MS: i64 = 1_773_446_400_000;
 const HOSTS: usize = 200;
@@ -39,7 +39,7 @@ impl Workload {
         (0..self.rules).map(|i| (PathBuf::from(format!("rule_{i}.sql")), Arc::from(text(i).as_str()))).collect()
     }
 
-    pub fn book(&self) -> RuleBook {
+    pub fn book(&self) -> LoadedRules {
         from_texts(self.rule_texts(), Complaints::default()).unwrap_or_else(|complaints| panic!("{:?}", complaints.diagnostics))
     }
 }

@@ -35,9 +35,9 @@ use crate::model::severity::Severity;
 use crate::model::time::{TimestampMs, align_down};
 use crate::rule::Rule;
 use crate::rule::definition::output_columns::Breach;
-use crate::rule::definition::window_spec::Span;
+use crate::rule::definition::window_spec::WindowSpec;
 use crate::topology::Topology;
-use crate::topology::definition::{Parts, Source};
+use crate::topology::definition::{TopologyDefinition, TopologySource};
 use crate::topology::learn::LearnParams;
 use crate::topology::live::LiveTopology;
 use crate::window::WindowLimits;
@@ -111,9 +111,9 @@ pub enum Input<'a> {
     /// A source tells other parts of the topology than before.
     Topology {
         /// Which.
-        source: Source,
+        source: TopologySource,
         /// All that it tells.
-        parts: Parts,
+        parts: TopologyDefinition,
     },
     /// Squelch itself has something to say.
     Own(SelfAlert),
@@ -330,7 +330,7 @@ impl Engine {
                 let rule = self.evaluator.rule(index);
                 transitions
                     .extend(self.alerts[index].evaluate(at, breaches, &|breach, severity| texts_of(rule, breach, severity)));
-                if rule.front.span == Span::Instant && self.alerts[index].census() != (0, 0) {
+                if rule.front.window_spec == WindowSpec::Instant && self.alerts[index].census() != (0, 0) {
                     self.evaluator.again(index, at);
                 }
             }

@@ -10,7 +10,7 @@ use crate::alert::lifecycle::RuleAlerts;
 use crate::engine::{Engine, EngineParams, policy_of};
 use crate::incident::Revision;
 use crate::rule::Rule;
-use crate::rule::definition::window_spec::Span;
+use crate::rule::definition::window_spec::WindowSpec;
 use crate::window::WindowLimits;
 use crate::window::evaluator::{CostClock, Evaluator};
 use crate::window::state::table_registry::Began;
@@ -77,7 +77,7 @@ impl Engine {
         });
         self.alerts = renewed.collect();
         for (index, rule) in next.rules.iter().enumerate() {
-            if rule.front.span == Span::Instant && self.alerts[index].census() != (0, 0) {
+            if rule.front.window_spec == WindowSpec::Instant && self.alerts[index].census() != (0, 0) {
                 self.evaluator.again(index, began.now);
             }
         }

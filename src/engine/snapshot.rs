@@ -21,7 +21,7 @@ use crate::model::severity::Severity;
 use crate::model::snapshot::blob::Blob;
 use crate::model::snapshot::{Found, Saved as State};
 use crate::model::time::TimestampMs;
-use crate::rule::definition::window_spec::Span;
+use crate::rule::definition::window_spec::WindowSpec;
 use crate::topology::live::SavedTopology;
 use crate::window::snapshot::RestoreError;
 use crate::window::snapshot::versioned::Form;
@@ -104,7 +104,10 @@ impl Engine {
             if let Some(saved) = gone.remove(rule.name()) {
                 self.alerts[index] = RuleAlerts::restore(policy_of(&rule, self.alerts_max), saved);
             }
-            if rule.front.span == Span::Instant && self.alerts[index].census() != (0, 0) && !self.evaluator.is_scheduled(index) {
+            if rule.front.window_spec == WindowSpec::Instant
+                && self.alerts[index].census() != (0, 0)
+                && !self.evaluator.is_scheduled(index)
+            {
                 self.evaluator.again(index, now);
             }
         }

@@ -11,14 +11,14 @@ use arrow::datatypes::TimestampMillisecondType;
 use crate::engine::Engine;
 use crate::model::event::{EventBatch, Kind, label_column};
 use crate::model::time::TimestampMs;
-use crate::topology::definition::{Parts, Source};
+use crate::topology::definition::{TopologyDefinition, TopologySource};
 use crate::topology::learn::{LearnParams, SpanFacts};
 use crate::topology::live::{LiveTopology, TopologyCensus};
 use crate::topology::observed_calls::Told;
 
 impl Engine {
     /// What a source tells of the graph, from here on.
-    pub(crate) fn set_topology(&mut self, source: Source, parts: Parts) {
+    pub(crate) fn set_topology(&mut self, source: TopologySource, parts: TopologyDefinition) {
         if self.topology.set(source, parts) {
             let now = self.watermark.now().unwrap_or(TimestampMs::MIN);
             self.book.set_topology(now, self.topology.current().clone());

@@ -41,8 +41,8 @@ use crate::process::reload::file_watcher;
 use crate::process::reload::rules::{self, Reloader};
 use crate::process::reload::topology::{Fragments, TopologyFile, look, watch_bucket};
 use crate::process::telemetry::metrics::{Endpoint, Telemetry};
-use crate::topology::definition::Source;
-use crate::topology::{Parts, Topology};
+use crate::topology::definition::TopologySource;
+use crate::topology::{Topology, TopologyDefinition};
 
 /// Batches of messages between reading and decoding, and of results between evaluating and publishing.
 const CHANNEL_BATCHES: usize = 4;
@@ -251,7 +251,7 @@ async fn lead(
         // The first event is already judged with what the bucket holds.
         let (mut fragments, status) = (Fragments::default(), Arc::clone(&telemetry.topology));
         let parts = fragments.take(bucket.entries(), &status);
-        let told = to_decoder.send(ToDecoder::Topology(Source::Bucket, parts)).await;
+        let told = to_decoder.send(ToDecoder::Topology(TopologySource::Bucket, parts)).await;
         told.map_err(|_| anyhow!("the decoder is gone"))?;
         tasks.push(tokio::spawn(watch_bucket(bucket, fragments, status, to_decoder.clone(), stopped.clone())));
     }
@@ -371,7 +371,7 @@ fn load(config: &Config, telemetry: &Arc<Telemetry>, partitions: Option<usize>) 
             let (file, parts) = TopologyFile::open(path.clone(), Arc::clone(&telemetry.topology))?;
             (Some(file), parts)
         }
-        None => (None, Parts::default()),
+        None => (None, TopologyDefinition::default()),
     };
     if config.topology.file.is_none() && config.topology.bucket.is_none() {
         let learn = &config.topology.learn;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::rule::check::{Complaints, RuleBook, from_texts};
+use crate::rule::check::{Complaints, LoadedRules, from_texts};
 
 macro_rules! pack {
     ($($path:literal),+ $(,)?) => {
@@ -52,7 +52,7 @@ pack![
 ];
 
 /// The shipped rules, checked.
-pub fn load() -> Result<RuleBook, Complaints> {
+pub fn load() -> Result<LoadedRules, Complaints> {
     let files = FILES.iter().map(|(path, text)| (PathBuf::from("rules").join(path), Arc::from(*text)));
     from_texts(files.collect(), Complaints::default())
 }

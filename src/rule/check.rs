@@ -9,21 +9,21 @@ use crate::model::diagnostic::{Diagnostic, nearest};
 use crate::model::event::LabelKeys;
 use crate::model::limits::{CHECK_STACK_BYTES, ERRORS_PER_FILE_MAX, RULE_FILE_BYTES_MAX};
 use crate::rule::Rule;
-use crate::rule::definition::detectors::JudgeSpec;
+use crate::rule::definition::detectors::DetectorSpec;
 use crate::rule::definition::file::{self, NoRuleFile, RuleFile};
 use crate::rule::definition::front_matter::{self, FrontMatter};
 use crate::rule::definition::output_columns::{OutputColumns, OutputError};
 use crate::rule::definition::template::Templates;
-use crate::rule::definition::window_spec::Span;
+use crate::rule::definition::window_spec::WindowSpec;
 use crate::rule::plan::stream_scan::Leaf;
-use crate::rule::plan::{self, Ground, RulePlan};
+use crate::rule::plan::{self, PlanContext, RulePlan};
 use crate::rule::sql::cross_check;
 use crate::rule::sql::planner_errors::explain;
 use crate::rule::sql::query::{self, Sql, SqlError};
 
 /// All rules of some folders, and the labels that they read.
 #[derive(Debug, Default)]
-pub struct RuleBook {
+pub struct LoadedRules {
     /// Sorted by name.
     pub rules: Vec<Rule>,
     /// What the decoder must keep.
@@ -40,7 +40,7 @@ pub struct Complaints {
 }
 
 /// Loads every rule below `paths`. On errors: all of them.
-pub fn load(paths: &[PathBuf]) -> Result<RuleBook, Complaints> {
+pub fn load(paths: &[PathBuf]) -> Result<LoadedRules, Complaints> {
     let mut complaints = Complaints::default();
     let mut files = Vec::new();
     for path in paths {
@@ -56,7 +56,7 @@ pub fn load(paths: &[PathBuf]) -> Result<RuleBook, Complaints> {
 }
 
 /// Makes rules of texts that are already in memory, for example those embedded in the binary.
-pub fn from_texts(files: Vec<(PathBuf, Arc<str>)>, complaints: Complaints) -> Result<RuleBook, Complaints> {
+pub fn from_texts(files: Vec<(PathBuf, Arc<str>)>, complaints: Complaints) -> Result<LoadedRules, Complaints> {
     // How deep a query is shows when it has been read, and whoever reads and frees one that is too deep needs the stack for it.
     let reader = std::thread::Builder::new().name("rules".into()).stack_size(CHECK_STACK_BYTES);
     std::thread::scope(|scope| match reader.spawn_scoped(scope, move || read_texts(files, complaints)) {
@@ -69,7 +69,7 @@ pub fn from_texts(files: Vec<(PathBuf, Arc<str>)>, complaints: Complaints) -> Re
     })
 }
 
-fn read_texts(files: Vec<(PathBuf, Arc<str>)>, mut complaints: Complaints) -> Result<RuleBook, Complaints> {
+fn read_texts(files: Vec<(PathBuf, Arc<str>)>, mut complaints: Complaints) -> Result<LoadedRules, Complaints> {
     let mut drafts = Vec::new();
     for (path, text) in files {
         complaints.texts.insert(path.clone(), Arc::clone(&text));
@@ -85,7 +85,7 @@ fn read_texts(files: Vec<(PathBuf, Arc<str>)>, mut complaints: Complaints) -> Re
         return Err(complaints);
     }
     rules.sort_by(|a, b| a.name().cmp(b.name()));
-    Ok(RuleBook { rules, label_keys })
+    Ok(LoadedRules { rules, label_keys })
 }
 
 impl Complaints {
@@ -182,8 +182,8 @@ impl Draft {
                 let windows = cross_check::windows_read(&sql.statement);
                 let says = |key: &str| file.front_matter().lines().any(|line| line.starts_with(key));
                 let single = says("instant:") || says("sequence:");
-                let ground = Ground { label_keys: &label_keys, windows: &windows, instant: false };
-                if let Err(error) = plan::plan(&sql.statement, ground) {
+                let context = PlanContext { label_keys: &label_keys, windows: &windows, instant: false };
+                if let Err(error) = plan::plan(&sql.statement, context) {
                     let error = explain(&error, &sql_text);
                     if !(single && error.message == plan::RAW_ROWS) {
                         complaints.add_sql(&path, error);
@@ -201,15 +201,15 @@ impl Draft {
         if !self.fits_its_head(&windows, complaints) {
             return None;
         }
-        let ground = Ground { label_keys, windows: &windows, instant: self.front.span == Span::Instant };
-        let plan = match plan::plan(&self.sql.statement, ground) {
+        let context = PlanContext { label_keys, windows: &windows, instant: self.front.window_spec == WindowSpec::Instant };
+        let plan = match plan::plan(&self.sql.statement, context) {
             Ok(plan) => plan,
             Err(error) => {
                 complaints.add_sql(&path, explain(&error, &self.text));
                 return None;
             }
         };
-        if matches!(self.front.span, Span::Session { .. })
+        if matches!(self.front.window_spec, WindowSpec::Session { .. })
             && let Some(Leaf::Rows(rows)) = plan.leaves.iter().find(|leaf| matches!(leaf, Leaf::Rows(_)))
         {
             let message = format!("rows of `{}` are used before they are aggregated", rows.stream.kind.table());
@@ -217,11 +217,11 @@ impl Draft {
             complaints.add(&path, self.front.place("session"), message, Some(hint));
             return None;
         }
-        let judged = |output: OutputColumns| match &self.front.judge {
-            Some(judge) => output.with_judge(judge),
+        let with_detector = |output: OutputColumns| match &self.front.detector {
+            Some(detector) => output.with_detector(detector),
             None => Ok(output),
         };
-        let output = match OutputColumns::new(&plan.schema).and_then(judged) {
+        let output = match OutputColumns::new(&plan.schema).and_then(with_detector) {
             Ok(output) => output,
             Err(error) => {
                 complaints.add_sql(&path, self.no_output(&error, &plan));
@@ -229,9 +229,9 @@ impl Draft {
             }
         };
         self.sql.groups_not_selected.iter().for_each(|error| complaints.add_sql(&path, error.clone()));
-        let judge_ok = self.judge_names_labels(&output, complaints);
+        let detector_ok = self.detector_names_labels(&output, complaints);
         let ends_ok = self.names_its_ends(&output, &plan, complaints);
-        let ok = ends_ok && judge_ok && self.sql.groups_not_selected.is_empty();
+        let ok = ends_ok && detector_ok && self.sql.groups_not_selected.is_empty();
         let templates = Templates::new(self.front.summary.as_deref(), self.front.description.as_deref(), &output);
         let templates = templates.map_err(|errors| {
             for error in errors {
@@ -250,7 +250,7 @@ impl Draft {
     fn fits_its_head(&self, windows: &[String], complaints: &mut Complaints) -> bool {
         let statement = &self.sql.statement;
         let mut errors = cross_check::unknown_windows(&self.text, statement, windows);
-        if self.front.span == Span::Instant {
+        if self.front.window_spec == WindowSpec::Instant {
             let by = if self.front.place("sequence") == (0..0) { "instant" } else { "sequence" };
             errors.extend(cross_check::not_of_single_events(&self.text, statement, by));
         }
@@ -266,7 +266,8 @@ impl Draft {
             let message = format!("nothing reads the window `{window}`");
             errors.push(SqlError { span: head("windows", window), message, hint: Some(hint) });
         }
-        if let (Some(JudgeSpec::Sequence(spec)), Some(written)) = (&self.front.judge, cross_check::steps_written(statement)) {
+        if let (Some(DetectorSpec::Sequence(spec)), Some(written)) = (&self.front.detector, cross_check::steps_written(statement))
+        {
             for step in spec.steps.iter().filter(|step| !written.contains(step)) {
                 let hint = match nearest(step, written.iter().map(String::as_str)) {
                     Some(near) => format!("did you mean `{near}`?"),
@@ -317,12 +318,12 @@ impl Draft {
         SqlError { span: span.unwrap_or_else(|| query::first_word(&self.text)), message: error.to_string(), hint: Some(hint) }
     }
 
-    /// What a judge names in the front matter must be labels of every row.
-    fn judge_names_labels(&self, output: &OutputColumns, complaints: &mut Complaints) -> bool {
-        let Some(judge) = &self.front.judge else { return true };
-        let wrong = judge.wrong_labels(&output.label_names().collect::<Vec<_>>());
+    /// What a detector names in the front matter must be labels of every row.
+    fn detector_names_labels(&self, output: &OutputColumns, complaints: &mut Complaints) -> bool {
+        let Some(detector) = &self.front.detector else { return true };
+        let wrong = detector.wrong_labels(&output.label_names().collect::<Vec<_>>());
         for wrong in &wrong {
-            let place = wrong.place(&self.file.text, &self.front.place(judge.key()), self.file.front.end);
+            let place = wrong.place(&self.file.text, &self.front.place(detector.key()), self.file.front.end);
             complaints.add(&self.file.path, place, wrong.message.clone(), wrong.hint.as_deref());
         }
         wrong.is_empty()

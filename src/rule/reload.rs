@@ -4,19 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::rule::check::{Complaints, RuleBook, from_texts, read};
+use crate::rule::check::{Complaints, LoadedRules, from_texts, read};
 use crate::rule::definition::file;
 
 /// The rule files of some folders as they lie on disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OnDisk {
+pub struct FilesOnDisk {
     /// By path: the text, or why there is none.
     pub files: BTreeMap<PathBuf, Result<Arc<str>, String>>,
     /// Folders that cannot be read or hold no rules, and why.
     pub no_folders: Vec<(PathBuf, String)>,
 }
 
-impl OnDisk {
+impl FilesOnDisk {
     /// Reads every rule file below `paths`.
     pub fn read(paths: &[PathBuf]) -> Self {
         let mut all = Self::default();
@@ -34,16 +34,16 @@ impl OnDisk {
     }
 }
 
-/// Texts that are good together, by path.
-pub type Texts = BTreeMap<PathBuf, Arc<str>>;
+/// RuleTexts that are good together, by path.
+pub type RuleTexts = BTreeMap<PathBuf, Arc<str>>;
 
 /// What came of a look at the files.
 #[derive(Debug)]
-pub struct Renewed {
+pub struct ReloadedRules {
     /// The rules to go on with.
-    pub book: RuleBook,
+    pub book: LoadedRules,
     /// Their texts.
-    pub texts: Texts,
+    pub texts: RuleTexts,
     /// Everything that is wrong on disk, with the texts to point into.
     pub complaints: Vec<Complaints>,
     /// Files whose last good text stands in for what lies on disk.
@@ -54,7 +54,7 @@ pub struct Renewed {
 
 /// Makes rules of what lies on disk; `good` are the texts of the rules that run. On errors that leave no choice, such as a folder
 /// that cannot be read: what is wrong.
-pub fn renew(disk: &OnDisk, good: &Texts) -> Result<Renewed, Complaints> {
+pub fn reload(disk: &FilesOnDisk, good: &RuleTexts) -> Result<ReloadedRules, Complaints> {
     let mut unread = Complaints::default();
     if !disk.no_folders.is_empty() {
         disk.no_folders.iter().for_each(|(path, why)| unread.add(path, 0..0, why.as_str(), None));
@@ -79,7 +79,7 @@ pub fn renew(disk: &OnDisk, good: &Texts) -> Result<Renewed, Complaints> {
             Ok(book) => {
                 let Sorting { mut standing, new, stale, left_out, .. } = sorting;
                 standing.extend(new);
-                return Ok(Renewed { book, texts: standing, complaints, stale, left_out });
+                return Ok(ReloadedRules { book, texts: standing, complaints, stale, left_out });
             }
             Err(wrong) => {
                 let blamed: BTreeSet<PathBuf> = wrong.diagnostics.iter().map(|diagnostic| diagnostic.file.clone()).collect();
@@ -98,16 +98,16 @@ pub fn renew(disk: &OnDisk, good: &Texts) -> Result<Renewed, Complaints> {
 
 /// Which text of each file is taken.
 struct Sorting<'g> {
-    good: &'g Texts,
-    standing: Texts,
-    new: Texts,
+    good: &'g RuleTexts,
+    standing: RuleTexts,
+    new: RuleTexts,
     stale: BTreeSet<PathBuf>,
     left_out: BTreeSet<PathBuf>,
 }
 
 impl<'g> Sorting<'g> {
-    fn new(good: &'g Texts) -> Self {
-        Self { good, standing: Texts::new(), new: Texts::new(), stale: BTreeSet::new(), left_out: BTreeSet::new() }
+    fn new(good: &'g RuleTexts) -> Self {
+        Self { good, standing: RuleTexts::new(), new: RuleTexts::new(), stale: BTreeSet::new(), left_out: BTreeSet::new() }
     }
 
     /// What lies on disk is bad: the last good text stands in, where there is one.

@@ -40,16 +40,16 @@ impl Edge {
 
 /// Nodes and edges: edges may name nodes that the list of nodes leaves out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Parts {
+pub struct TopologyDefinition {
     /// Nodes with what is known of them.
     pub nodes: Vec<Node>,
     /// Edges.
     pub edges: Vec<Edge>,
 }
 
-impl Parts {
+impl TopologyDefinition {
     /// All of them, in their order.
-    pub fn together<'a>(all: impl IntoIterator<Item = &'a Parts>) -> Self {
+    pub fn merged<'a>(all: impl IntoIterator<Item = &'a TopologyDefinition>) -> Self {
         let mut together = Self::default();
         for parts in all {
             together.nodes.extend(parts.nodes.iter().cloned());
@@ -61,7 +61,7 @@ impl Parts {
 
 /// Where parts come from. What a later one says of a node or an edge goes before an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Source {
+pub enum TopologySource {
     /// Edges seen in events.
     Learned,
     /// The topology file.
@@ -70,21 +70,21 @@ pub enum Source {
     Bucket,
 }
 
-impl Source {
+impl TopologySource {
     /// All of them.
-    pub const ALL: [Source; 3] = [Source::Learned, Source::File, Source::Bucket];
+    pub const ALL: [TopologySource; 3] = [TopologySource::Learned, TopologySource::File, TopologySource::Bucket];
 
     /// The name in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
-            Source::Learned => "learned",
-            Source::File => "file",
-            Source::Bucket => "bucket",
+            TopologySource::Learned => "learned",
+            TopologySource::File => "file",
+            TopologySource::Bucket => "bucket",
         }
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for TopologySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }

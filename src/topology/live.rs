@@ -6,14 +6,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::model::time::TimestampMs;
-use crate::topology::definition::{Parts, Source};
+use crate::topology::definition::{TopologyDefinition, TopologySource};
 use crate::topology::learn::{LearnCounts, LearnParams, Learner};
 use crate::topology::{Stamp, Topology, learn::KeyedSpan};
 
 /// The graph in force and what it is made of.
 #[derive(Clone, Debug)]
 pub struct LiveTopology {
-    given: BTreeMap<Source, Parts>,
+    given: BTreeMap<TopologySource, TopologyDefinition>,
     learner: Learner,
     learned: usize,
     current: Arc<Topology>,
@@ -39,20 +39,20 @@ pub struct TopologyCensus {
 pub struct SavedTopology {
     stamp: Stamp,
     learner: Learner,
-    bucket: Option<Parts>,
+    bucket: Option<TopologyDefinition>,
 }
 
 impl LiveTopology {
     /// What is to be kept over a restart.
     pub fn save(&self) -> SavedTopology {
-        let bucket = self.given.get(&Source::Bucket).cloned();
+        let bucket = self.given.get(&TopologySource::Bucket).cloned();
         SavedTopology { stamp: self.current.stamp(), learner: self.learner.clone(), bucket }
     }
 
     /// Goes on from what was kept, over the file as it is now. The same graph keeps its version, another one has the next.
     pub fn restore(&mut self, saved: SavedTopology) {
         self.learner.restore(saved.learner);
-        self.given.extend(saved.bucket.map(|parts| (Source::Bucket, parts)));
+        self.given.extend(saved.bucket.map(|parts| (TopologySource::Bucket, parts)));
         self.renew();
         let version = saved.stamp.version + u64::from(saved.stamp.hash != self.current.stamp().hash);
         self.current = Arc::new(self.current.as_ref().clone().with_version(version));
@@ -60,7 +60,7 @@ impl LiveTopology {
 
     /// The graph of the file is in force, as it is.
     pub fn new(file: Topology, learn: LearnParams) -> Self {
-        let given = BTreeMap::from([(Source::File, file.parts())]);
+        let given = BTreeMap::from([(TopologySource::File, file.parts())]);
         Self { given, learner: Learner::new(learn), learned: 0, current: Arc::new(file) }
     }
 
@@ -71,8 +71,8 @@ impl LiveTopology {
 
     /// How large it is.
     pub fn census(&self) -> TopologyCensus {
-        let edges = Source::ALL.map(|source| match source {
-            Source::Learned => (source.as_str(), self.learned),
+        let edges = TopologySource::ALL.map(|source| match source {
+            TopologySource::Learned => (source.as_str(), self.learned),
             told => (told.as_str(), self.given.get(&told).map_or(0, |parts| parts.edges.len())),
         });
         TopologyCensus {
@@ -85,7 +85,7 @@ impl LiveTopology {
     }
 
     /// What `source` tells now, instead of what it told before. Returns whether that makes another graph.
-    pub fn set(&mut self, source: Source, parts: Parts) -> bool {
+    pub fn set(&mut self, source: TopologySource, parts: TopologyDefinition) -> bool {
         self.given.insert(source, parts);
         self.renew()
     }
@@ -117,8 +117,8 @@ impl LiveTopology {
     fn renew(&mut self) -> bool {
         let learned: Vec<_> = self.learner.edges().collect();
         self.learned = learned.len();
-        let learned = Parts { nodes: Vec::new(), edges: learned };
-        let next = Topology::new(Parts::together(std::iter::once(&learned).chain(self.given.values())));
+        let learned = TopologyDefinition { nodes: Vec::new(), edges: learned };
+        let next = Topology::new(TopologyDefinition::merged(std::iter::once(&learned).chain(self.given.values())));
         if next.stamp().hash == self.current.stamp().hash {
             return false;
         }

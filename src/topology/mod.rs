@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::fingerprint::stable_hash;
 use crate::model::limits::{REACH_EDGES_MAX, REACH_NODES_MAX};
-pub use definition::{Edge, Node, Parts};
+pub use definition::{Edge, Node, TopologyDefinition};
 use node_kind::{EdgeKind, NodeKind};
 
 /// The dependency graph.
@@ -82,14 +82,14 @@ pub enum Way {
 
 impl Default for Topology {
     fn default() -> Self {
-        Self::new(Parts::default())
+        Self::new(TopologyDefinition::default())
     }
 }
 
 impl Topology {
     /// Builds the graph, as version 1. Of a repeated node the last description wins, of a repeated edge the last kind; a self loop
     /// says nothing; an edge of one environment says nothing where the same edge holds in all.
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: TopologyDefinition) -> Self {
         let mut nodes: BTreeMap<Arc<str>, Option<Node>> = BTreeMap::new();
         let mut hosts: BTreeSet<Arc<str>> = BTreeSet::new();
         let mut edges: BTreeMap<(Arc<str>, Arc<str>), KindsByEnv> = BTreeMap::new();
@@ -146,7 +146,7 @@ impl Topology {
     }
 
     /// What it is built of, sorted: the same graph comes of it.
-    pub fn parts(&self) -> Parts {
+    pub fn parts(&self) -> TopologyDefinition {
         let edges = self.graph.edge_references().map(|edge| Edge {
             from: Arc::clone(&self.graph[edge.source()].name),
             to: Arc::clone(&self.graph[edge.target()].name),
@@ -155,7 +155,7 @@ impl Topology {
         });
         let mut edges: Vec<Edge> = edges.collect();
         edges.reverse();
-        Parts { nodes: self.graph.node_weights().cloned().collect(), edges }
+        TopologyDefinition { nodes: self.graph.node_weights().cloned().collect(), edges }
     }
 
     fn find(&self, name: &str) -> Option<NodeIndex> {

@@ -3,7 +3,7 @@
 use super::*;
 
 fn graph(edges: &[(&str, &str)]) -> Topology {
-    Topology::new(Parts { nodes: Vec::new(), edges: edges.iter().map(|(from, to)| Edge::calls(from, to)).collect() })
+    Topology::new(TopologyDefinition { nodes: Vec::new(), edges: edges.iter().map(|(from, to)| Edge::calls(from, to)).collect() })
 }
 
 fn names(found: &BTreeMap<Arc<str>, usize>) -> String {
@@ -42,7 +42,7 @@ fn hops_bound_the_way() {
 fn environments_are_kept_apart() {
     let here = |from: &str, to: &str, env: &str| Edge { env: Some(env.into()), ..Edge::calls(from, to) };
     let nodes = vec![Node { name: "node-5".into(), kind: NodeKind::Host, env: Some("production".into()) }];
-    let graph = Topology::new(Parts {
+    let graph = Topology::new(TopologyDefinition {
         nodes,
         edges: vec![
             Edge::calls("db", "node-5"),
@@ -72,7 +72,7 @@ fn equal_graphs_have_equal_hashes() {
         assert_ne!(other.stamp().hash, one.stamp().hash);
     }
     let runs = Edge { kind: EdgeKind::RunsOn, ..Edge::calls("a", "b") };
-    let host = Topology::new(Parts { nodes: Vec::new(), edges: vec![runs] });
+    let host = Topology::new(TopologyDefinition { nodes: Vec::new(), edges: vec![runs] });
     assert_eq!(host.node("b").map(|node| &node.kind), Some(&NodeKind::Host));
     assert_ne!(host.stamp().hash, graph(&[("a", "b")]).stamp().hash);
 }
@@ -94,7 +94,7 @@ fn a_hundred_thousand_nodes_are_fine() {
     let mut edges: Vec<Edge> = (0..100_000).map(|i| Edge::calls(&service(i), "hub")).collect();
     edges.extend((1..100_000).map(|i| Edge::calls(&service(i - 1), &service(i))));
     edges.push(Edge::calls("hub", "disk"));
-    let graph = Topology::new(Parts { nodes: Vec::new(), edges });
+    let graph = Topology::new(TopologyDefinition { nodes: Vec::new(), edges });
     assert_eq!(graph.size(), (100_002, 200_000));
 
     let around = graph.reach("hub", "production", 4, Way::Dependents);

@@ -11,7 +11,7 @@ use crate::model::diagnostic::yaml;
 use crate::model::diagnostic::{Diagnostic, nearest, offset_of};
 use crate::model::limits::TOPOLOGY_FILE_BYTES_MAX;
 use crate::topology::node_kind::{EdgeKind, NodeKind};
-use crate::topology::{Edge, Node, Parts};
+use crate::topology::{Edge, Node, TopologyDefinition};
 
 /// The file is no topology.
 #[derive(Debug, thiserror::Error)]
@@ -146,7 +146,7 @@ impl Fields {
 }
 
 /// Reads a topology file.
-pub fn read(path: &Path) -> Result<Parts, TopologyError> {
+pub fn read(path: &Path) -> Result<TopologyDefinition, TopologyError> {
     parse(&read_text(path)?, &path.display().to_string())
 }
 
@@ -161,7 +161,7 @@ pub fn read_text(path: &Path) -> Result<String, TopologyError> {
 }
 
 /// Reads the text of a topology file; JSON is YAML too.
-pub fn parse(text: &str, path: &str) -> Result<Parts, TopologyError> {
+pub fn parse(text: &str, path: &str) -> Result<TopologyDefinition, TopologyError> {
     if text.trim().is_empty() {
         let hint = "an export that failed? Where there is nothing to know, write nodes: []";
         return Err(TopologyError::Shape(format!("{path}: the file is empty\n  = help: {hint}")));
@@ -182,7 +182,7 @@ pub fn parse(text: &str, path: &str) -> Result<Parts, TopologyError> {
             })?
             .unwrap_or(TopologyFile { nodes: Vec::new(), edges: Vec::new() })
     };
-    Ok(Parts {
+    Ok(TopologyDefinition {
         nodes: file.nodes.into_iter().map(|entry| entry.0).collect(),
         edges: file.edges.into_iter().map(|entry| entry.0).collect(),
     })

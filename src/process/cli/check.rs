@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 
 use crate::process::report::diagnostics;
-use crate::rule::check::{RuleBook, load};
+use crate::rule::check::{LoadedRules, load};
 
 /// Loads rules or fails with the number of errors, having printed all of them.
-pub fn load_or_explain(paths: &[PathBuf], color: bool, print: &mut dyn FnMut(&str)) -> Result<RuleBook> {
+pub fn load_or_explain(paths: &[PathBuf], color: bool, print: &mut dyn FnMut(&str)) -> Result<LoadedRules> {
     match load(paths) {
         Ok(book) => Ok(book),
         Err(complaints) => {

@@ -61,7 +61,7 @@ pub fn run(seed: u64, out: &mut dyn Write, style: Style) -> Result<()> {
 /// Replays a recording, printing each message as it would go out.
 fn replay(
     recording: &demo::Recording,
-    book: crate::rule::check::RuleBook,
+    book: crate::rule::check::LoadedRules,
     graph: Topology,
     out: &mut dyn Write,
     style: Style,

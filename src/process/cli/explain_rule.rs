@@ -11,15 +11,15 @@ use crate::model::limits::{QUARANTINE_MS, ROWS_RETAINED_BYTES_MAX, ROWS_RETAINED
 use crate::process::report::front_matter_keys;
 use crate::process::report::rule_cost;
 use crate::rule::Rule;
-use crate::rule::check::RuleBook;
-use crate::rule::definition::window_spec::Span;
+use crate::rule::check::LoadedRules;
+use crate::rule::definition::window_spec::WindowSpec;
 use crate::rule::plan::stream_scan::Leaf;
 use crate::window::WindowLimits;
 use crate::window::evaluator::{Evaluator, RuleIndex};
 
 /// How the rule called `name`, or in the file `name`, is evaluated, and where the metrics of a process that runs are given, what it
 /// has cost there. `None` where there is no such rule.
-pub fn rule(name: &str, book: RuleBook, metrics: Option<&str>) -> Result<Option<String>> {
+pub fn rule(name: &str, book: LoadedRules, metrics: Option<&str>) -> Result<Option<String>> {
     let evaluator = Evaluator::new(book.rules.into_iter().map(Arc::new).collect(), WindowLimits::default(), || 0)?;
     let wanted = |rule: &Rule| rule.name() == name || rule.file.path == Path::new(name);
     let Some(index) = (0..evaluator.len()).find(|index| wanted(evaluator.rule(*index))) else { return Ok(None) };
@@ -57,7 +57,7 @@ fn describe(evaluator: &Evaluator, index: RuleIndex) -> String {
         line("begins", first);
     }
     line("fires", firing);
-    let over = if front.span == Span::Instant {
+    let over = if front.window_spec == WindowSpec::Instant {
         format!("{} after the last such event", format_ms(front.keep_firing_for_ms))
     } else if front.keep_firing_for_ms == 0 {
         "at the first evaluation without it".into()
@@ -65,7 +65,7 @@ fn describe(evaluator: &Evaluator, index: RuleIndex) -> String {
         format!("{} after the first evaluation without it", format_ms(front.keep_firing_for_ms))
     };
     line("resolves", over);
-    if let Some(judge) = &front.judge {
+    if let Some(judge) = &front.detector {
         line("breaches", front_matter_keys::breaches(judge));
     }
     let labels: Vec<&str> = rule.output.label_names().collect();
@@ -78,11 +78,11 @@ fn describe(evaluator: &Evaluator, index: RuleIndex) -> String {
     for at in 0..rule.plan.leaves.len() {
         leaf(&mut text, evaluator, index, at);
     }
-    let when = match front.span {
-        Span::Instant => "of each event",
+    let when = match front.window_spec {
+        WindowSpec::Instant => "of each event",
         _ => "anew at each evaluation, over the rows of the above",
     };
-    writeln!(text, "\n{when}:\n{}", indent(&front_matter_keys::plain(&rule.plan.rest_text))).ok();
+    writeln!(text, "\n{when}:\n{}", indent(&front_matter_keys::plain(&rule.plan.post_aggregate_text))).ok();
     text
 }
 
@@ -92,11 +92,13 @@ fn leaf(text: &mut String, evaluator: &Evaluator, index: RuleIndex, at: usize) {
     let leaf = &rule.plan.leaves[at];
     let stream = leaf.stream();
     let (what, how) = match leaf {
-        Leaf::Aggregate(_) if matches!(rule.front.span, Span::Session { .. }) => {
+        Leaf::Aggregate(_) if matches!(rule.front.window_spec, WindowSpec::Session { .. }) => {
             ("aggregate", "incremental, state per group and session, no rows kept")
         }
         Leaf::Aggregate(_) => ("aggregate", "incremental, state per group and pane, no rows kept"),
-        Leaf::Rows(_) if rule.front.span == Span::Instant => ("events", "each looked at alone, kept until its second is over"),
+        Leaf::Rows(_) if rule.front.window_spec == WindowSpec::Instant => {
+            ("events", "each looked at alone, kept until its second is over")
+        }
         Leaf::Rows(_) => ("rows", "kept as they came for the whole window"),
     };
     let named = stream.window.as_ref().map_or(String::new(), |name| format!("{name}."));
@@ -104,7 +106,7 @@ fn leaf(text: &mut String, evaluator: &Evaluator, index: RuleIndex, at: usize) {
     let mut line = |name: &str, value: String| writeln!(text, "  {name:<12} {value}").is_ok();
     let (pane_ms, window_ms, ago_ms) = evaluator.panes_of(index, at);
     if let Leaf::Rows(source) = leaf
-        && rule.front.span != Span::Instant
+        && rule.front.window_spec != WindowSpec::Instant
     {
         line("because", format!("its rows are needed by {}", source.reason));
         line(

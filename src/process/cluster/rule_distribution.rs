@@ -21,7 +21,7 @@ use crate::process::pipeline::decode::ToDecoder;
 use crate::process::reload::rules::NewRules;
 use crate::process::report::diagnostics;
 use crate::rule::Rule;
-use crate::rule::check::{Complaints, RuleBook, from_texts};
+use crate::rule::check::{Complaints, LoadedRules, from_texts};
 
 /// How often a worker asks which rules it is to count for.
 const ASK_EVERY: Duration = Duration::from_secs(2);
@@ -76,7 +76,7 @@ pub async fn tell(
 /// # Errors
 ///
 /// The server does not answer, or the files are bad.
-pub async fn first(bulletin: &ActiveRules, config: &Config, params: &EngineParams) -> Result<RuleBook> {
+pub async fn first(bulletin: &ActiveRules, config: &Config, params: &EngineParams) -> Result<LoadedRules> {
     let told = match bulletin.read().await {
         Ok(None) => None,
         Ok(Some(files)) => Some(plan(&files, params)),
@@ -94,20 +94,20 @@ pub async fn first(bulletin: &ActiveRules, config: &Config, params: &EngineParam
     shared(load_or_explain(&config.rules.paths(), false, say)?, params)
 }
 
-fn plan(files: &RuleFiles, params: &EngineParams) -> Result<RuleBook> {
+fn plan(files: &RuleFiles, params: &EngineParams) -> Result<LoadedRules> {
     let texts = files.iter().map(|(name, text)| (format!("{name}.sql").into(), Arc::from(text.as_str()))).collect();
     shared(from_texts(texts, Complaints::default()).map_err(|wrong| anyhow!("{}", diagnostics::render(&wrong, false)))?, params)
 }
 
 /// Rules that workers can count for, with the labels that they and the topology read.
-fn shared(mut book: RuleBook, params: &EngineParams) -> Result<RuleBook> {
+fn shared(mut book: LoadedRules, params: &EngineParams) -> Result<LoadedRules> {
     cluster::refuse(&book.rules)?;
     params.learn.add_label_keys(&mut book.label_keys);
     Ok(book)
 }
 
 fn next(files: &RuleFiles, params: &EngineParams) -> Result<NewRules> {
-    let RuleBook { rules, label_keys } = plan(files, params)?;
+    let LoadedRules { rules, label_keys } = plan(files, params)?;
     let rules = NextRules::that_only_count(rules, params).context("they cannot be set up")?;
     Ok(NewRules { label_keys, rules })
 }

@@ -18,8 +18,8 @@ use crate::io::nats::output::OutRejected;
 use crate::model::event::EventBatch;
 use crate::process::cli::replay::stopwatch;
 use crate::process::reload::rules::NewRules;
-use crate::topology::Parts;
-use crate::topology::definition::Source;
+use crate::topology::TopologyDefinition;
+use crate::topology::definition::TopologySource;
 
 /// Warnings about rejected input, for each reason.
 const WARNINGS_AN_HOUR: NonZeroU32 = NonZeroU32::new(6).unwrap();
@@ -33,7 +33,7 @@ pub enum ToDecoder {
     /// Other rules from here on.
     Rules(Box<NewRules>),
     /// What a source tells of the topology, from here on.
-    Topology(Source, Parts),
+    Topology(TopologySource, TopologyDefinition),
 }
 
 /// What goes on to the engine, and how far reading has come. `A` acknowledges messages.
@@ -57,7 +57,7 @@ pub enum Work<A = Ack> {
     /// Go on with other rules.
     Rules(Box<NextRules>),
     /// Go on with what a source now tells of the topology.
-    Topology(Source, Parts),
+    Topology(TopologySource, TopologyDefinition),
 }
 
 /// What a worker counted.

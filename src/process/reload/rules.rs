@@ -18,8 +18,8 @@ use crate::process::pipeline::decode::ToDecoder;
 use crate::process::reload::file_watcher::changed;
 use crate::process::report::diagnostics;
 use crate::rule::Rule;
-use crate::rule::check::{Complaints, RuleBook};
-use crate::rule::reload::{OnDisk, Renewed, Texts, renew};
+use crate::rule::check::{Complaints, LoadedRules};
+use crate::rule::reload::{FilesOnDisk, ReloadedRules, RuleTexts, reload};
 
 /// What the decoder and the engine go on with.
 pub struct NewRules {
@@ -71,8 +71,8 @@ impl ReloadStatus {
 pub struct Reloader {
     paths: Vec<PathBuf>,
     params: EngineParams,
-    seen: OnDisk,
-    good: Texts,
+    seen: FilesOnDisk,
+    good: RuleTexts,
     names: BTreeMap<PathBuf, String>,
     /// Workers count for them.
     shared: bool,
@@ -81,11 +81,11 @@ pub struct Reloader {
 
 impl Reloader {
     /// The rules of `book` run; they were read from `paths`.
-    pub fn new(paths: Vec<PathBuf>, book: &RuleBook, params: EngineParams, status: Arc<ReloadStatus>) -> Self {
-        let good: Texts = book.rules.iter().map(|rule| (rule.file.path.clone(), Arc::clone(&rule.file.text))).collect();
+    pub fn new(paths: Vec<PathBuf>, book: &LoadedRules, params: EngineParams, status: Arc<ReloadStatus>) -> Self {
+        let good: RuleTexts = book.rules.iter().map(|rule| (rule.file.path.clone(), Arc::clone(&rule.file.text))).collect();
         let files = good.iter().map(|(path, text)| (path.clone(), Ok(Arc::clone(text)))).collect();
         status.change(|figures| figures.rules = book.rules.len());
-        let seen = OnDisk { files, no_folders: Vec::new() };
+        let seen = FilesOnDisk { files, no_folders: Vec::new() };
         Self { paths, params, seen, good, names: names(&book.rules), shared: false, status }
     }
 
@@ -101,8 +101,8 @@ impl Reloader {
 
     /// Looks at the files. Returns other rules where there are any, having said what is wrong and what changes.
     pub fn look(&mut self, settle: bool) -> Option<NewRules> {
-        self.seen = changed(&self.seen, settle, || OnDisk::read(&self.paths))?;
-        match renew(&self.seen, &self.good) {
+        self.seen = changed(&self.seen, settle, || FilesOnDisk::read(&self.paths))?;
+        match reload(&self.seen, &self.good) {
             Ok(renewed) => self.take(renewed),
             Err(complaints) => {
                 say(&complaints);
@@ -113,8 +113,8 @@ impl Reloader {
         }
     }
 
-    fn take(&mut self, renewed: Renewed) -> Option<NewRules> {
-        let Renewed { book, texts, complaints, stale, left_out } = renewed;
+    fn take(&mut self, renewed: ReloadedRules) -> Option<NewRules> {
+        let ReloadedRules { book, texts, complaints, stale, left_out } = renewed;
         complaints.iter().for_each(say);
         if self.shared
             && let Err(error) = cluster::refuse(&book.rules)
@@ -159,7 +159,7 @@ impl Reloader {
         }
     }
 
-    fn say_changes(&self, names: &BTreeMap<PathBuf, String>, texts: &Texts, rules: usize) {
+    fn say_changes(&self, names: &BTreeMap<PathBuf, String>, texts: &RuleTexts, rules: usize) {
         let before = by_name(&self.names, &self.good);
         let after = by_name(names, texts);
         let list = |names: Vec<&str>| names.join(", ");
@@ -179,7 +179,7 @@ fn names(rules: &[Rule]) -> BTreeMap<PathBuf, String> {
     rules.iter().map(|rule| (rule.file.path.clone(), rule.name().to_string())).collect()
 }
 
-fn by_name<'a>(names: &'a BTreeMap<PathBuf, String>, texts: &'a Texts) -> BTreeMap<&'a str, &'a str> {
+fn by_name<'a>(names: &'a BTreeMap<PathBuf, String>, texts: &'a RuleTexts) -> BTreeMap<&'a str, &'a str> {
     names.iter().filter_map(|(path, name)| Some((name.as_str(), texts.get(path)?.as_ref()))).collect()
 }
 

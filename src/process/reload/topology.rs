@@ -15,8 +15,8 @@ use crate::io::files::topology_file;
 use crate::io::nats::input::topology_bucket::{Entries, TopologyWatch};
 use crate::process::pipeline::decode::ToDecoder;
 use crate::process::reload::file_watcher::changed;
-use crate::topology::Parts;
-use crate::topology::definition::Source;
+use crate::topology::TopologyDefinition;
+use crate::topology::definition::TopologySource;
 
 /// What an operator sees of sources that change.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ struct Figures {
 }
 
 impl TopologyStatus {
-    fn read(&self, source: Source, result: &'static str, bad: usize) {
+    fn read(&self, source: TopologySource, result: &'static str, bad: usize) {
         let mut figures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *figures.results.entry((source.as_str(), result)).or_default() += 1;
         figures.bad.insert(source.as_str(), bad);
@@ -40,7 +40,7 @@ impl TopologyStatus {
     /// Writes the metrics.
     pub fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
         let now = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let sources = [Source::File, Source::Bucket].map(Source::as_str);
+        let sources = [TopologySource::File, TopologySource::Bucket].map(TopologySource::as_str);
         let help = "Changes of the topology that were read, by source and result";
         let mut results = encoder.encode_descriptor("squelch_topology_reloads", help, None, MetricType::Counter)?;
         for source in sources {
@@ -69,7 +69,7 @@ pub struct TopologyFile {
 
 impl TopologyFile {
     /// Reads the file for the first time: it must be good.
-    pub fn open(path: PathBuf, status: Arc<TopologyStatus>) -> Result<(Self, Parts), topology_file::TopologyError> {
+    pub fn open(path: PathBuf, status: Arc<TopologyStatus>) -> Result<(Self, TopologyDefinition), topology_file::TopologyError> {
         let text = topology_file::read_text(&path)?;
         let parts = topology_file::parse(&text, &path.display().to_string())?;
         Ok((Self { path, seen: Ok(text), status }, parts))
@@ -80,20 +80,20 @@ impl TopologyFile {
     }
 
     /// Looks at the file. Returns what it holds where that is another text, and good.
-    pub fn look(&mut self, settle: bool) -> Option<Parts> {
+    pub fn look(&mut self, settle: bool) -> Option<TopologyDefinition> {
         let now = changed(&self.seen, settle, || self.read())?;
         let parse = |text: &String| topology_file::parse(text, &self.path.display().to_string()).map_err(chain);
         let parts = now.as_ref().map_err(Clone::clone).and_then(parse);
         self.seen = now;
         match parts {
             Ok(parts) => {
-                self.status.read(Source::File, "ok", 0);
+                self.status.read(TopologySource::File, "ok", 0);
                 Some(parts)
             }
             Err(error) => {
                 error.lines().for_each(|line| tracing::error!("{line}"));
                 tracing::error!("the topology file is bad: what was read of it before goes on");
-                self.status.read(Source::File, "failed", 1);
+                self.status.read(TopologySource::File, "failed", 1);
                 None
             }
         }
@@ -105,14 +105,14 @@ impl TopologyFile {
 pub struct Fragments {
     seen: Entries,
     /// The last good version of each.
-    good: BTreeMap<String, Parts>,
+    good: BTreeMap<String, TopologyDefinition>,
     /// Those whose newest version is bad.
     bad: BTreeSet<String>,
 }
 
 impl Fragments {
     /// Takes all entries as they are now, and says what is bad. Returns what they say together, in the order of their keys.
-    pub fn take(&mut self, entries: &Entries, status: &TopologyStatus) -> Parts {
+    pub fn take(&mut self, entries: &Entries, status: &TopologyStatus) -> TopologyDefinition {
         self.good.retain(|key, _| entries.contains_key(key));
         self.bad.retain(|key| entries.contains_key(key));
         let mut result = "ok";
@@ -133,12 +133,12 @@ impl Fragments {
             }
         }
         self.seen = entries.clone();
-        status.read(Source::Bucket, result, self.bad.len());
-        Parts::together(self.good.values())
+        status.read(TopologySource::Bucket, result, self.bad.len());
+        TopologyDefinition::merged(self.good.values())
     }
 }
 
-fn parse_entry(key: &str, value: &[u8]) -> Result<Parts, String> {
+fn parse_entry(key: &str, value: &[u8]) -> Result<TopologyDefinition, String> {
     let text = std::str::from_utf8(value).map_err(|error| format!("topology bucket, {key}: {error}"))?;
     topology_file::parse(text, &format!("topology bucket, {key}")).map_err(chain)
 }
@@ -150,7 +150,7 @@ fn chain(error: topology_file::TopologyError) -> String {
 
 /// A look for [`watch`](crate::process::reload::file_watcher::watch).
 pub fn look(file: &mut TopologyFile, settle: bool) -> Option<ToDecoder> {
-    file.look(settle).map(|parts| ToDecoder::Topology(Source::File, parts))
+    file.look(settle).map(|parts| ToDecoder::Topology(TopologySource::File, parts))
 }
 
 /// Watches the bucket until told to stop; hands the graph on in order with what is read.
@@ -167,7 +167,7 @@ pub async fn watch_bucket(
             entries = bucket.next() => entries,
         };
         let parts = fragments.take(entries, &status);
-        if to_decoder.send(ToDecoder::Topology(Source::Bucket, parts)).await.is_err() {
+        if to_decoder.send(ToDecoder::Topology(TopologySource::Bucket, parts)).await.is_err() {
             return;
         }
     }

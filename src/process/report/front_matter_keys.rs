@@ -1,37 +1,37 @@
 //! What the keys of a rule's front matter mean, in words for `squelch explain`.
 
 use crate::model::duration::format_ms;
-use crate::rule::definition::detectors::JudgeSpec;
+use crate::rule::definition::detectors::DetectorSpec;
 use crate::rule::definition::detectors::absence::AbsenceSpec;
 use crate::rule::definition::detectors::change::ChangeSpec;
 use crate::rule::definition::detectors::deviation::{DeviationSpec, Direction, Method, Season};
 use crate::rule::definition::detectors::first_seen::FirstSeenSpec;
 use crate::rule::definition::detectors::sequence::SequenceSpec;
 use crate::rule::definition::front_matter::FrontMatter;
-use crate::rule::definition::window_spec::{NamedWindow, Span, Time};
+use crate::rule::definition::window_spec::{NamedWindow, TimeSource, WindowSpec};
 
 /// What stretch of time an evaluation looks at.
 pub(crate) fn span(front: &FrontMatter) -> String {
     let every = format_ms(front.every_ms);
-    match front.span {
-        Span::Window { window_ms, every_ms } if window_ms == every_ms => {
+    match front.window_spec {
+        WindowSpec::Window { window_ms, every_ms } if window_ms == every_ms => {
             format!("tumbling, {}: one evaluation when it ends", format_ms(window_ms))
         }
-        Span::Window { window_ms, every_ms } => {
+        WindowSpec::Window { window_ms, every_ms } => {
             let panes = window_ms / every_ms;
             let how = if panes > 8 { "merged of roll-ups" } else { "merged at each evaluation" };
             format!("hopping, the last {} every {every}: {panes} panes, {how}", format_ms(window_ms))
         }
-        Span::Session { gap_ms, .. } => {
+        WindowSpec::Session { gap_ms, .. } => {
             format!("session, per key all since it last paused for {}; evaluated every {every}", format_ms(gap_ms))
         }
-        Span::Instant => "none: each event is looked at alone, at its own time".into(),
+        WindowSpec::Instant => "none: each event is looked at alone, at its own time".into(),
     }
 }
 
 /// By which time events fall into windows, where it is not their own.
 pub(crate) fn time(front: &FrontMatter) -> Option<String> {
-    (front.time == Time::Broker).then(|| "the broker's: events count when it received them".into())
+    (front.time == TimeSource::Broker).then(|| "the broker's: events count when it received them".into())
 }
 
 /// From when on the rule is evaluated, where it waits for its windows.
@@ -78,13 +78,13 @@ pub(crate) fn plain(text: &str) -> String {
 }
 
 /// Which rows are breaches, where not all are.
-pub(crate) fn breaches(judge: &JudgeSpec) -> String {
+pub(crate) fn breaches(judge: &DetectorSpec) -> String {
     match judge {
-        JudgeSpec::Deviation(spec) => deviation(spec),
-        JudgeSpec::Absence(spec) => absence(spec),
-        JudgeSpec::FirstSeen(spec) => first_seen(spec),
-        JudgeSpec::Change(spec) => change(spec),
-        JudgeSpec::Sequence(spec) => sequence(spec),
+        DetectorSpec::Deviation(spec) => deviation(spec),
+        DetectorSpec::Absence(spec) => absence(spec),
+        DetectorSpec::FirstSeen(spec) => first_seen(spec),
+        DetectorSpec::Change(spec) => change(spec),
+        DetectorSpec::Sequence(spec) => sequence(spec),
     }
 }
 

@@ -67,8 +67,8 @@ fn near(a: &ScalarValue, b: &ScalarValue) -> bool {
 }
 
 fn planned(text: &str) -> plan::RulePlan {
-    let ground = plan::Ground { label_keys: &LabelKeys::default(), windows: &[], instant: false };
-    plan::plan(&query::parse(text).unwrap().statement, ground).unwrap()
+    let context = plan::PlanContext { label_keys: &LabelKeys::default(), windows: &[], instant: false };
+    plan::plan(&query::parse(text).unwrap().statement, context).unwrap()
 }
 
 fn agrees(function: &str, panes: &[Vec<Vec<Row>>]) {

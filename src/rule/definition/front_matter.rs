@@ -11,9 +11,9 @@ use crate::model::diagnostic::{Diagnostic, line_and_column, nearest, offset_of};
 use crate::model::duration;
 use crate::model::severity::Severity;
 use crate::rule::definition::detectors::map_reader::Wrong;
-use crate::rule::definition::detectors::{self, JudgeSpec};
+use crate::rule::definition::detectors::{self, DetectorSpec};
 use crate::rule::definition::file::{self, RuleFile};
-use crate::rule::definition::window_spec::{KEEP_INSTANT_MS, NamedWindow, Span, Time};
+use crate::rule::definition::window_spec::{KEEP_INSTANT_MS, NamedWindow, TimeSource, WindowSpec};
 
 /// What an author set for a rule. Durations are event time in milliseconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,21 +23,21 @@ pub struct FrontMatter {
     /// The severity of a breach whose row has no `severity` of its own.
     pub severity: Severity,
     /// What stretch of time one evaluation looks at.
-    pub span: Span,
-    /// How far one evaluation looks back, as [`Self::span`] says; of a session its gap, of single events a second.
+    pub window_spec: WindowSpec,
+    /// How far one evaluation looks back, as [`Self::window_spec`] says; of a session its gap, of single events a second.
     pub window_ms: i64,
-    /// How often the rule is evaluated, as [`Self::span`] says; the window is a multiple of it.
+    /// How often the rule is evaluated, as [`Self::window_spec`] says; the window is a multiple of it.
     pub every_ms: i64,
     /// Further windows that the SQL asks for by name, by name.
     pub windows: Vec<NamedWindow>,
     /// By which time events fall into windows.
-    pub time: Time,
+    pub time: TimeSource,
     /// How long a breach must last before the alert fires.
     pub for_ms: i64,
     /// How long an alert goes on firing after its last breach.
     pub keep_firing_for_ms: i64,
     /// What decides which rows are breaches, instead of all.
-    pub judge: Option<JudgeSpec>,
+    pub detector: Option<DetectorSpec>,
     /// The output column that names the topology node; `service`, else `host`, where silent.
     pub entity: Option<String>,
     /// The output column that names the node at the other end of a slow or failing edge: who calls the entity.
@@ -118,26 +118,26 @@ impl Reader<'_> {
     fn finish(mut self) -> Result<FrontMatter, Vec<Diagnostic>> {
         let rule = self.rule_name();
         let severity = self.severity();
-        let judge = self.judge();
-        let span = self.span(judge.as_ref());
-        let windows = self.windows(span);
+        let detector = self.detector();
+        let window_spec = self.window_spec(detector.as_ref());
+        let windows = self.windows(window_spec);
         let time = self.time();
         let for_ms = self.duration("for").unwrap_or(0);
-        let usual_ms = if span == Some(Span::Instant) { KEEP_INSTANT_MS } else { 0 };
+        let usual_ms = if window_spec == Some(WindowSpec::Instant) { KEEP_INSTANT_MS } else { 0 };
         let keep_firing_for_ms = self.duration("keep_firing_for").unwrap_or(usual_ms);
-        self.judge_fits(judge.as_ref(), span, for_ms);
-        let span = span.unwrap_or(Span::Instant);
+        self.detector_fits(detector.as_ref(), window_spec, for_ms);
+        let window_spec = window_spec.unwrap_or(WindowSpec::Instant);
         let front = FrontMatter {
             rule: rule.unwrap_or_default(),
             severity: severity.unwrap_or(Severity::Warning),
-            span,
-            window_ms: span.window_ms(),
-            every_ms: span.every_ms(),
+            window_spec,
+            window_ms: window_spec.window_ms(),
+            every_ms: window_spec.every_ms(),
             windows,
             time,
             for_ms,
             keep_firing_for_ms,
-            judge,
+            detector,
             entity: self.text("entity"),
             peer: self.text("peer"),
             summary: self.text("summary"),
@@ -148,36 +148,36 @@ impl Reader<'_> {
         if self.errors.is_empty() { Ok(front) } else { Err(self.errors) }
     }
 
-    /// The one judge that the author named.
-    fn judge(&mut self) -> Option<JudgeSpec> {
+    /// The one detector that the author named.
+    fn detector(&mut self) -> Option<DetectorSpec> {
         let named: Vec<&'static str> = detectors::KEYS.into_iter().filter(|key| self.entry(key).is_some()).collect();
         if let [first, second, ..] = named[..] {
             let place = self.place(second);
             let hint = "a rule has one of them: write a rule for each";
             self.error(place, format!("`{first}` and `{second}` in one rule"), Some(hint));
         }
-        let mut judges = named.into_iter().map(|key| {
+        let mut all = named.into_iter().map(|key| {
             let (value, place) = self.entry(key)?;
-            JudgeSpec::parse(key, &value).map_err(|wrong| self.wrong_below(&place, wrong)).ok()
+            DetectorSpec::parse(key, &value).map_err(|wrong| self.wrong_below(&place, wrong)).ok()
         });
         // All are read, so that all that is wrong is said.
-        let first = judges.next().flatten();
-        judges.for_each(drop);
+        let first = all.next().flatten();
+        all.for_each(drop);
         first
     }
 
     /// Complaints about the map at `place`.
     pub(crate) fn wrong_below(&mut self, place: &Range<usize>, wrong: Vec<Wrong>) {
         for wrong in wrong {
-            let span = wrong.place(&self.file.text, place, self.file.front.end);
-            self.error(span, wrong.message, wrong.hint.as_deref());
+            let window_spec = wrong.place(&self.file.text, place, self.file.front.end);
+            self.error(window_spec, wrong.message, wrong.hint.as_deref());
         }
     }
 
-    fn judge_fits(&mut self, judge: Option<&JudgeSpec>, span: Option<Span>, for_ms: i64) {
-        let Some(judge) = judge else { return };
-        let key = judge.key();
-        if span == Some(Span::Instant) && matches!(judge, JudgeSpec::Deviation(_) | JudgeSpec::Absence(_)) {
+    fn detector_fits(&mut self, detector: Option<&DetectorSpec>, window_spec: Option<WindowSpec>, for_ms: i64) {
+        let Some(detector) = detector else { return };
+        let key = detector.key();
+        if window_spec == Some(WindowSpec::Instant) && matches!(detector, DetectorSpec::Deviation(_) | DetectorSpec::Absence(_)) {
             let place = self.place(key);
             self.error(
                 place,
@@ -185,7 +185,7 @@ impl Reader<'_> {
                 Some("give the rule a `window`, and its query a GROUP BY"),
             );
         }
-        if judge.is_momentary() && for_ms > 0 && span != Some(Span::Instant) {
+        if detector.is_momentary() && for_ms > 0 && window_spec != Some(WindowSpec::Instant) {
             let place = self.place("for");
             let hint = "leave `for` out; `keep_firing_for` is how long the alert stays";
             self.error(

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::event::label_of_column;
 use crate::model::labels::Labels;
 use crate::model::time::TimestampMs;
-use crate::rule::definition::detectors::JudgeSpec;
+use crate::rule::definition::detectors::DetectorSpec;
 use crate::rule::definition::detectors::sequence::STEP;
 
 /// One breach: a row of a rule's result at one tick.
@@ -65,7 +65,7 @@ pub struct OutputColumns {
     numbers: Vec<(usize, String)>,
     /// Texts that are no labels: the `step` of a sequence.
     texts: Vec<(usize, String)>,
-    /// Numbers that a judge works out after the SQL: `expected` and `score` of a deviation.
+    /// Numbers that a detector works out after the SQL: `expected` and `score` of a deviation.
     computed: &'static [&'static str],
     /// Texts likewise: `previous` of a change.
     computed_texts: &'static [&'static str],
@@ -89,13 +89,13 @@ pub enum OutputError {
     /// Two columns would be the same label.
     #[error("two columns are called `{0}`")]
     Twice(String),
-    /// A column has the name of what the rule's judge adds.
-    #[error("the column `{name}` and what `{judge}` adds have one name")]
+    /// A column has the name of what the rule's detector adds.
+    #[error("the column `{name}` and what `{detector}` adds have one name")]
     Added {
         /// The column.
         name: &'static str,
-        /// The judge's key in the front matter.
-        judge: &'static str,
+        /// The detector's key in the front matter.
+        detector: &'static str,
     },
     /// A sequence's rows do not say which step they are.
     #[error("the result has no text column `step`")]
@@ -150,21 +150,21 @@ impl OutputColumns {
         self.texts.iter().map(|(_, name)| name.as_str()).chain(self.computed_texts.iter().copied())
     }
 
-    /// The same columns, with what a judge makes of them and adds to them.
-    pub fn with_judge(mut self, judge: &JudgeSpec) -> Result<Self, OutputError> {
-        if let JudgeSpec::Sequence(_) = judge {
+    /// The same columns, with what a detector makes of them and adds to them.
+    pub fn with_detector(mut self, detector: &DetectorSpec) -> Result<Self, OutputError> {
+        if let DetectorSpec::Sequence(_) = detector {
             let (steps, labels) = self.labels.into_iter().partition(|(_, name)| name == STEP);
             (self.texts, self.labels) = (steps, labels);
             if self.texts.is_empty() {
                 return Err(OutputError::NoStep);
             }
         }
-        for name in judge.numbers().iter().chain(judge.texts()) {
+        for name in detector.numbers().iter().chain(detector.texts()) {
             if self.label_names().chain(self.number_names()).any(|taken| taken == *name) {
-                return Err(OutputError::Added { name, judge: judge.key() });
+                return Err(OutputError::Added { name, detector: detector.key() });
             }
         }
-        Ok(Self { computed: judge.numbers(), computed_texts: judge.texts(), ..self })
+        Ok(Self { computed: detector.numbers(), computed_texts: detector.texts(), ..self })
     }
 
     /// The names that a template may use.
@@ -258,7 +258,7 @@ mod tests {
     use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 
     use super::{OutputColumns, OutputError};
-    use crate::rule::definition::detectors::JudgeSpec;
+    use crate::rule::definition::detectors::DetectorSpec;
 
     fn batch(rows: &[(&str, &str, Option<f64>)]) -> RecordBatch {
         let hosts: ArrayRef = Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.0)));
@@ -267,8 +267,8 @@ mod tests {
         RecordBatch::try_from_iter_with_nullable([("host", hosts, true), ("step", steps, true), ("value", values, true)]).unwrap()
     }
 
-    fn sequence() -> JudgeSpec {
-        JudgeSpec::parse("sequence", &serde_json::json!({ "steps": ["a", "b"], "within": "1m" })).unwrap()
+    fn sequence() -> DetectorSpec {
+        DetectorSpec::parse("sequence", &serde_json::json!({ "steps": ["a", "b"], "within": "1m" })).unwrap()
     }
 
     #[test]
@@ -297,12 +297,12 @@ mod tests {
     #[test]
     fn the_step_of_a_sequence_is_a_text_and_no_label() {
         let rows = batch(&[("a", "failed", Some(1.0))]);
-        let columns = OutputColumns::new(&rows.schema()).unwrap().with_judge(&sequence()).unwrap();
+        let columns = OutputColumns::new(&rows.schema()).unwrap().with_detector(&sequence()).unwrap();
         let breach = columns.breaches(&rows, 0).unwrap().remove(0);
         assert_eq!((breach.labels.get("step"), breach.text("step")), (None, Some("failed")));
         assert_eq!(columns.template_names(), ["host", "took", "step", "value", "severity"]);
         let without = rows.project(&[0, 2]).unwrap();
-        let error = OutputColumns::new(&without.schema()).unwrap().with_judge(&sequence());
+        let error = OutputColumns::new(&without.schema()).unwrap().with_detector(&sequence());
         assert_eq!(error, Err(OutputError::NoStep));
     }
 }

@@ -7,13 +7,13 @@ use crate::model::duration::format_ms;
 use crate::model::event::Kind;
 use crate::model::limits::PANES_PER_WINDOW_MAX;
 use crate::model::time::MINUTE_MS;
-use crate::rule::definition::detectors::JudgeSpec;
+use crate::rule::definition::detectors::DetectorSpec;
 use crate::rule::definition::detectors::map_reader::{self, Wrong};
 use crate::rule::definition::front_matter::Reader;
 
 /// What stretch of time one evaluation looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Span {
+pub enum WindowSpec {
     /// The last `window_ms`, each `every_ms`.
     Window {
         /// How far one evaluation looks back.
@@ -38,21 +38,21 @@ const INSTANT_MS: i64 = 1000;
 /// How long the alert of a single event stays where the author is silent.
 pub(crate) const KEEP_INSTANT_MS: i64 = 5 * MINUTE_MS;
 
-impl Span {
+impl WindowSpec {
     /// How far one evaluation looks back: the window, a session's gap, a second for single events.
     pub fn window_ms(self) -> i64 {
         match self {
-            Span::Window { window_ms, .. } => window_ms,
-            Span::Session { gap_ms, .. } => gap_ms,
-            Span::Instant => INSTANT_MS,
+            WindowSpec::Window { window_ms, .. } => window_ms,
+            WindowSpec::Session { gap_ms, .. } => gap_ms,
+            WindowSpec::Instant => INSTANT_MS,
         }
     }
 
     /// How often the rule is evaluated.
     pub fn every_ms(self) -> i64 {
         match self {
-            Span::Window { every_ms, .. } | Span::Session { every_ms, .. } => every_ms,
-            Span::Instant => INSTANT_MS,
+            WindowSpec::Window { every_ms, .. } | WindowSpec::Session { every_ms, .. } => every_ms,
+            WindowSpec::Instant => INSTANT_MS,
         }
     }
 }
@@ -70,7 +70,7 @@ pub struct NamedWindow {
 
 /// By which time events fall into windows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Time {
+pub enum TimeSource {
     /// The event's own `ts`.
     #[default]
     Event,
@@ -78,13 +78,13 @@ pub enum Time {
     Broker,
 }
 
-const SPANS: [&str; 3] = ["window", "session", "instant"];
+const WINDOW_SPEC_KEYS: [&str; 3] = ["window", "session", "instant"];
 
 impl Reader<'_> {
     /// Exactly one of `window`, `session` and `instant`, with its `every`. A sequence is about single events as it is.
-    pub(crate) fn span(&mut self, judge: Option<&JudgeSpec>) -> Option<Span> {
+    pub(crate) fn window_spec(&mut self, detector: Option<&DetectorSpec>) -> Option<WindowSpec> {
         let instant = self.instant();
-        let mut named: Vec<&'static str> = SPANS.into_iter().filter(|key| self.entry(key).is_some()).collect();
+        let mut named: Vec<&'static str> = WINDOW_SPEC_KEYS.into_iter().filter(|key| self.entry(key).is_some()).collect();
         if instant == Some(false) {
             named.retain(|key| *key != "instant");
         }
@@ -95,7 +95,7 @@ impl Reader<'_> {
                 self.error(place, format!("`{key}` with `sequence`, which looks at each event alone"), Some(&hint));
             }
             self.not_with_single_events("sequence");
-            return Some(Span::Instant);
+            return Some(WindowSpec::Instant);
         }
         if let [first, second, ..] = named[..] {
             let place = self.place(second);
@@ -106,14 +106,14 @@ impl Reader<'_> {
         match named.first().copied() {
             Some("instant") => {
                 self.not_with_single_events("instant");
-                Some(Span::Instant)
+                Some(WindowSpec::Instant)
             }
             Some("session") => self.session(),
             Some(_) => self.window(),
             None => {
-                // A judge that could not be read may have been about single events.
-                let hint = match judge {
-                    Some(JudgeSpec::Change(_) | JudgeSpec::FirstSeen(_)) => {
+                // A detector that could not be read may have been about single events.
+                let hint = match detector {
+                    Some(DetectorSpec::Change(_) | DetectorSpec::FirstSeen(_)) => {
                         "say how far the rule looks back: `window: 5m`; or look at each event alone: `instant: true`"
                     }
                     _ => "say how far the rule looks back: `window: 5m`",
@@ -144,20 +144,20 @@ impl Reader<'_> {
         }
     }
 
-    fn window(&mut self) -> Option<Span> {
+    fn window(&mut self) -> Option<WindowSpec> {
         let window_ms = self.duration("window");
         let every_ms = self.duration("every").or(window_ms);
         let (window_ms, every_ms) = (window_ms?, every_ms?);
         (self.over_a_second(&[("window", window_ms), ("every", every_ms)]) && self.divides("the window", window_ms, every_ms))
-            .then_some(Span::Window { window_ms, every_ms })
+            .then_some(WindowSpec::Window { window_ms, every_ms })
     }
 
-    fn session(&mut self) -> Option<Span> {
+    fn session(&mut self) -> Option<WindowSpec> {
         let gap_ms = self.duration("session");
         let every_ms = self.duration("every").or(gap_ms.map(usual_every));
         let (gap_ms, every_ms) = (gap_ms?, every_ms?);
         (self.over_a_second(&[("session", gap_ms), ("every", every_ms)]) && self.divides("the session's gap", gap_ms, every_ms))
-            .then_some(Span::Session { gap_ms, every_ms })
+            .then_some(WindowSpec::Session { gap_ms, every_ms })
     }
 
     fn over_a_second(&mut self, given: &[(&'static str, i64)]) -> bool {
@@ -186,10 +186,10 @@ impl Reader<'_> {
     }
 
     /// The further windows, by name.
-    pub(crate) fn windows(&mut self, span: Option<Span>) -> Vec<NamedWindow> {
+    pub(crate) fn windows(&mut self, span: Option<WindowSpec>) -> Vec<NamedWindow> {
         let Some((value, place)) = self.entry("windows") else { return Vec::new() };
         let every_ms = match span {
-            Some(Span::Window { every_ms, .. }) => Some(every_ms),
+            Some(WindowSpec::Window { every_ms, .. }) => Some(every_ms),
             Some(_) => {
                 let message = "`windows` without a `window` of the rule's own".to_string();
                 self.error(place, message, Some("only rules with a `window` can look at further ones: give it one"));
@@ -207,11 +207,11 @@ impl Reader<'_> {
     }
 
     /// By which time events fall into windows.
-    pub(crate) fn time(&mut self) -> Time {
-        let Some((value, place)) = self.entry("time") else { return Time::Event };
+    pub(crate) fn time(&mut self) -> TimeSource {
+        let Some((value, place)) = self.entry("time") else { return TimeSource::Event };
         match value.as_str() {
-            Some("event") => Time::Event,
-            Some("broker") => Time::Broker,
+            Some("event") => TimeSource::Event,
+            Some("broker") => TimeSource::Broker,
             other => {
                 let near = other.and_then(|word| nearest(word, ["event", "broker"]));
                 let hint = near
@@ -219,7 +219,7 @@ impl Reader<'_> {
                         format!("did you mean `{near}`?")
                     });
                 self.error(place, "`time` must be event or broker".into(), Some(&hint));
-                Time::Event
+                TimeSource::Event
             }
         }
     }

@@ -14,7 +14,7 @@ use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
 /// A chain of stages, first to last.
 #[derive(Clone, Debug, Default)]
-pub struct Pipeline {
+pub struct ExpressionChain {
     stages: Vec<Stage>,
 }
 
@@ -30,7 +30,7 @@ pub fn physical(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>>
     create_physical_expr(expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
 }
 
-impl Pipeline {
+impl ExpressionChain {
     /// Whether `plan` is a chain of filters and projections over one scan, free of subqueries.
     pub fn covers(plan: &LogicalPlan) -> bool {
         let plain = plan.expressions().iter().all(|expr| !has_subquery(expr));

@@ -21,14 +21,14 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use futures::TryStreamExt;
 
 use crate::model::limits::RESULT_ROWS_MAX;
-use crate::rule::exec::expression_chain::Pipeline;
+use crate::rule::exec::expression_chain::ExpressionChain;
 use crate::rule::exec::row_budget::{Budget, meter, refused};
-use crate::rule::exec::sequential_exec::InOrderExec;
+use crate::rule::exec::sequential_exec::SequentialExec;
 
-/// How the rest of a rule runs.
-pub enum Rest {
+/// How the part of a rule above its aggregates runs.
+pub enum PostAggregate {
     /// A chain of filters and projections over the only aggregate.
-    Chain(Pipeline),
+    Chain(ExpressionChain),
     /// A whole plan over the aggregates' slots.
     Plan {
         /// The plan as it was made; each run works on a copy with fresh state.
@@ -44,9 +44,9 @@ pub enum Rest {
     },
 }
 
-impl fmt::Debug for Rest {
+impl fmt::Debug for PostAggregate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if matches!(self, Rest::Chain(_)) { "Chain" } else { "Plan" })
+        f.write_str(if matches!(self, PostAggregate::Chain(_)) { "Chain" } else { "Plan" })
     }
 }
 
@@ -95,26 +95,26 @@ async fn result_of(plan: Arc<dyn ExecutionPlan>, task: Arc<TaskContext>) -> Resu
     Ok(batches)
 }
 
-impl Rest {
-    /// Makes the rest of a rule from a plan whose leaves are `slots`.
+impl PostAggregate {
+    /// Makes that part of a rule from a plan whose leaves are `slots`.
     pub fn new(plan: &LogicalPlan, slots: Vec<Arc<Slot>>, state: &SessionState) -> Result<Self> {
-        if slots.len() == 1 && Pipeline::covers(plan) {
-            return Ok(Rest::Chain(Pipeline::new(plan)?));
+        if slots.len() == 1 && ExpressionChain::covers(plan) {
+            return Ok(PostAggregate::Chain(ExpressionChain::new(plan)?));
         }
         let template = futures::executor::block_on(DefaultPhysicalPlanner::default().create_physical_plan(plan, state))?;
         let budget = Arc::new(Budget::default());
-        let template = meter(InOrderExec::everywhere(template)?, &budget)?;
-        Ok(Rest::Plan { template, slots, task: state.task_ctx(), budget, running: Mutex::default() })
+        let template = meter(SequentialExec::everywhere(template)?, &budget)?;
+        Ok(PostAggregate::Plan { template, slots, task: state.task_ctx(), budget, running: Mutex::default() })
     }
 
     /// Runs on one batch an aggregate, in their order.
     pub fn run(&self, leaves: Vec<RecordBatch>) -> Result<RecordBatch> {
         match self {
-            Rest::Chain(pipeline) => {
+            PostAggregate::Chain(pipeline) => {
                 let mut rows = leaves.into_iter();
                 pipeline.run(&rows.next().unwrap_or_else(|| RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty()))))
             }
-            Rest::Plan { template, slots, task, budget, running } => {
+            PostAggregate::Plan { template, slots, task, budget, running } => {
                 let _alone = running.lock().unwrap_or_else(PoisonError::into_inner);
                 for (slot, leaf) in slots.iter().zip(leaves) {
                     let count = RecordBatchOptions::new().with_row_count(Some(leaf.num_rows()));

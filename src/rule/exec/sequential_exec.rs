@@ -20,12 +20,12 @@ use futures::{StreamExt, TryStreamExt};
 
 /// The partitions of its input, the first to the last, as one.
 #[derive(Debug)]
-pub struct InOrderExec {
+pub struct SequentialExec {
     input: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
 }
 
-impl InOrderExec {
+impl SequentialExec {
     fn new(input: Arc<dyn ExecutionPlan>) -> Self {
         let equivalence = EquivalenceProperties::new(input.schema());
         let one = Partitioning::UnknownPartitioning(1);
@@ -48,15 +48,15 @@ impl InOrderExec {
     }
 }
 
-impl DisplayAs for InOrderExec {
+impl DisplayAs for SequentialExec {
     fn fmt_as(&self, _form: DisplayFormatType, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str("InOrderExec")
+        f.write_str("SequentialExec")
     }
 }
 
-impl ExecutionPlan for InOrderExec {
+impl ExecutionPlan for SequentialExec {
     fn name(&self) -> &str {
-        "InOrderExec"
+        "SequentialExec"
     }
 
     fn schema(&self) -> SchemaRef {
@@ -81,7 +81,7 @@ impl ExecutionPlan for InOrderExec {
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         match children.pop() {
             Some(input) if children.is_empty() => Ok(Arc::new(Self::new(input))),
-            _ => internal_err!("InOrderExec has one input"),
+            _ => internal_err!("SequentialExec has one input"),
         }
     }
 

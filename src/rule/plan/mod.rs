@@ -1,7 +1,7 @@
 //! Plans a rule: its SQL becomes a DataFusion plan, and the plan is cut at each aggregate that stands over a stream.
 //!
 //! Below the cut are the aggregates, which [`crate::window`] keeps as incremental state per group and pane; above it is the
-//! [`Rest`], which runs once a tick on the few rows that the aggregates yield. So a rule costs its groups and panes, never its
+//! [`PostAggregate`], which runs once a tick on the few rows that the aggregates yield. So a rule costs its groups and panes, never its
 //! events.
 
 pub mod mergeable;
@@ -30,8 +30,8 @@ use datafusion::sql::sqlparser::ast::Statement;
 
 use crate::model::event::LabelKeys;
 use crate::model::limits::EVALUATION_BYTES_MAX;
-use crate::rule::exec::expression_chain::Pipeline;
-use crate::rule::exec::post_aggregate::{Rest, Slot};
+use crate::rule::exec::expression_chain::ExpressionChain;
+use crate::rule::exec::post_aggregate::{PostAggregate, Slot};
 use crate::rule::plan::null_on_error::NullOnError;
 use crate::rule::plan::stream_scan::{AggregateSource, Leaf, RowSource, stream_below};
 use crate::rule::sql::catalog::{Catalog, StreamTable};
@@ -39,14 +39,14 @@ use crate::rule::sql::catalog::{Catalog, StreamTable};
 /// How a rule is evaluated.
 #[derive(Debug)]
 pub struct RulePlan {
-    /// What it reads of streams, in the order of the rest's leaves.
+    /// What it reads of streams, in the order of the leaves below `post_aggregate`.
     pub leaves: Vec<Leaf>,
     /// The part above them.
-    pub rest: Rest,
+    pub post_aggregate: PostAggregate,
     /// The schema of the result.
     pub schema: SchemaRef,
-    /// The rest as text, for `explain`.
-    pub rest_text: String,
+    /// The part above the aggregates as text, for `explain`.
+    pub post_aggregate_text: String,
 }
 
 impl RulePlan {
@@ -96,7 +96,7 @@ pub fn options() -> &'static ConfigOptions {
 
 /// What a rule's SQL may stand on.
 #[derive(Clone, Copy, Debug)]
-pub struct Ground<'a> {
+pub struct PlanContext<'a> {
     /// The labels that the tables have as columns.
     pub label_keys: &'a LabelKeys,
     /// The named windows: `yesterday` in `FROM yesterday.metrics`.
@@ -106,12 +106,12 @@ pub struct Ground<'a> {
 }
 
 /// Plans a rule's statement.
-pub fn plan(statement: &Statement, ground: Ground<'_>) -> Result<RulePlan> {
-    let logical = logical_plan(statement, ground)?;
+pub fn plan(statement: &Statement, context: PlanContext<'_>) -> Result<RulePlan> {
+    let logical = logical_plan(statement, context)?;
     size_limits::check(&logical)?;
     let schema = Arc::clone(logical.schema().inner());
     let optimized = STATE.optimize(&logical)?;
-    if ground.instant {
+    if context.instant {
         return instant(&optimized, schema);
     }
     if is_raw(&optimized) {
@@ -119,13 +119,13 @@ pub fn plan(statement: &Statement, ground: Ground<'_>) -> Result<RulePlan> {
             "{RAW_ROWS}: aggregate them, for example max(value) AS value with GROUP BY service, or say `instant: true` for an alert at each event"
         );
     }
-    let (rest, leaves, slots) = cut(optimized)?;
-    refuse_raw_rows(&rest)?;
+    let (above, leaves, slots) = cut(optimized)?;
+    refuse_raw_rows(&above)?;
     if leaves.is_empty() {
         return plan_err!("no stream is read: select from metrics, logs, spans or alerts");
     }
-    let rest_text = rest.display_indent().to_string();
-    Ok(RulePlan { leaves, rest: Rest::new(&rest, slots, &STATE)?, schema, rest_text })
+    let post_aggregate_text = above.display_indent().to_string();
+    Ok(RulePlan { leaves, post_aggregate: PostAggregate::new(&above, slots, &STATE)?, schema, post_aggregate_text })
 }
 
 /// Whether the result is a stream's rows as they came, of one stream or of several one below the other.
@@ -168,13 +168,18 @@ fn instant(plan: &LogicalPlan, schema: SchemaRef) -> Result<RulePlan> {
         );
     }
     let source = RowSource::new(plan, "the rule looks at single events".into())?;
-    let rest = Rest::Chain(Pipeline::default());
-    Ok(RulePlan { leaves: vec![Leaf::Rows(source)], rest, schema, rest_text: plan.display_indent().to_string() })
+    let post_aggregate = PostAggregate::Chain(ExpressionChain::default());
+    Ok(RulePlan {
+        leaves: vec![Leaf::Rows(source)],
+        post_aggregate,
+        schema,
+        post_aggregate_text: plan.display_indent().to_string(),
+    })
 }
 
 /// The plan before it is cut: what the oracle runs as a batch query.
-pub fn logical_plan(statement: &Statement, ground: Ground<'_>) -> Result<LogicalPlan> {
-    let catalog = Catalog::new(ground.label_keys, ground.windows, options().clone());
+pub fn logical_plan(statement: &Statement, context: PlanContext<'_>) -> Result<LogicalPlan> {
+    let catalog = Catalog::new(context.label_keys, context.windows, options().clone());
     let parser_options = ParserOptions { collect_spans: true, ..ParserOptions::from(&options().sql_parser) };
     SqlToRel::new_with_options(&catalog, parser_options).sql_statement_to_plan(statement.clone())
 }
@@ -190,7 +195,7 @@ fn cut(plan: LogicalPlan) -> Result<(LogicalPlan, Vec<Leaf>, Vec<Arc<Slot>>)> {
         slots.push(slot);
         Ok::<_, DataFusionError>(plan)
     };
-    let rest = plan.transform_down_with_subqueries(|node| {
+    let above = plan.transform_down_with_subqueries(|node| {
         if let LogicalPlan::Aggregate(aggregate) = &node
             && stream_below(&aggregate.input).is_some()
         {
@@ -203,7 +208,7 @@ fn cut(plan: LogicalPlan) -> Result<(LogicalPlan, Vec<Leaf>, Vec<Arc<Slot>>)> {
             None => Ok(Transformed::no(child)),
         })
     })?;
-    Ok((rest.data, leaves, slots))
+    Ok((above.data, leaves, slots))
 }
 
 /// Names made unique, so that a table can have them: two inputs of a join may both have an `env`.
@@ -227,9 +232,9 @@ fn leaf_plan(schema: &DFSchema, slot: &Arc<Slot>, index: usize) -> Result<Logica
 }
 
 /// Streams that are still scanned above the cut would have to keep their rows.
-fn refuse_raw_rows(rest: &LogicalPlan) -> Result<()> {
+fn refuse_raw_rows(above: &LogicalPlan) -> Result<()> {
     let mut raw = BTreeSet::new();
-    rest.apply_with_subqueries(|node| match node {
+    above.apply_with_subqueries(|node| match node {
         LogicalPlan::TableScan(scan) if scan.source.is::<StreamTable>() => {
             raw.insert(scan.table_name.table().to_string());
             Ok(TreeNodeRecursion::Continue)

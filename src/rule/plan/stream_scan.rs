@@ -20,7 +20,7 @@ use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggrega
 use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
 
 use crate::model::event::Kind;
-use crate::rule::exec::expression_chain::{Pipeline, physical};
+use crate::rule::exec::expression_chain::{ExpressionChain, physical};
 use crate::rule::sql::catalog::StreamTable;
 
 /// The rows of a stream that a rule looks at, and the columns that it needs of them.
@@ -87,7 +87,7 @@ pub struct RowSource {
     pub reason: String,
 }
 
-/// What the rest of a rule's plan stands on.
+/// What the part of a plan above the cut stands on.
 #[derive(Clone, Debug)]
 pub enum Leaf {
     /// Incremental state.
@@ -128,7 +128,7 @@ impl fmt::Debug for RowSource {
 
 /// The stream under a chain of filters and projections, if that is all there is.
 pub fn stream_below(plan: &LogicalPlan) -> Option<&TableScan> {
-    if !Pipeline::covers(plan) {
+    if !ExpressionChain::covers(plan) {
         return None;
     }
     let mut node = plan;

@@ -16,7 +16,7 @@ mod test_rows;
 use serde::{Deserialize, Serialize};
 
 use crate::model::time::TimestampMs;
-use crate::rule::definition::detectors::JudgeSpec;
+use crate::rule::definition::detectors::DetectorSpec;
 use crate::rule::definition::front_matter::FrontMatter;
 use crate::rule::definition::output_columns::Breach;
 use crate::window::detector::absence::Absence;
@@ -43,12 +43,12 @@ pub enum Judge {
 impl Judge {
     /// The judge that the rule asks for, without memories. `None` where every row is a breach.
     pub fn new(front: &FrontMatter) -> Option<Self> {
-        Some(match front.judge.clone()? {
-            JudgeSpec::Deviation(spec) => Self::Deviation(Deviation::new(spec, front.window_ms)),
-            JudgeSpec::Absence(spec) => Self::Absence(Absence::new(spec)),
-            JudgeSpec::FirstSeen(spec) => Self::FirstSeen(FirstSeen::new(spec)),
-            JudgeSpec::Change(spec) => Self::Change(Changes::new(spec)),
-            JudgeSpec::Sequence(spec) => Self::Sequence(Sequences::new(spec)),
+        Some(match front.detector.clone()? {
+            DetectorSpec::Deviation(spec) => Self::Deviation(Deviation::new(spec, front.window_ms)),
+            DetectorSpec::Absence(spec) => Self::Absence(Absence::new(spec)),
+            DetectorSpec::FirstSeen(spec) => Self::FirstSeen(FirstSeen::new(spec)),
+            DetectorSpec::Change(spec) => Self::Change(Changes::new(spec)),
+            DetectorSpec::Sequence(spec) => Self::Sequence(Sequences::new(spec)),
         })
     }
 

@@ -3,11 +3,11 @@
 use proptest::prelude::*;
 
 use crate::model::labels::Labels;
-use crate::rule::definition::detectors::JudgeSpec;
+use crate::rule::definition::detectors::DetectorSpec;
 use crate::rule::definition::file::RuleFile;
 use crate::rule::definition::front_matter::{self, FrontMatter};
 use crate::rule::definition::output_columns::Breach;
-use crate::rule::definition::window_spec::Span;
+use crate::rule::definition::window_spec::WindowSpec;
 use crate::window::detector::Judge;
 
 pub(crate) fn labels(pairs: &[(&str, &str)]) -> Labels {
@@ -51,11 +51,11 @@ fn evaluations() -> impl Strategy<Value = Vec<(u32, Rows)>> {
 
 /// The rows of one evaluation as the engine hands them on: sorted, and with the evaluation's time where there is a window.
 fn rows_at(at: i64, rows: &Rows, front: &FrontMatter) -> Vec<Breach> {
-    let instant = front.span == Span::Instant;
+    let instant = front.window_spec == WindowSpec::Instant;
     let make = |(host, term, value, before): &(u8, u8, u8, u16)| {
         let (host, term) = (["a", "b", "c"][*host as usize], ["x", "z", ""][*term as usize]);
         let ts = if instant { at - i64::from(*before) } else { at };
-        if !matches!(front.judge, Some(JudgeSpec::Sequence(_))) {
+        if !matches!(front.detector, Some(DetectorSpec::Sequence(_))) {
             return row(ts, &[("host", host), ("term", term)], f64::from(*value));
         }
         let texts = vec![("step".into(), term.into())];

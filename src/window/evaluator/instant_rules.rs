@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::model::time::{TimestampMs, align_down};
 use crate::rule::Rule;
-use crate::rule::definition::window_spec::Span;
+use crate::rule::definition::window_spec::WindowSpec;
 use crate::window::evaluator::Evaluator;
 use crate::window::state::table_registry::TableState;
 
@@ -20,7 +20,7 @@ pub(crate) struct Instants {
 
 impl Instants {
     pub(crate) fn of<'a>(rules: impl Iterator<Item = &'a Rule>) -> Self {
-        let instants = rules.filter(|rule| rule.front.span == Span::Instant);
+        let instants = rules.filter(|rule| rule.front.window_spec == WindowSpec::Instant);
         Self { every_ms: instants.map(|rule| rule.front.every_ms).collect(), passed: TimestampMs::MIN }
     }
 
@@ -42,7 +42,7 @@ impl Evaluator {
             return;
         }
         self.instants.passed = self.instants.last_tick(now);
-        for evaluated in self.rules.iter().filter(|evaluated| evaluated.rule.front.span == Span::Instant) {
+        for evaluated in self.rules.iter().filter(|evaluated| evaluated.rule.front.window_spec == WindowSpec::Instant) {
             for leaf in &evaluated.leaves {
                 if let TableState::Rows(table) = &mut self.tables.tables[leaf.table].state {
                     table.seal(align_down(now, evaluated.rule.front.every_ms));

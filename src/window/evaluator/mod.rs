@@ -19,9 +19,9 @@ use crate::model::limits::QUARANTINE_MS;
 use crate::model::time::{TimestampMs, align_down};
 use crate::rule::Rule;
 use crate::rule::definition::output_columns::Breach;
-use crate::rule::definition::window_spec::{Span, Time};
+use crate::rule::definition::window_spec::{TimeSource, WindowSpec};
 use crate::rule::exec::expression_chain::batch_of;
-use crate::rule::exec::post_aggregate::Rest;
+use crate::rule::exec::post_aggregate::PostAggregate;
 use crate::rule::exec::row_budget::over_budget;
 use crate::rule::plan::stream_scan::Leaf;
 use crate::window::WindowLimits;
@@ -130,7 +130,7 @@ impl EvaluatedRule {
             }
             None => rows,
         };
-        if self.rule.front.span == Span::Instant {
+        if self.rule.front.window_spec == WindowSpec::Instant {
             // One label set in several events of a second is one alert, told by the first.
             let mut seen = BTreeSet::new();
             breaches.retain(|breach| seen.insert(breach.labels.clone()));
@@ -241,7 +241,7 @@ impl Evaluator {
                 continue;
             }
             let rows = batch.tables[kind as usize].slice(start, end - start);
-            let by_broker = self.rules.iter().any(|rule| rule.rule.front.time == Time::Broker);
+            let by_broker = self.rules.iter().any(|rule| rule.rule.front.time == TimeSource::Broker);
             let received = if by_broker { batch.received(kind, start..end) } else { Vec::new() };
             self.ingest_stream(kind, &rows, &received);
         }
@@ -291,7 +291,7 @@ impl Evaluator {
             let evaluated = &mut self.rules[*index];
             evaluated.ingested(&done);
             // Rules about single events are only scheduled where there are some.
-            if evaluated.rule.front.span == Span::Instant
+            if evaluated.rule.front.window_spec == WindowSpec::Instant
                 && let TableState::Rows(table) = &shared.state
             {
                 table.open_ends().for_each(|end| self.schedule.add(end, *index));
@@ -305,7 +305,7 @@ impl Evaluator {
         self.started = true;
         for (index, evaluated) in self.rules.iter().enumerate() {
             let every_ms = evaluated.rule.front.every_ms;
-            if evaluated.rule.front.span != Span::Instant {
+            if evaluated.rule.front.window_spec != WindowSpec::Instant {
                 self.schedule.add(align_down(start, every_ms) + every_ms, index);
             }
         }
@@ -326,7 +326,7 @@ impl Evaluator {
         let due = self.schedule.take(at);
         for index in &due {
             let front = &self.rules[*index].rule.front;
-            if front.span != Span::Instant {
+            if front.window_spec != WindowSpec::Instant {
                 self.schedule.add(at + front.every_ms, *index);
             }
         }
@@ -403,16 +403,16 @@ impl Evaluator {
         if silent && rule.plan.is_grouped() {
             return Ok(Vec::new());
         }
-        if let ([leaf], Span::Instant) = (leaves.as_slice(), rule.front.span)
+        if let ([leaf], WindowSpec::Instant) = (leaves.as_slice(), rule.front.window_spec)
             && let TableState::Rows(table) = &mut tables.tables[leaf.table].state
         {
             let (rows, times) = table.rows(&leaf.window(at))?;
-            return Ok(rule.output.events(&rule.plan.rest.run(vec![rows])?, &times)?);
+            return Ok(rule.output.events(&rule.plan.post_aggregate.run(vec![rows])?, &times)?);
         }
-        let sorted = !matches!(rule.plan.rest, Rest::Chain(_));
+        let sorted = !matches!(rule.plan.post_aggregate, PostAggregate::Chain(_));
         let sources = leaves.iter().zip(&rule.plan.leaves);
         let rows = sources.map(|(leaf, source)| rows_of(leaf, source, tables, merger, at, sorted)).collect::<Result<Vec<_>>>()?;
-        let mut breaches = rule.output.breaches(&rule.plan.rest.run(rows)?, at)?;
+        let mut breaches = rule.output.breaches(&rule.plan.post_aggregate.run(rows)?, at)?;
         if !sorted {
             breaches.sort_by(Breach::in_order);
         }

@@ -2,7 +2,7 @@
 
 use crate::model::limits::QUARANTINE_MS;
 use crate::model::time::TimestampMs;
-use crate::rule::definition::window_spec::Span;
+use crate::rule::definition::window_spec::WindowSpec;
 use crate::window::evaluator::{Evaluator, RuleIndex};
 use crate::window::state::table_registry::TableState;
 
@@ -23,7 +23,7 @@ impl Evaluator {
                     _ => {}
                 }
             }
-            return evaluated.rule.front.span != Span::Instant;
+            return evaluated.rule.front.window_spec != WindowSpec::Instant;
         }
         let broken = evaluated.leaves.iter().find_map(|leaf| match &tables[leaf.table].state {
             TableState::Rows(table) => table.broken().map(String::from),
@@ -39,7 +39,7 @@ impl Evaluator {
     /// Sends a rule to rest. What only rules at rest use is emptied, and takes nothing in meanwhile.
     pub fn quarantine_until(&mut self, index: RuleIndex, until: TimestampMs, reason: &str) {
         self.rules[index].rest_until(until, reason);
-        if self.rules[index].rule.front.span == Span::Instant {
+        if self.rules[index].rule.front.window_spec == WindowSpec::Instant {
             self.again(index, until);
         }
         for leaf in &self.rules[index].leaves {

@@ -7,7 +7,7 @@ use datafusion::common::Result;
 
 use crate::model::time::{TimestampMs, align_down};
 use crate::rule::Rule;
-use crate::rule::definition::window_spec::Span;
+use crate::rule::definition::window_spec::WindowSpec;
 use crate::window::WindowLimits;
 use crate::window::evaluator::{EvaluatedRule, Evaluator, RuleIndex};
 use crate::window::state::table_registry::Began;
@@ -27,7 +27,7 @@ impl Evaluator {
         for (index, new) in next.rules.iter_mut().enumerate() {
             let Some((old_index, mut old)) = before.remove(new.rule.name()) else { continue };
             new.stats = old.stats;
-            if new.rule.front.span == Span::Instant {
+            if new.rule.front.window_spec == WindowSpec::Instant {
                 // Events that were counted in wait for these ticks.
                 let every_ms = new.rule.front.every_ms;
                 self.schedule.of(old_index).for_each(|at| next.schedule.add(align_down(at - 1, every_ms) + every_ms, index));
@@ -55,8 +55,8 @@ impl Evaluator {
 impl EvaluatedRule {
     /// Whether what `old` remembers means the same for this rule.
     fn remembers_as(&self, old: &Self) -> bool {
-        let of = |rule: &Self| (rule.rule.front.span, rule.rule.front.window_ms);
+        let of = |rule: &Self| (rule.rule.front.window_spec, rule.rule.front.window_ms);
         let sql = |rule: &Self| rule.rule.file.sql().trim_start().to_string();
-        self.rule.front.judge == old.rule.front.judge && of(self) == of(old) && sql(self) == sql(old)
+        self.rule.front.detector == old.rule.front.detector && of(self) == of(old) && sql(self) == sql(old)
     }
 }

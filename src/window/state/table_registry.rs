@@ -12,7 +12,7 @@ use crate::model::event::Kind;
 use crate::model::limits::PANES_PER_WINDOW_MAX;
 use crate::model::time::{TimestampMs, common_divisor};
 use crate::rule::Rule;
-use crate::rule::definition::window_spec::{Span, Time};
+use crate::rule::definition::window_spec::{TimeSource, WindowSpec};
 use crate::rule::plan::stream_scan::{Leaf, StreamSource};
 use crate::window::WindowLimits;
 use crate::window::ingest::key_space::{GroupId, KeySpace};
@@ -437,21 +437,21 @@ pub fn content_of(leaf: &Leaf) -> String {
 /// Length of the window that a source is read through, and how long before the evaluation it ends.
 fn window_of(rule: &Rule, stream: &StreamSource) -> (i64, i64) {
     let named = stream.window.as_ref().and_then(|name| rule.front.windows.iter().find(|window| window.name == *name));
-    match (named, &rule.front.span) {
+    match (named, &rule.front.window_spec) {
         (Some(named), _) => (named.window_ms, named.ago_ms),
-        (None, Span::Window { window_ms, .. }) => (*window_ms, 0),
+        (None, WindowSpec::Window { window_ms, .. }) => (*window_ms, 0),
         // What a session holds of earlier panes is carried along with it.
-        (None, Span::Session { every_ms, .. }) => (*every_ms, 0),
-        (None, Span::Instant) => (rule.front.every_ms, 0),
+        (None, WindowSpec::Session { every_ms, .. }) => (*every_ms, 0),
+        (None, WindowSpec::Instant) => (rule.front.every_ms, 0),
     }
 }
 
 fn layout_of(rule: &Rule) -> Layout {
-    let session_gap_ms = match &rule.front.span {
-        Span::Session { gap_ms, .. } => Some(*gap_ms),
+    let session_gap_ms = match &rule.front.window_spec {
+        WindowSpec::Session { gap_ms, .. } => Some(*gap_ms),
         _ => None,
     };
-    Layout { pane_ms: rule.front.every_ms, broker_time: rule.front.time == Time::Broker, session_gap_ms }
+    Layout { pane_ms: rule.front.every_ms, broker_time: rule.front.time == TimeSource::Broker, session_gap_ms }
 }
 
 /// Whether a rule that wants `layout` can use a table that has another. Rules come in an order in which panes only get longer.

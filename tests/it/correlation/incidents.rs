@@ -7,8 +7,8 @@ use squelch::incident::Revision;
 use squelch::io::decode::{Decoder, MessageInfo};
 use squelch::model::event::LabelKeys;
 use squelch::rule::check::{Complaints, from_texts};
-use squelch::topology::definition::Source;
-use squelch::topology::{Edge, Parts, Topology};
+use squelch::topology::definition::TopologySource;
+use squelch::topology::{Edge, Topology, TopologyDefinition};
 
 const START_MS: i64 = 1_773_446_400_000;
 
@@ -67,13 +67,13 @@ impl Night {
     }
 
     fn graph(&mut self, edges: &[(&str, &str)]) {
-        let revisions = self.engine.step(Input::Topology { source: Source::File, parts: parts(edges) });
+        let revisions = self.engine.step(Input::Topology { source: TopologySource::File, parts: parts(edges) });
         assert!(revisions.is_empty(), "a graph by itself is no news");
     }
 }
 
-fn parts(edges: &[(&str, &str)]) -> Parts {
-    Parts { nodes: Vec::new(), edges: edges.iter().map(|(from, to)| Edge::calls(from, to)).collect() }
+fn parts(edges: &[(&str, &str)]) -> TopologyDefinition {
+    TopologyDefinition { nodes: Vec::new(), edges: edges.iter().map(|(from, to)| Edge::calls(from, to)).collect() }
 }
 
 /// `change entities sent` of each.

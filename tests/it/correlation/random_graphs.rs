@@ -12,8 +12,8 @@ use squelch::io::incident_message;
 use squelch::model::event::{EventBatch, ExternalAlert, Kind, LabelKeys, MessageMark};
 use squelch::model::labels::Labels;
 use squelch::model::severity::Severity;
-use squelch::topology::definition::Source;
-use squelch::topology::{Edge, Parts, Topology};
+use squelch::topology::definition::TopologySource;
+use squelch::topology::{Edge, Topology, TopologyDefinition};
 
 use crate::support::Rng;
 
@@ -66,12 +66,12 @@ fn batches(alerts: &[ExternalAlert], rng: &mut Rng) -> Vec<EventBatch> {
     batches
 }
 
-fn parts(edges: &[(u8, u8)]) -> Parts {
+fn parts(edges: &[(u8, u8)]) -> TopologyDefinition {
     let edge = |(from, to): &(u8, u8)| Edge::calls(&format!("n{from}"), &format!("n{to}"));
-    Parts { nodes: Vec::new(), edges: edges.iter().map(edge).collect() }
+    TopologyDefinition { nodes: Vec::new(), edges: edges.iter().map(edge).collect() }
 }
 
-fn fresh(parts: &Parts) -> Engine {
+fn fresh(parts: &TopologyDefinition) -> Engine {
     let mut params = EngineParams::default();
     params.correlation.keys = vec!["release".into()];
     Engine::new(Vec::new(), Topology::new(parts.clone()), &params).unwrap()
@@ -95,7 +95,7 @@ fn run_on_changing_graphs(alerts: &[ExternalAlert], edges: &[(u8, u8)], seed: u6
     for batch in batches(alerts, &mut Rng(seed)) {
         if rng.below(3) == 0 {
             now = parts(&edges.iter().filter(|_| rng.below(2) == 0).copied().collect::<Vec<_>>());
-            take(engine.step(Input::Topology { source: Source::File, parts: now.clone() }));
+            take(engine.step(Input::Topology { source: TopologySource::File, parts: now.clone() }));
         }
         take(engine.step(Input::Events(&batch)));
         if restarts > 0 && restarting.below(3) == 0 {

@@ -15,7 +15,7 @@ use squelch::io::decode::{Decoder, MessageInfo};
 use squelch::io::nats::input::gap::{Gap, GapCause};
 use squelch::model::event::LabelKeys;
 use squelch::process::pipeline::gap_alert::alert;
-use squelch::topology::{Parts, Topology};
+use squelch::topology::{Topology, TopologyDefinition};
 
 use crate::support::nats::NatsServer;
 use crate::support::process::{Mortal, context, metric, read_stream, runtime};
@@ -250,7 +250,7 @@ fn copy_folder(from: &Path, to: &Path) {
 #[test]
 fn what_is_raised_counts_from_the_time_of_events() {
     let params = EngineParams { lateness_ms: 0, notify: NotifyParams { wait_ms: 0, ..Default::default() }, ..Default::default() };
-    let fresh = || Engine::new(Vec::new(), Topology::new(Parts::default()), &params).unwrap();
+    let fresh = || Engine::new(Vec::new(), Topology::new(TopologyDefinition::default()), &params).unwrap();
     let gap =
         |last| Gap { stream: "EVENTS".into(), cause: GapCause::Dropped { first: 3, last, exact: true }, born_ns: 1, after: last };
     let mut decoder = Decoder::new(&LabelKeys::default(), i64::MAX);

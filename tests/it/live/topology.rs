@@ -12,8 +12,8 @@ use squelch::io::decode::{Decoder, MessageInfo};
 use squelch::io::incident_message;
 use squelch::process::config::Config;
 use squelch::rule::check::{Complaints, from_texts};
-use squelch::topology::definition::Source;
-use squelch::topology::{Edge, Parts, Topology};
+use squelch::topology::definition::TopologySource;
+use squelch::topology::{Edge, Topology, TopologyDefinition};
 
 use crate::live::run::{Squelch, context, read_stream, runtime};
 use crate::support::expect::first_difference;
@@ -252,8 +252,8 @@ fn engine(graph: Topology) -> (Engine, Decoder) {
     (Engine::new(book.rules, graph, &EngineParams::default()).unwrap(), decoder)
 }
 
-fn parts(edges: &[(&str, &str)]) -> Parts {
-    Parts { nodes: Vec::new(), edges: edges.iter().map(|(from, to)| Edge::calls(from, to)).collect() }
+fn parts(edges: &[(&str, &str)]) -> TopologyDefinition {
+    TopologyDefinition { nodes: Vec::new(), edges: edges.iter().map(|(from, to)| Edge::calls(from, to)).collect() }
 }
 
 /// A change somewhere else in the graph, again and again between batches, makes the same incidents: only the versions tell.
@@ -276,7 +276,7 @@ fn a_change_elsewhere_changes_nothing() {
         let (got, engine) = scenario.revisions_between(&scenario.lines, 16, &params, &mut |engine| {
             batch += 1;
             let parts = parts(if batch % 2 == 0 { &[] } else { &[("far", "away")] });
-            assert!(engine.step(Input::Topology { source: Source::Bucket, parts }).is_empty());
+            assert!(engine.step(Input::Topology { source: TopologySource::Bucket, parts }).is_empty());
         });
         versions += engine.topology_census().version;
         assert_eq!(first_difference(&without_versions(want), &without_versions(got)), None, "{}", scenario.name());
@@ -305,18 +305,18 @@ fn other_parts_between_batches() {
     };
     let opened = step(&mut engine, 0, "web");
     assert_eq!((opened.len(), opened[0].topology.version), (1, 1));
-    assert_eq!(set(&mut engine, Source::File, &[("web", "chat"), ("web", "chat"), ("web", "web")]), 1, "the same graph");
-    assert_eq!(set(&mut engine, Source::Bucket, &[("chat", "db")]), 2);
+    assert_eq!(set(&mut engine, TopologySource::File, &[("web", "chat"), ("web", "chat"), ("web", "web")]), 1, "the same graph");
+    assert_eq!(set(&mut engine, TopologySource::Bucket, &[("chat", "db")]), 2);
     let grown = step(&mut engine, 60, "db");
     let last = grown.last().unwrap();
     assert_eq!((&last.id, last.topology.version, last.links[0].topology_version), (&opened[0].id, 2, 2));
     assert_eq!(last.root_cause().unwrap().entity.as_ref(), "db");
 
-    assert_eq!(set(&mut engine, Source::File, &[]), 3, "web depends on nothing any more");
+    assert_eq!(set(&mut engine, TopologySource::File, &[]), 3, "web depends on nothing any more");
     let told = engine.step(Input::End);
     assert_eq!(engine.open_incidents(), 2, "nothing ties them any more");
     let apart: Vec<_> = told.iter().map(|revision| (revision.change.as_str(), revision.topology.version)).collect();
     assert_eq!(apart, [("split", 3), ("split", 3)]);
-    assert_eq!(set(&mut engine, Source::Bucket, &[]), 4);
+    assert_eq!(set(&mut engine, TopologySource::Bucket, &[]), 4);
     assert_eq!(engine.topology_census().nodes, 0);
 }

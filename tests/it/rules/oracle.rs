@@ -22,7 +22,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use proptest::prelude::*;
 use squelch::io::decode::{Decoder, MessageInfo};
 use squelch::model::event::{EventBatch, Kind, LabelKeys};
-use squelch::rule::check::{Complaints, RuleBook, from_texts};
+use squelch::rule::check::{Complaints, LoadedRules, from_texts};
 use squelch::rule::definition::output_columns::Breach;
 use squelch::rule::sql::query as sql;
 use squelch::rule::{Rule, plan};
@@ -181,7 +181,7 @@ impl Timed {
     }
 }
 
-fn book_of(texts: &[String]) -> RuleBook {
+fn book_of(texts: &[String]) -> LoadedRules {
     let files = texts.iter().enumerate().map(|(i, text)| (PathBuf::from(format!("r{i}.sql")), Arc::from(text.as_str())));
     from_texts(files.collect(), Complaints::default())
         .unwrap_or_else(|complaints| panic!("{texts:?}\n{}", squelch::process::report::diagnostics::render(&complaints, false)))
@@ -231,12 +231,12 @@ struct Plain {
 }
 
 impl Plain {
-    fn new(query: &str, book: &RuleBook, schema: &SchemaRef) -> Self {
+    fn new(query: &str, book: &LoadedRules, schema: &SchemaRef) -> Self {
         let statement = sql::parse(query).unwrap().statement;
         let windows = ["long".to_string(), "before".to_string()];
-        let ground = plan::Ground { label_keys: &book.label_keys, windows: &windows, instant: false };
+        let context = plan::PlanContext { label_keys: &book.label_keys, windows: &windows, instant: false };
         let mut scans = Vec::new();
-        let over_rows = plan::logical_plan(&statement, ground)
+        let over_rows = plan::logical_plan(&statement, context)
             .unwrap()
             .transform_up_with_subqueries(|node| match node {
                 LogicalPlan::TableScan(scan) => {
@@ -260,7 +260,7 @@ impl Plain {
     }
 
     /// What it answers where each table holds the rows that `rows_of` gives for its window's name.
-    fn answer(&self, book: &RuleBook, index: usize, rows_of: &dyn Fn(Option<&str>) -> RecordBatch) -> Vec<Breach> {
+    fn answer(&self, book: &LoadedRules, index: usize, rows_of: &dyn Fn(Option<&str>) -> RecordBatch) -> Vec<Breach> {
         for (window, rows) in &self.scans {
             *rows.rows.lock().unwrap() = rows_of(window.as_deref());
         }

@@ -31,7 +31,7 @@ fn generic_rules_have_no_threshold_and_say_what_and_why() {
     for rule in &book.rules {
         let (name, front) = (rule.name(), &rule.front);
         assert_eq!(rule.file.path.file_stem().unwrap().to_string_lossy(), name, "a rule's file is called as the rule");
-        assert!(front.judge.is_some(), "{name} compares with the past");
+        assert!(front.detector.is_some(), "{name} compares with the past");
         assert!(front.summary.is_some() && front.description.is_some() && front.runbook.is_some(), "{name} says what is wrong");
         assert!(rule.file.sql().trim_start().starts_with("--"), "{name} says why it is as it is");
         assert!(rule.output.label_names().any(|label| label == "env"), "{name} keeps environments apart");

@@ -17,7 +17,7 @@ use squelch::io::nats::cluster::lease::{HeldLease, LeaseContender, LeaseStatus};
 use squelch::process::checkpoint::storage::{BucketStorage, CheckpointSize, CheckpointStorage, FolderStorage};
 use squelch::process::telemetry::metrics::Telemetry;
 use squelch::rule::Rule;
-use squelch::rule::check::{Complaints, RuleBook, from_texts};
+use squelch::rule::check::{Complaints, LoadedRules, from_texts};
 use squelch::topology::Topology;
 
 use crate::support::nats::NatsServer;
@@ -29,7 +29,7 @@ const WORST: &str = "SELECT host, max(value) AS value FROM metrics WHERE name = 
 const ROWS: &str = "SELECT m.host, n.value FROM metrics m JOIN metrics n ON m.host = n.host AND m.ts < n.ts \
                     WHERE m.name = 'rare' AND n.name = 'rare' AND n.value > 1e9";
 
-fn book(rules: &[(&str, &str)]) -> RuleBook {
+fn book(rules: &[(&str, &str)]) -> LoadedRules {
     let text =
         |query: &str| format!("/*---\nrule: NAME\nseverity: warning\nwindow: 2m\nevery: 10s\nentity: host\n---*/\n{query}");
     let files =

@@ -12,8 +12,8 @@ use squelch::io::incident_message;
 use squelch::process::config::Config;
 use squelch::process::demo_files;
 use squelch::process::report::diagnostics;
-use squelch::rule::check::{Complaints, RuleBook, from_texts};
-use squelch::rule::reload::{OnDisk, Renewed, Texts, renew};
+use squelch::rule::check::{Complaints, LoadedRules, from_texts};
+use squelch::rule::reload::{FilesOnDisk, ReloadedRules, RuleTexts, reload};
 use squelch::topology::Topology;
 
 use crate::support::expect::first_difference;
@@ -31,7 +31,7 @@ pub struct Case {
 }
 
 fn files(dir: &Path) -> Files {
-    OnDisk::read(&[dir.to_path_buf()]).files.into_iter().map(|(path, text)| (path, text.unwrap())).collect()
+    FilesOnDisk::read(&[dir.to_path_buf()]).files.into_iter().map(|(path, text)| (path, text.unwrap())).collect()
 }
 
 fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
@@ -80,7 +80,7 @@ pub fn cases() -> Vec<Case> {
     folders("fixtures/scenarios").iter().map(|path| scenario(path)).chain([single_events()]).collect()
 }
 
-pub fn book(rules: &Files) -> RuleBook {
+pub fn book(rules: &Files) -> LoadedRules {
     let files = rules.iter().map(|(path, text)| (path.clone(), Arc::clone(text))).collect();
     from_texts(files, Complaints::default()).unwrap_or_else(|wrong| panic!("{}", diagnostics::render(&wrong, false)))
 }
@@ -367,24 +367,24 @@ fn a_comparison_waits_for_new_windows_only() {
     assert!((18..=21).contains(&whole), "three minutes: {whole}");
 }
 
-fn on_disk(files: &[(&str, &str)]) -> OnDisk {
-    OnDisk {
+fn on_disk(files: &[(&str, &str)]) -> FilesOnDisk {
+    FilesOnDisk {
         files: files.iter().map(|(path, text)| (PathBuf::from(path), Ok(Arc::from(*text)))).collect(),
         no_folders: Vec::new(),
     }
 }
 
-fn running(renewed: &Renewed) -> Vec<&str> {
+fn running(renewed: &ReloadedRules) -> Vec<&str> {
     renewed.book.rules.iter().map(|rule| rule.name()).collect()
 }
 
 #[test]
 fn a_bad_version_keeps_the_old_one() {
     let (a, b) = (sum_rule("a", "", "value > 1"), sum_rule("b", "", "value > 1"));
-    let good: Texts = Files::from([("a.sql".into(), Arc::clone(&a)), ("b.sql".into(), Arc::clone(&b))]);
+    let good: RuleTexts = Files::from([("a.sql".into(), Arc::clone(&a)), ("b.sql".into(), Arc::clone(&b))]);
     let bad = a.replace("sum(value)", "summ(value)");
     let better = b.replace("value > 1", "value > 2");
-    let renewed = renew(&on_disk(&[("a.sql", &bad), ("b.sql", &better), ("c.sql", "no rule")]), &good).unwrap();
+    let renewed = reload(&on_disk(&[("a.sql", &bad), ("b.sql", &better), ("c.sql", "no rule")]), &good).unwrap();
     assert_eq!(running(&renewed), ["a", "b"]);
     assert_eq!((&renewed.texts[Path::new("a.sql")], renewed.texts[Path::new("b.sql")].as_ref()), (&a, better.as_str()));
     assert_eq!((renewed.stale.len(), renewed.left_out.len()), (1, 1));
@@ -392,17 +392,17 @@ fn a_bad_version_keeps_the_old_one() {
     assert!(said.contains("a.sql:7:") && said.contains("`sum`") && said.contains("c.sql"), "{said}");
 
     // Of two rules with one name the one that runs keeps it, wherever its file stands.
-    let twin = renew(&on_disk(&[("0.sql", &sum_rule("b", "", "value > 9")), ("a.sql", &a), ("b.sql", &b)]), &good).unwrap();
+    let twin = reload(&on_disk(&[("0.sql", &sum_rule("b", "", "value > 9")), ("a.sql", &a), ("b.sql", &b)]), &good).unwrap();
     assert_eq!((running(&twin), twin.texts == good), (vec!["a", "b"], true));
     // Two files may exchange their names.
-    let swapped = renew(&on_disk(&[("a.sql", &b), ("b.sql", &a)]), &good).unwrap();
+    let swapped = reload(&on_disk(&[("a.sql", &b), ("b.sql", &a)]), &good).unwrap();
     assert!(running(&swapped) == ["a", "b"] && swapped.complaints.is_empty());
     // A file that is gone takes its rule along; one that cannot be read does not.
     let mut disk = on_disk(&[("b.sql", &b)]);
-    assert_eq!(running(&renew(&disk, &good).unwrap()), ["b"]);
+    assert_eq!(running(&reload(&disk, &good).unwrap()), ["b"]);
     disk.files.insert("a.sql".into(), Err("cannot be read: no".into()));
-    let unread = renew(&disk, &good).unwrap();
+    let unread = reload(&disk, &good).unwrap();
     assert_eq!((running(&unread), unread.complaints.len()), (vec!["a", "b"], 1));
     disk.no_folders.push(("rules".into(), "cannot be read: no".into()));
-    assert!(renew(&disk, &good).is_err(), "a folder that cannot be read says nothing about its rules");
+    assert!(reload(&disk, &good).is_err(), "a folder that cannot be read says nothing about its rules");
 }

@@ -10,7 +10,7 @@ use squelch::io::incident_message;
 use squelch::model::time::TimestampMs;
 use squelch::process::config::Config;
 use squelch::process::report::diagnostics;
-use squelch::rule::check::{self, RuleBook};
+use squelch::rule::check::{self, LoadedRules};
 use squelch::topology::Topology;
 
 use crate::support::Rng;
@@ -38,7 +38,7 @@ impl Scenario {
     }
 
     /// The rules, and the labels that they and the topology read.
-    pub fn book(&self, params: &EngineParams) -> RuleBook {
+    pub fn book(&self, params: &EngineParams) -> LoadedRules {
         let mut book = check::load(&[self.path.join("rules")])
             .unwrap_or_else(|complaints| panic!("{}", diagnostics::render(&complaints, false)));
         params.learn.add_label_keys(&mut book.label_keys);

@@ -1,4 +1,4 @@
-//! The kinds of rules whose rows are no breaches yet: what an author set for the judge that decides
+//! The kinds of rules whose rows are no breaches yet: what an author set for the detector that decides
 //! ([`crate::window::detector`]), one file a kind.
 
 pub mod absence;
@@ -21,7 +21,7 @@ use crate::rule::definition::detectors::sequence::SequenceSpec;
 
 /// What decides which rows of a rule are breaches. A rule without one breaches at every row.
 #[derive(Clone, Debug, PartialEq)]
-pub enum JudgeSpec {
+pub enum DetectorSpec {
     /// The value departs from its history.
     Deviation(DeviationSpec),
     /// A label set stays away.
@@ -34,10 +34,10 @@ pub enum JudgeSpec {
     Sequence(SequenceSpec),
 }
 
-/// The front matter's keys that name a judge; a rule has one of them at most.
+/// The front matter's keys that name a detector; a rule has one of them at most.
 pub const KEYS: [&str; 5] = ["deviation", "absence", "first_seen", "change", "sequence"];
 
-impl JudgeSpec {
+impl DetectorSpec {
     /// Reads the value of one of [`KEYS`].
     pub fn parse(key: &str, value: &Value) -> Result<Self, Vec<Wrong>> {
         match key {
@@ -132,7 +132,7 @@ fn wrong_expectation(expected: &Labels, labels: &[&str]) -> Option<Wrong> {
 
 #[cfg(test)]
 mod tests {
-    use super::JudgeSpec;
+    use super::DetectorSpec;
     use crate::model::labels::Labels;
     use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS, WEEK_MS};
     use crate::rule::definition::detectors::absence::AbsenceSpec;
@@ -142,29 +142,30 @@ mod tests {
     use crate::rule::definition::detectors::sequence::SequenceSpec;
     use crate::rule::definition::file::RuleFile;
     use crate::rule::definition::front_matter::{self, FrontMatter};
-    use crate::rule::definition::window_spec::{NamedWindow, Span, Time};
+    use crate::rule::definition::window_spec::{NamedWindow, TimeSource, WindowSpec};
 
     fn front(keys: &str) -> FrontMatter {
         let text = format!("/*---\nrule: r\nseverity: warning\n{keys}\n---*/\nSELECT 1");
         front_matter::parse(&RuleFile::new("r.sql".into(), &text).unwrap()).unwrap_or_else(|errors| panic!("{keys}: {errors:?}"))
     }
 
-    fn judge(keys: &str) -> JudgeSpec {
-        front(keys).judge.unwrap()
+    fn detector(keys: &str) -> DetectorSpec {
+        front(keys).detector.unwrap()
     }
 
     #[test]
     fn spans_and_their_defaults() {
-        let every = |keys: &str| (front(keys).span, front(keys).window_ms, front(keys).every_ms, front(keys).keep_firing_for_ms);
+        let every =
+            |keys: &str| (front(keys).window_spec, front(keys).window_ms, front(keys).every_ms, front(keys).keep_firing_for_ms);
         let (five, ten) = (5 * MINUTE_MS, 10 * MINUTE_MS);
-        assert_eq!(every("window: 5m"), (Span::Window { window_ms: five, every_ms: five }, five, five, 0));
-        assert_eq!(every("session: 10m"), (Span::Session { gap_ms: ten, every_ms: MINUTE_MS }, ten, MINUTE_MS, 0));
-        assert_eq!(every("session: 30s"), (Span::Session { gap_ms: 30_000, every_ms: 30_000 }, 30_000, 30_000, 0));
-        assert_eq!(every("instant: true"), (Span::Instant, 1000, 1000, five));
-        assert_eq!(every("instant: true\nkeep_firing_for: 0s"), (Span::Instant, 1000, 1000, 0));
-        assert_eq!(every("sequence: { steps: [a, b], within: 1m }").0, Span::Instant);
-        assert_eq!(every("instant: true\nsequence: { steps: [a, b], within: 1m }").0, Span::Instant);
-        assert_eq!((front("window: 5m").time, front("window: 5m\ntime: broker").time), (Time::Event, Time::Broker));
+        assert_eq!(every("window: 5m"), (WindowSpec::Window { window_ms: five, every_ms: five }, five, five, 0));
+        assert_eq!(every("session: 10m"), (WindowSpec::Session { gap_ms: ten, every_ms: MINUTE_MS }, ten, MINUTE_MS, 0));
+        assert_eq!(every("session: 30s"), (WindowSpec::Session { gap_ms: 30_000, every_ms: 30_000 }, 30_000, 30_000, 0));
+        assert_eq!(every("instant: true"), (WindowSpec::Instant, 1000, 1000, five));
+        assert_eq!(every("instant: true\nkeep_firing_for: 0s"), (WindowSpec::Instant, 1000, 1000, 0));
+        assert_eq!(every("sequence: { steps: [a, b], within: 1m }").0, WindowSpec::Instant);
+        assert_eq!(every("instant: true\nsequence: { steps: [a, b], within: 1m }").0, WindowSpec::Instant);
+        assert_eq!((front("window: 5m").time, front("window: 5m\ntime: broker").time), (TimeSource::Event, TimeSource::Broker));
     }
 
     #[test]
@@ -177,34 +178,37 @@ mod tests {
     #[test]
     fn short_forms_mean_the_long_ones() {
         let absence = AbsenceSpec { after_ms: 5 * MINUTE_MS, forget_ms: DAY_MS, expect: Vec::new() };
-        assert_eq!(judge("window: 1m\nabsence: 5m"), JudgeSpec::Absence(absence));
+        assert_eq!(detector("window: 1m\nabsence: 5m"), DetectorSpec::Absence(absence));
         let first_seen = FirstSeenSpec { forget_ms: 2 * DAY_MS, learn_ms: HOUR_MS, per: Vec::new() };
-        assert_eq!(judge("window: 1m\nfirst_seen: 2d"), JudgeSpec::FirstSeen(first_seen));
+        assert_eq!(detector("window: 1m\nfirst_seen: 2d"), DetectorSpec::FirstSeen(first_seen));
         let change = ChangeSpec { of: Some("version".into()), within_ms: DAY_MS };
-        assert_eq!(judge("instant: true\nchange: version"), JudgeSpec::Change(change));
-        assert_eq!(judge("window: 1m\nchange: value"), JudgeSpec::Change(ChangeSpec { of: None, within_ms: DAY_MS }));
+        assert_eq!(detector("instant: true\nchange: version"), DetectorSpec::Change(change));
+        assert_eq!(detector("window: 1m\nchange: value"), DetectorSpec::Change(ChangeSpec { of: None, within_ms: DAY_MS }));
     }
 
     #[test]
     fn long_forms_say_all() {
         let expect = vec![Labels::new([("host".to_string(), "7".to_string())])];
         let absence = AbsenceSpec { after_ms: MINUTE_MS, forget_ms: HOUR_MS, expect };
-        assert_eq!(judge("window: 1m\nabsence: { after: 1m, forget: 1h, expect: [{ host: 7 }] }"), JudgeSpec::Absence(absence));
+        assert_eq!(
+            detector("window: 1m\nabsence: { after: 1m, forget: 1h, expect: [{ host: 7 }] }"),
+            DetectorSpec::Absence(absence)
+        );
         let first_seen = FirstSeenSpec { forget_ms: DAY_MS, learn_ms: 0, per: vec!["env".into(), "host".into()] };
         assert_eq!(
-            judge("window: 1m\nfirst_seen: { forget: 1d, learn: 0s, per: [host, env] }"),
-            JudgeSpec::FirstSeen(first_seen)
+            detector("window: 1m\nfirst_seen: { forget: 1d, learn: 0s, per: [host, env] }"),
+            DetectorSpec::FirstSeen(first_seen)
         );
         let steps = ["failed", "failed", "ok"].map(String::from).into();
         let sequence = SequenceSpec { steps, within_ms: MINUTE_MS, ordered: false };
         let keys = "sequence:\n  steps: [failed, failed, ok]\n  within: 1m\n  ordered: false";
-        assert_eq!(judge(keys), JudgeSpec::Sequence(sequence));
+        assert_eq!(detector(keys), DetectorSpec::Sequence(sequence));
     }
 
     #[test]
     fn the_defaults_of_a_deviation_follow_its_season() {
-        let defaults = |keys: &str| match judge(&format!("window: 1m\ndeviation: {keys}")) {
-            JudgeSpec::Deviation(spec) => (spec.over_ms, spec.min_history, spec.method, spec.season, spec.settle_ms),
+        let defaults = |keys: &str| match detector(&format!("window: 1m\ndeviation: {keys}")) {
+            DetectorSpec::Deviation(spec) => (spec.over_ms, spec.min_history, spec.method, spec.season, spec.settle_ms),
             other => panic!("{other:?}"),
         };
         assert_eq!(defaults("{}"), (2 * HOUR_MS, 10, Method::Median, Season::None, 0));

@@ -12,7 +12,7 @@ use squelch::io::nats::output::OutRevision;
 use squelch::process::pipeline::evaluate::outgoing;
 use squelch::process::pipeline::gap_alert;
 use squelch::topology::Topology;
-use squelch::topology::definition::Source;
+use squelch::topology::definition::TopologySource;
 
 use super::world::World;
 
@@ -133,11 +133,11 @@ pub fn uninterrupted(world: &World, began: Files, history: &[Took], batch_of: us
             Took::Rules(rules) => take(engine.set_rules(next_rules(world, rules, &mut decoder)))?,
             Took::Graph(graph) => {
                 let parts = world.graphs[graph].clone();
-                take(engine.step(Input::Topology { source: Source::File, parts }))?;
+                take(engine.step(Input::Topology { source: TopologySource::File, parts }))?;
             }
             Took::Bucket(bucket) => {
                 let parts = world.graphs[bucket].clone();
-                take(engine.step(Input::Topology { source: Source::Bucket, parts }))?;
+                take(engine.step(Input::Topology { source: TopologySource::Bucket, parts }))?;
             }
             Took::Began(files) => {
                 let saved = engine.save().map_err(|error| error.to_string())?.found()?;
@@ -146,7 +146,7 @@ pub fn uninterrupted(world: &World, began: Files, history: &[Took], batch_of: us
                 decoder = decoder.with_sources(std::sync::Arc::clone(engine.source_names()));
                 if let Some(bucket) = files.bucket {
                     let parts = world.graphs[bucket].clone();
-                    take(engine.step(Input::Topology { source: Source::Bucket, parts }))?;
+                    take(engine.step(Input::Topology { source: TopologySource::Bucket, parts }))?;
                 }
             }
         }

@@ -8,7 +8,7 @@ use squelch::model::event::LabelKeys;
 use squelch::process::report::diagnostics;
 use squelch::rule::Rule;
 use squelch::rule::check::{self, Complaints};
-use squelch::topology::Parts;
+use squelch::topology::TopologyDefinition;
 
 use crate::support::folders;
 use crate::support::runs::Scenario;
@@ -31,7 +31,7 @@ pub struct Pack {
 /// A fixture's events, graph and settings.
 pub struct Recorded {
     pub lines: Vec<Vec<u8>>,
-    pub parts: Parts,
+    pub parts: TopologyDefinition,
     pub params: EngineParams,
 }
 
@@ -78,8 +78,11 @@ fn recorded(path: &Path) -> Pack {
     files.sort();
     let fewer = files[1..].to_vec();
     let file = path.join("topology.yaml");
-    let parts =
-        if file.exists() { squelch::io::files::topology_file::read(&file).expect("a good topology") } else { Parts::default() };
+    let parts = if file.exists() {
+        squelch::io::files::topology_file::read(&file).expect("a good topology")
+    } else {
+        TopologyDefinition::default()
+    };
     let params = EngineParams { clock: || 0, ..scenario.config().engine() };
     let name = scenario.name();
     Pack::new(&name, vec![files, fewer], Some(Recorded { lines: scenario.lines, parts, params }))

@@ -19,7 +19,7 @@ use squelch::process::checkpoint::storage::{self, FolderStorage};
 use squelch::process::pipeline::decode::{Decoded, Progress, ToEngine, Work};
 use squelch::process::pipeline::evaluate::{After, Evaluating, ToSink, UnderWay, outgoing};
 use squelch::process::telemetry::metrics::Telemetry;
-use squelch::topology::definition::Source;
+use squelch::topology::definition::TopologySource;
 
 use super::broker::{Broker, Stored};
 use super::disk::{Digest, Disk, Torn, digest};
@@ -226,7 +226,7 @@ impl<'w> System<'w> {
             let then = self.life().files.bucket.replace(bucket);
             let parts = world.graphs[bucket].clone();
             let took = (then != Some(bucket)).then_some(Took::Bucket(bucket));
-            self.work(Work::Topology(Source::Bucket, parts), took, place.sequence);
+            self.work(Work::Topology(TopologySource::Bucket, parts), took, place.sequence);
         }
         Ok(())
     }
@@ -368,7 +368,7 @@ impl<'w> System<'w> {
             self.changed();
             self.life().files.graph = files.graph;
             let (parts, sequence) = (world.graphs[files.graph].clone(), self.life().sequence);
-            self.work(Work::Topology(Source::File, parts), [Took::Graph(files.graph)], sequence);
+            self.work(Work::Topology(TopologySource::File, parts), [Took::Graph(files.graph)], sequence);
         }
         if let Some(bucket) = files.bucket
             && self.has_room()
@@ -377,7 +377,7 @@ impl<'w> System<'w> {
             self.changed();
             self.life().files.bucket = files.bucket;
             let (parts, sequence) = (world.graphs[bucket].clone(), self.life().sequence);
-            self.work(Work::Topology(Source::Bucket, parts), [Took::Bucket(bucket)], sequence);
+            self.work(Work::Topology(TopologySource::Bucket, parts), [Took::Bucket(bucket)], sequence);
         }
     }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use squelch::engine::EngineParams;
-use squelch::topology::{Edge, Parts};
+use squelch::topology::{Edge, TopologyDefinition};
 
 use super::rules::{MADE, Pack, packs};
 use crate::support::Rng;
@@ -29,7 +29,7 @@ pub struct World {
     pub pack: &'static Pack,
     pub params: EngineParams,
     /// The topology's file, one version after the other.
-    pub graphs: Rc<Vec<Parts>>,
+    pub graphs: Rc<Vec<TopologyDefinition>>,
     /// Whether other systems tell of the graph in a bucket: each version of the file is also one of the bucket.
     pub bucket: bool,
     pub messages: Rc<Vec<Message>>,
@@ -87,7 +87,7 @@ fn name(number: u64) -> String {
     format!("n{number}")
 }
 
-fn graph(rng: &mut Rng) -> Parts {
+fn graph(rng: &mut Rng) -> TopologyDefinition {
     let cyclic = rng.below(4) == 0;
     let mut edges = Vec::new();
     for _ in 0..rng.below(12) {
@@ -96,11 +96,11 @@ fn graph(rng: &mut Rng) -> Parts {
             edges.push(Edge::calls(&name(a), &name(b)));
         }
     }
-    Parts { nodes: Vec::new(), edges }
+    TopologyDefinition { nodes: Vec::new(), edges }
 }
 
 /// The same with an edge more or less.
-fn another(graph: &Parts, rng: &mut Rng) -> Parts {
+fn another(graph: &TopologyDefinition, rng: &mut Rng) -> TopologyDefinition {
     let mut parts = graph.clone();
     if !parts.edges.is_empty() && rng.below(2) == 0 {
         parts.edges.remove(rng.below(parts.edges.len() as u64) as usize);
