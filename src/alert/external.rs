@@ -1,52 +1,52 @@
-//! The alerts of other systems: they say themselves when they fire and when they are over, and are forgotten when they say
-//! nothing any more.
+//! Alerts of other systems. The sender reports when one fires and when it is resolved. One that is not reported for a while expires.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Alert, Change, Texts, Transition, entity_of, env_of};
+use crate::alert::external_entity::EntityLabels;
+use crate::alert::{Alert, Change, Texts, Transition, env_of};
 use crate::model::event::ExternalAlert;
 use crate::model::fingerprint::Fingerprint;
 use crate::model::time::TimestampMs;
 
-/// What is kept of them over a restart.
+/// What is kept over a restart.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SavedExternalAlerts {
-    firing: BTreeMap<Fingerprint, Heard>,
+pub struct ExternalAlertsSnapshot {
+    firing: BTreeMap<Fingerprint, FiringExternal>,
 }
 
-/// The firing alerts of other systems.
+/// The alerts of other systems that fire.
 #[derive(Clone, Debug)]
 pub struct ExternalAlerts {
     expiry_ms: i64,
-    firing: BTreeMap<Fingerprint, Heard>,
-    /// The same by when they were last heard of.
-    silent: BTreeSet<(TimestampMs, Fingerprint)>,
+    entity_labels: EntityLabels,
+    firing: BTreeMap<Fingerprint, FiringExternal>,
+    /// The same by when they were last reported.
+    by_last_report: BTreeSet<(TimestampMs, Fingerprint)>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Heard {
+struct FiringExternal {
     alert: Arc<Alert>,
-    last_at: TimestampMs,
+    last_reported_at: TimestampMs,
 }
 
 impl ExternalAlerts {
-    /// No alerts. One that is not heard of for `expiry_ms` is taken for resolved, as Alertmanager does after its
-    /// `resolve_timeout`.
-    pub fn new(expiry_ms: i64) -> Self {
-        Self { expiry_ms, firing: BTreeMap::new(), silent: BTreeSet::new() }
+    /// No alerts. One that is not reported for `expiry_ms` ends, as in Alertmanager after its `resolve_timeout`.
+    pub fn new(expiry_ms: i64, entity_labels: EntityLabels) -> Self {
+        Self { expiry_ms, entity_labels, firing: BTreeMap::new(), by_last_report: BTreeSet::new() }
     }
 
-    /// What is to be kept over a restart.
-    pub fn save(&self) -> SavedExternalAlerts {
-        SavedExternalAlerts { firing: self.firing.clone() }
+    /// What a restart needs.
+    pub fn save(&self) -> ExternalAlertsSnapshot {
+        ExternalAlertsSnapshot { firing: self.firing.clone() }
     }
 
-    /// Goes on from what was kept.
-    pub fn restore(&mut self, saved: SavedExternalAlerts) {
-        self.silent = saved.firing.iter().map(|(fingerprint, heard)| (heard.last_at, *fingerprint)).collect();
+    /// Goes on from a snapshot.
+    pub fn restore(&mut self, saved: ExternalAlertsSnapshot) {
+        self.by_last_report = saved.firing.iter().map(|(fingerprint, known)| (known.last_reported_at, *fingerprint)).collect();
         self.firing = saved.firing;
     }
 
@@ -55,69 +55,70 @@ impl ExternalAlerts {
         self.firing.len()
     }
 
-    /// Another system spoke of the alert with this fingerprint.
-    pub fn hear(&mut self, fingerprint: Fingerprint, said: ExternalAlert) -> Option<Transition> {
-        if !said.firing {
-            let heard = self.forget(&fingerprint)?;
-            return Some(resolved(&heard.alert, said.ts.max(heard.alert.started_at)));
+    /// Another system reported the state of the alert with this fingerprint.
+    pub fn receive(&mut self, fingerprint: Fingerprint, report: ExternalAlert) -> Option<Transition> {
+        if !report.firing {
+            let known = self.forget(&fingerprint)?;
+            return Some(resolved(&known.alert, report.ts.max(known.alert.started_at)));
         }
         match self.firing.get_mut(&fingerprint) {
-            Some(heard) => {
-                self.silent.remove(&(heard.last_at, fingerprint));
-                heard.last_at = heard.last_at.max(said.ts);
-                self.silent.insert((heard.last_at, fingerprint));
-                if said.severity <= heard.alert.severity {
+            Some(known) => {
+                self.by_last_report.remove(&(known.last_reported_at, fingerprint));
+                known.last_reported_at = known.last_reported_at.max(report.ts);
+                self.by_last_report.insert((known.last_reported_at, fingerprint));
+                if report.severity <= known.alert.severity {
                     return None;
                 }
-                heard.alert = Arc::new(Alert { severity: said.severity, texts: texts_of(said), ..heard.alert.as_ref().clone() });
-                Some(Transition { change: Change::Escalated, alert: Arc::clone(&heard.alert) })
+                known.alert =
+                    Arc::new(Alert { severity: report.severity, texts: texts_of(report), ..known.alert.as_ref().clone() });
+                Some(Transition { change: Change::Escalated, alert: Arc::clone(&known.alert) })
             }
             None => {
                 let alert = Arc::new(Alert {
                     fingerprint,
-                    rule: said.name.as_str().into(),
-                    severity: said.severity,
-                    env: env_of(&said.labels),
-                    entity: entity_of(&said.labels, None),
+                    rule: report.name.as_str().into(),
+                    severity: report.severity,
+                    env: env_of(&report.labels),
+                    entity: self.entity_labels.entity_of(&report.labels),
                     peer: None,
-                    labels: said.labels.clone(),
+                    labels: report.labels.clone(),
                     value: 1.0,
                     score: None,
-                    started_at: said.ts,
+                    started_at: report.ts,
                     period_ms: 0,
                     window_ms: 0,
-                    fired_at: said.ts,
+                    fired_at: report.ts,
                     ended_at: None,
-                    texts: texts_of(said),
+                    texts: texts_of(report),
                 });
-                let last_at = alert.started_at;
-                self.silent.insert((last_at, fingerprint));
-                self.firing.insert(fingerprint, Heard { alert: Arc::clone(&alert), last_at });
+                let last_reported_at = alert.started_at;
+                self.by_last_report.insert((last_reported_at, fingerprint));
+                self.firing.insert(fingerprint, FiringExternal { alert: Arc::clone(&alert), last_reported_at });
                 Some(Transition { change: Change::Fired, alert })
             }
         }
     }
 
-    /// When the next alert expires if nothing is heard of it.
+    /// When the next alert expires if it is not reported before.
     pub fn next_expiry(&self) -> Option<TimestampMs> {
-        self.silent.first().map(|(last_at, _)| last_at + self.expiry_ms)
+        self.by_last_report.first().map(|(last_reported_at, _)| last_reported_at + self.expiry_ms)
     }
 
-    /// Resolves the alerts that expire at or before `at`.
+    /// Ends the alerts that expire at or before `at`.
     pub fn expire(&mut self, at: TimestampMs) -> Vec<Transition> {
         let mut over = Vec::new();
-        while let Some((last_at, fingerprint)) =
-            self.silent.first().filter(|(last_at, _)| last_at + self.expiry_ms <= at).copied()
+        while let Some((last_reported_at, fingerprint)) =
+            self.by_last_report.first().filter(|(last_reported_at, _)| last_reported_at + self.expiry_ms <= at).copied()
         {
-            over.extend(self.forget(&fingerprint).map(|heard| resolved(&heard.alert, last_at + self.expiry_ms)));
+            over.extend(self.forget(&fingerprint).map(|known| resolved(&known.alert, last_reported_at + self.expiry_ms)));
         }
         over
     }
 
-    fn forget(&mut self, fingerprint: &Fingerprint) -> Option<Heard> {
-        let heard = self.firing.remove(fingerprint)?;
-        self.silent.remove(&(heard.last_at, *fingerprint));
-        Some(heard)
+    fn forget(&mut self, fingerprint: &Fingerprint) -> Option<FiringExternal> {
+        let known = self.firing.remove(fingerprint)?;
+        self.by_last_report.remove(&(known.last_reported_at, *fingerprint));
+        Some(known)
     }
 }
 
@@ -125,6 +126,6 @@ fn resolved(alert: &Alert, at: TimestampMs) -> Transition {
     Transition { change: Change::Resolved, alert: Arc::new(Alert { ended_at: Some(at), ..alert.clone() }) }
 }
 
-fn texts_of(said: ExternalAlert) -> Texts {
-    Texts { summary: Some(said.summary.unwrap_or(said.name)), description: None, runbook: said.runbook }
+fn texts_of(report: ExternalAlert) -> Texts {
+    Texts { summary: Some(report.summary.unwrap_or(report.name)), description: None, runbook: report.runbook }
 }

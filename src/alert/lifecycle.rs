@@ -4,7 +4,8 @@
 //! `for` after its first breach; a pending alert that misses one evaluation is forgotten; a firing one that misses goes on for
 //! `keep_firing_for`, counted from the first evaluation that missed. Unlike there, a rule that breaches more than its limit
 //! keeps the first alerts and counts the rest, and a severity never falls while the alert fires. And unlike there, value and texts
-//! are of one and the same breach, the one by which it fired or its severity last rose: what was told of it stays true when it ends.
+//! come from the same breach: the one with which it fired, or with which its severity last rose. So what a notification quoted stays
+//! true when the alert ends.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -24,21 +25,21 @@ use crate::rule::definition::output_columns::Breach;
 pub struct AlertPolicy {
     /// The rule's name.
     pub rule: Arc<str>,
-    /// Of breaches that bring none of their own.
+    /// The severity of breaches that have none of their own.
     pub severity: Severity,
-    /// The label that names the entity, where the author named one.
+    /// The label that names the entity, where the author chose one.
     pub entity: Option<String>,
     /// The label that names the other end of an edge, where the alerts are about edges.
     pub peer: Option<String>,
     /// The time between two evaluations.
     pub period_ms: i64,
-    /// How far each of them looks back.
+    /// How far each evaluation looks back.
     pub window_ms: i64,
     /// How long a breach must last.
     pub for_ms: i64,
-    /// How long an alert fires on after its last breach.
+    /// How long an alert keeps firing after its last breach.
     pub keep_firing_for_ms: i64,
-    /// Alerts held at once.
+    /// The most alerts at once.
     pub alerts_max: usize,
 }
 
@@ -67,14 +68,14 @@ pub struct RuleAlerts {
     counts: AlertCounts,
 }
 
-/// What could not become an alert, and why.
+/// Breaches that could not become an alert, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertCounts {
     /// Breaches over the rule's limit of alerts.
     pub over_limit: u64,
-    /// Breaches whose label set an earlier row of the same evaluation had.
+    /// Breaches with the same labels as another row of the same evaluation.
     pub same_labels: u64,
-    /// Rows whose `severity` is no severity; the rule's own was taken.
+    /// Rows whose `severity` column holds no severity. The rule's severity was used.
     pub bad_severity: u64,
 }
 
@@ -84,9 +85,9 @@ enum State {
     Firing { alert: Arc<Alert>, missing_since: Option<TimestampMs> },
 }
 
-/// What is kept of a rule's alerts over a restart.
+/// What a restart needs of one rule's alerts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SavedAlerts {
+pub struct RuleAlertsSnapshot {
     alerts: BTreeMap<Fingerprint, State>,
     counts: AlertCounts,
 }
@@ -97,23 +98,23 @@ impl RuleAlerts {
         Self { policy, alerts: BTreeMap::new(), counts: AlertCounts::default() }
     }
 
-    /// The rule's author thinks otherwise: alerts go on, the new policy decides from the next evaluation on. An alert that fires
-    /// keeps its severity and its entity.
+    /// The author changed the rule. Alerts go on, and the new policy applies from the next evaluation. A firing alert keeps its
+    /// severity and its entity.
     pub fn set_policy(&mut self, policy: AlertPolicy) {
         self.policy = policy;
     }
 
-    /// What is to be kept over a restart.
-    pub fn save(&self) -> SavedAlerts {
-        SavedAlerts { alerts: self.alerts.clone(), counts: self.counts }
+    /// What a restart needs.
+    pub fn save(&self) -> RuleAlertsSnapshot {
+        RuleAlertsSnapshot { alerts: self.alerts.clone(), counts: self.counts }
     }
 
-    /// Goes on from what was kept, under a policy that may be another.
-    pub fn restore(policy: AlertPolicy, saved: SavedAlerts) -> Self {
+    /// Goes on from a snapshot, under a policy that may have changed.
+    pub fn restore(policy: AlertPolicy, saved: RuleAlertsSnapshot) -> Self {
         Self { policy, alerts: saved.alerts, counts: saved.counts }
     }
 
-    /// The rule is gone: what fires is resolved at `at`, what is pending is forgotten.
+    /// The rule is gone: firing alerts end at `at`, pending ones are dropped.
     pub fn end_all(self, at: TimestampMs) -> Vec<Transition> {
         let ended = |state| match state {
             State::Pending { .. } => None,
@@ -125,7 +126,7 @@ impl RuleAlerts {
         self.alerts.into_values().filter_map(ended).collect()
     }
 
-    /// The entities that may be failing: of alerts that breach and do not fire yet. An announcement is no failure.
+    /// Entities that may be failing: those of pending alerts. An info alert only announces something.
     pub fn pending<'a>(&'a self, of_env: &'a str) -> impl Iterator<Item = &'a Arc<str>> {
         let fails = self.policy.severity != Severity::Info;
         self.alerts.values().filter_map(move |state| match state {
@@ -134,18 +135,18 @@ impl RuleAlerts {
         })
     }
 
-    /// How many alerts are pending and how many are firing.
-    pub fn census(&self) -> (usize, usize) {
+    /// How many alerts are pending, and how many are firing.
+    pub fn pending_and_firing(&self) -> (usize, usize) {
         let firing = self.alerts.values().filter(|state| matches!(state, State::Firing { .. })).count();
         (self.alerts.len() - firing, firing)
     }
 
-    /// What could not become an alert so far.
+    /// Breaches that could not become an alert so far.
     pub fn counts(&self) -> AlertCounts {
         self.counts
     }
 
-    /// One evaluation: the breaches at `at`, in the order of the result. `texts` writes what an alert says to people. Returns
+    /// One evaluation: the breaches at `at`, in the order of the result. `texts` renders what an alert tells a person. Returns
     /// what changed, by fingerprint.
     pub fn evaluate(
         &mut self,

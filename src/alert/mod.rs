@@ -1,7 +1,8 @@
-//! Floor 2: alerts. The life cycle from breach to pending to firing to resolved ([`lifecycle`]) and the alerts of other systems
-//! ([`external`]), which enter the same life. Pure: no clock, no I/O.
+//! Floor 2: alerts. Their life from breach to pending, firing and resolved ([`lifecycle`]), and the alerts of other systems
+//! ([`external`]), which have the same life from firing on. Pure: no clock, no I/O.
 
 pub mod external;
+pub mod external_entity;
 pub mod lifecycle;
 
 use std::sync::Arc;
@@ -29,19 +30,19 @@ pub struct Alert {
     pub env: Arc<str>,
     /// The topology node that the alert is about, where the labels name one.
     pub entity: Option<Arc<str>>,
-    /// Who saw it, where the alert is about an edge: the node that calls the entity.
+    /// The node that calls the entity, where the alert is about an edge between them.
     pub peer: Option<Arc<str>>,
     /// The labels.
     pub labels: Labels,
-    /// The value of the breach by which it fired, or by which its severity last rose: the one that its texts tell.
+    /// The value of the breach with which it fired, or with which its severity last rose. Its texts quote this value.
     pub value: f64,
-    /// How far that value departs from what is usual, where the rule says.
+    /// How far that value departs from what is usual, where the rule computes it.
     pub score: Option<f64>,
     /// The tick of the first breach: when it began, not when `for` had passed.
     pub started_at: TimestampMs,
-    /// The time between two looks at it.
+    /// The time between two evaluations.
     pub period_ms: i64,
-    /// How far each look goes back: what a longer one sees, it may see later.
+    /// How far each evaluation looks back. A longer window shows the same thing later.
     pub window_ms: i64,
     /// When it began to fire.
     pub fired_at: TimestampMs,
@@ -63,7 +64,7 @@ impl Alert {
     }
 }
 
-/// What an alert says to people.
+/// What an alert tells a person.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Texts {
     /// One line.
@@ -77,7 +78,7 @@ pub struct Texts {
 /// What happened to an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
-    /// It is over.
+    /// It ended.
     Resolved,
     /// It fires at a higher severity than before.
     Escalated,
@@ -85,12 +86,12 @@ pub enum Change {
     Fired,
 }
 
-/// An alert as it is after a change.
+/// A change of an alert.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transition {
     /// What happened.
     pub change: Change,
-    /// The alert now.
+    /// The alert after it.
     pub alert: Arc<Alert>,
 }
 
@@ -99,7 +100,7 @@ pub fn env_of(labels: &Labels) -> Arc<str> {
     labels.get("env").unwrap_or(DEFAULT_ENV).into()
 }
 
-/// The other end of the edge that labels name, where the rule says which of them does; a node is no edge to itself.
+/// The caller that labels name, where the rule says which label does. A node does not call itself.
 pub fn peer_of(labels: &Labels, asked: Option<&str>, entity: Option<&str>) -> Option<Arc<str>> {
     asked.and_then(|label| labels.get(label)).filter(|peer| entity.is_some_and(|entity| entity != *peer)).map(Arc::from)
 }

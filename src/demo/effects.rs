@@ -1,17 +1,17 @@
-//! What a script may say: that a signal leaves its healthy level, that a service logs, that another system sends an alert.
+//! What a script can contain: a signal that leaves its healthy level, log lines of a service, an alert of another system.
 //!
-//! Owns: the words of the script, and how strong a cue is at a given second. Seconds count from the recording's start.
+//! Owns: the types of the script, and how strong an effect is at a given second. Seconds count from the recording's start.
 
-/// A time during which something holds, with the time that it takes to build up and to go away.
+/// When an effect holds, and how long it takes to build up and to fade.
 #[derive(Clone, Copy)]
-pub(crate) struct Span {
+pub(crate) struct EffectWindow {
     pub(crate) from_s: i64,
     pub(crate) rise_s: i64,
     pub(crate) until_s: i64,
     pub(crate) fall_s: i64,
 }
 
-impl Span {
+impl EffectWindow {
     /// 0 outside, 1 when fully there, in between while it rises or falls.
     pub(crate) fn strength(&self, at_s: i64) -> f64 {
         let part = |passed_s: i64, whole_s: i64| (passed_s as f64 / whole_s.max(1) as f64).min(1.0);
@@ -53,22 +53,22 @@ pub(crate) struct Effect {
     pub(crate) signal: Signal,
     pub(crate) low: f64,
     pub(crate) high: f64,
-    pub(crate) span: Span,
+    pub(crate) window: EffectWindow,
 }
 
 /// Log lines that a service writes over and over.
-pub(crate) struct Chatter {
+pub(crate) struct LogTraffic {
     pub(crate) env: &'static str,
     pub(crate) service: &'static str,
     pub(crate) severity: &'static str,
     pub(crate) body: &'static str,
     /// At full strength, in the mean.
     pub(crate) lines_per_10_s: f64,
-    pub(crate) span: Span,
+    pub(crate) window: EffectWindow,
 }
 
 /// A log line that is written once.
-pub(crate) struct Remark {
+pub(crate) struct LogLine {
     pub(crate) env: &'static str,
     pub(crate) service: &'static str,
     pub(crate) severity: &'static str,
@@ -76,7 +76,7 @@ pub(crate) struct Remark {
     pub(crate) at_s: i64,
 }
 
-/// An alert of another system: when it says so, and when it takes it back, if ever.
+/// An alert of another system: when it fires, and when it is resolved, if ever.
 pub(crate) struct Announcement {
     pub(crate) env: &'static str,
     pub(crate) service: &'static str,
@@ -93,9 +93,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_rises_holds_and_falls() {
-        let span = Span { from_s: 10, rise_s: 10, until_s: 40, fall_s: 20 };
-        let strengths = [9, 15, 20, 39, 50, 60, 99].map(|at_s| span.strength(at_s));
+    fn a_window_rises_holds_and_falls() {
+        let window = EffectWindow { from_s: 10, rise_s: 10, until_s: 40, fall_s: 20 };
+        let strengths = [9, 15, 20, 39, 50, 60, 99].map(|at_s| window.strength(at_s));
         assert_eq!(strengths, [0.0, 0.5, 1.0, 1.0, 0.5, 0.0, 0.0]);
     }
 }

@@ -1,28 +1,28 @@
-//! What the events are recorded on: lines of squelch's native JSON, in any order in, in time order out.
+//! Writes events as lines of squelch's native JSON. They come in any order and go out in time order.
 //!
 //! Owns: how an event is written down. It knows no serializer, so that the same values are the same bytes for ever.
 
 use std::ops::Range;
 
-/// Who an event is about; what is absent here is absent from the line.
+/// What an event is about. What is absent here is absent from the line.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Source {
+pub(crate) struct EventSource {
     pub(crate) service: Option<&'static str>,
     pub(crate) host: Option<&'static str>,
 }
 
-pub(crate) type Labels<'a> = &'a [(&'a str, &'a str)];
+pub(crate) type LabelPairs<'a> = &'a [(&'a str, &'a str)];
 
 #[derive(Default)]
-pub(crate) struct Tape {
+pub(crate) struct EventWriter {
     text: Vec<u8>,
     lines: Vec<(i64, Range<usize>)>,
 }
 
-impl Tape {
+impl EventWriter {
     /// Appends one event; `fields` writes what follows `kind` and `ts`.
-    pub(crate) fn event(&mut self, kind: &str, ts_ms: i64, fields: impl FnOnce(&mut Line)) {
-        let mut line = Line(format!("{{\"kind\":\"{kind}\",\"ts\":{ts_ms}"));
+    pub(crate) fn event(&mut self, kind: &str, ts_ms: i64, fields: impl FnOnce(&mut JsonLine)) {
+        let mut line = JsonLine(format!("{{\"kind\":\"{kind}\",\"ts\":{ts_ms}"));
         fields(&mut line);
         line.0.push_str("}\n");
         let from = self.text.len();
@@ -42,9 +42,9 @@ impl Tape {
 }
 
 /// One JSON object that is being written.
-pub(crate) struct Line(String);
+pub(crate) struct JsonLine(String);
 
-impl Line {
+impl JsonLine {
     pub(crate) fn text(&mut self, key: &str, value: &str) -> &mut Self {
         self.0.push(',');
         push_pair(&mut self.0, key, value);
@@ -60,14 +60,14 @@ impl Line {
 
     /// Rounded to two digits: enough for every metric of the demo, and free of the noise of the last bits.
     pub(crate) fn number(&mut self, key: &str, value: f64) -> &mut Self {
-        debug_assert!(value.is_finite(), "{key} is {value}, which JSON cannot say");
+        debug_assert!(value.is_finite(), "{key} is {value}, which JSON cannot write");
         let rounded = (value * 100.0).round() / 100.0;
         self.0.push_str(&format!(",\"{key}\":{rounded}"));
         self
     }
 
     /// Left out where empty.
-    pub(crate) fn map(&mut self, key: &str, entries: Labels<'_>) -> &mut Self {
+    pub(crate) fn map(&mut self, key: &str, entries: LabelPairs<'_>) -> &mut Self {
         for (index, (name, value)) in entries.iter().enumerate() {
             self.0.push_str(&if index == 0 { format!(",\"{key}\":{{") } else { ",".to_owned() });
             push_pair(&mut self.0, name, value);
@@ -104,14 +104,14 @@ mod tests {
 
     #[test]
     fn lines_are_escaped_and_sorted() {
-        let mut tape = Tape::default();
-        tape.event("log", 2, |line| {
+        let mut events = EventWriter::default();
+        events.event("log", 2, |line| {
             line.text("body", "a \"b\"\\\n").map("labels", &[("k", "v"), ("l", "w")]);
         });
-        tape.event("metric", 1, |line| {
+        events.event("metric", 1, |line| {
             line.number("value", 0.125).number("other", 12.0).map("labels", &[]);
         });
-        let text = String::from_utf8(tape.into_bytes()).expect("UTF-8");
+        let text = String::from_utf8(events.into_bytes()).expect("UTF-8");
         assert_eq!(
             text,
             "{\"kind\":\"metric\",\"ts\":1,\"value\":0.13,\"other\":12}\n\

@@ -1,8 +1,8 @@
 //! The outage that `squelch demo` replays: a night of a chat product in three environments, made from a seed.
 //!
-//! Owns: nothing that the engine knows of. It yields bytes as collectors would publish them, and the topology they are about;
-//! equal seeds yield equal bytes. It reads no clock, and the story is data (`script`), laid over healthy traffic
-//! (`baseline`, `usage`) and over what always rustles (`noise`).
+//! The engine knows nothing of it. It yields bytes as collectors would publish them, and the topology they are about;
+//! equal seeds yield equal bytes. It reads no clock, and the script is data (`script`), laid over healthy traffic
+//! (`baseline`, `usage`) and over the usual noise (`noise`).
 
 mod baseline;
 mod effects;
@@ -15,10 +15,10 @@ mod topology;
 mod usage;
 
 use effects::Announcement;
-use event_writer::Tape;
+use event_writer::EventWriter;
 use noise::FlappingDisk;
 use rng::Rng;
-use sampler::Moment;
+use sampler::SamplePoint;
 
 /// The seed of the recording that ships.
 pub const SEED: u64 = 20_260_314;
@@ -45,7 +45,7 @@ pub struct Recording {
 /// Makes the recording of a seed; any two of one seed are equal, byte by byte.
 pub fn record(seed: u64) -> Recording {
     let mut rng = Rng::new(seed);
-    let mut tape = Tape::default();
+    let mut events = EventWriter::default();
     let mut disk = FlappingDisk::new();
     for interval_s in (0..LASTS_S).step_by(SAMPLED_EVERY_S as usize) {
         for env in topology::ENVIRONMENTS {
@@ -54,28 +54,28 @@ pub fn record(seed: u64) -> Recording {
             }
             let at_s = interval_s + SAMPLED_AFTER_S;
             let ts_ms = STARTED_AT_MS + at_s * 1000;
-            let mut moment = Moment { env, at_s, ts_ms, rng: &mut rng, tape: &mut tape };
-            baseline::sample(&mut moment);
-            usage::sample(&mut moment);
-            noise::sample(&mut moment, &mut disk);
+            let mut point = SamplePoint { env, at_s, ts_ms, rng: &mut rng, events: &mut events };
+            baseline::sample(&mut point);
+            usage::sample(&mut point);
+            noise::sample(&mut point, &mut disk);
         }
     }
     for announcement in script::ANNOUNCEMENTS.iter().chain(noise::ANNOUNCEMENTS) {
-        announce(&mut tape, announcement);
+        announce(&mut events, announcement);
     }
     Recording {
-        events: tape.into_bytes(),
+        events: events.into_bytes(),
         topology_yaml: topology::TOPOLOGY_YAML,
         started_at_ms: STARTED_AT_MS,
         ended_at_ms: STARTED_AT_MS + LASTS_S * 1000,
     }
 }
 
-fn announce(tape: &mut Tape, announcement: &Announcement) {
-    let said = [("firing", Some(announcement.firing_at_s)), ("resolved", announcement.resolved_at_s)];
-    for (status, at_s) in said {
+fn announce(events: &mut EventWriter, announcement: &Announcement) {
+    let reports = [("firing", Some(announcement.firing_at_s)), ("resolved", announcement.resolved_at_s)];
+    for (status, at_s) in reports {
         let Some(at_s) = at_s else { continue };
-        tape.event("alert", STARTED_AT_MS + at_s * 1000, |line| {
+        events.event("alert", STARTED_AT_MS + at_s * 1000, |line| {
             line.text("name", announcement.name).text("status", status).text("severity", announcement.severity);
             line.text("service", announcement.service).text("env", announcement.env);
             line.map("labels", &[("origin", announcement.origin)]);

@@ -1,12 +1,12 @@
-//! What always rustles: a log disk that flaps around its limit, finished deploys, stray errors in logs, mistyped passwords.
+//! The usual noise: a log disk that flaps around its limit, finished deploys, stray errors in logs, mistyped passwords.
 //!
 //! Owns: everything that nobody should be woken for, and the emission of log lines, scripted ones too.
 
 use crate::demo::effects::{Announcement, Signal};
-use crate::demo::event_writer::Source;
+use crate::demo::event_writer::EventSource;
 use crate::demo::rng::Rng;
-use crate::demo::sampler::Moment;
-use crate::demo::script::{CHATTER, REMARKS};
+use crate::demo::sampler::SamplePoint;
+use crate::demo::script::{LOG_LINES, LOG_TRAFFIC};
 use crate::demo::topology::{DEVELOPMENT, PRODUCTION, hosts_of};
 
 pub(crate) const FLAPPING_HOST: &str = "prod-node-7";
@@ -50,41 +50,41 @@ const VOICES: &[(&str, &str, &str)] = &[
     ("log-collector", "file rotated", "line is not UTF-8, skipped"),
 ];
 
-pub(crate) fn sample(moment: &mut Moment<'_>, disk: &mut FlappingDisk) {
-    if moment.env.name == PRODUCTION {
-        let used = disk.used_percent(moment.at_s, moment.rng);
-        let source = Source { service: None, host: Some(FLAPPING_HOST) };
-        moment.metric("disk_used_percent", used, source, &[("mount", "/var/log")]);
-        mistype_passwords(moment);
+pub(crate) fn sample(point: &mut SamplePoint<'_>, disk: &mut FlappingDisk) {
+    if point.env.name == PRODUCTION {
+        let used = disk.used_percent(point.at_s, point.rng);
+        let source = EventSource { service: None, host: Some(FLAPPING_HOST) };
+        point.metric("disk_used_percent", used, source, &[("mount", "/var/log")]);
+        mistype_passwords(point);
     }
     for &(service, usual, complaint) in VOICES {
-        let lines = moment.env.logs_per_sample * moment.level(service, Signal::TrafficFactor, 1.0);
-        say(moment, service, "INFO", usual, lines);
-        say(moment, service, "ERROR", complaint, moment.env.stray_errors_per_sample);
+        let lines = point.env.logs_per_sample * point.level(service, Signal::TrafficFactor, 1.0);
+        write_lines(point, service, "INFO", usual, lines);
+        write_lines(point, service, "ERROR", complaint, point.env.stray_errors_per_sample);
     }
-    for chatter in CHATTER.iter().filter(|chatter| chatter.env == moment.env.name) {
-        let lines = chatter.lines_per_10_s * chatter.span.strength(moment.at_s);
-        say(moment, chatter.service, chatter.severity, chatter.body, lines);
+    for traffic in LOG_TRAFFIC.iter().filter(|traffic| traffic.env == point.env.name) {
+        let lines = traffic.lines_per_10_s * traffic.window.strength(point.at_s);
+        write_lines(point, traffic.service, traffic.severity, traffic.body, lines);
     }
-    let now = moment.at_s..moment.at_s + moment.env.sampled_every_s;
-    for remark in REMARKS.iter().filter(|remark| remark.env == moment.env.name && now.contains(&remark.at_s)) {
-        say(moment, remark.service, remark.severity, remark.body, 1.0);
-    }
-}
-
-fn say(moment: &mut Moment<'_>, service: &'static str, severity: &str, body: &str, lines: f64) {
-    let replicas = hosts_of(moment.env.name, service);
-    for _ in 0..moment.rng.whole(lines) as usize {
-        let host = moment.rng.pick(&replicas).copied();
-        moment.log(severity, body, Source { service: Some(service), host });
+    let now = point.at_s..point.at_s + point.env.sampled_every_s;
+    for line in LOG_LINES.iter().filter(|line| line.env == point.env.name && now.contains(&line.at_s)) {
+        write_lines(point, line.service, line.severity, line.body, 1.0);
     }
 }
 
-fn mistype_passwords(moment: &mut Moment<'_>) {
-    if moment.rng.chance(MISTYPED_PASSWORDS) {
-        let address = crate::demo::usage::address(moment.rng);
-        let source = Source { service: Some("auth"), host: None };
-        moment.metric("login_attempts", 1.0, source, &[("outcome", "failed"), ("source", &address)]);
+fn write_lines(point: &mut SamplePoint<'_>, service: &'static str, severity: &str, body: &str, lines: f64) {
+    let replicas = hosts_of(point.env.name, service);
+    for _ in 0..point.rng.whole(lines) as usize {
+        let host = point.rng.pick(&replicas).copied();
+        point.log(severity, body, EventSource { service: Some(service), host });
+    }
+}
+
+fn mistype_passwords(point: &mut SamplePoint<'_>) {
+    if point.rng.chance(MISTYPED_PASSWORDS) {
+        let address = crate::demo::usage::address(point.rng);
+        let source = EventSource { service: Some("auth"), host: None };
+        point.metric("login_attempts", 1.0, source, &[("outcome", "failed"), ("source", &address)]);
     }
 }
 

@@ -1,28 +1,28 @@
-//! One sampling of one environment: what measuring code asks for levels and writes its samples through.
+//! One sample point of one environment: gives the level of each signal and writes the samples.
 //!
 //! Owns: that scripted effects reach every signal, and that clocks of many machines do not agree to the second.
 
 use crate::demo::effects::Signal;
-use crate::demo::event_writer::{Labels, Source, Tape};
+use crate::demo::event_writer::{EventSource, EventWriter, LabelPairs};
 use crate::demo::rng::Rng;
 use crate::demo::script::EFFECTS;
 use crate::demo::topology::Environment;
 
-/// Machines sample within so much of the appointed second.
+/// Machines sample within this much of the planned second.
 const JITTER_MS_MAX: i64 = 2_000;
-/// Log lines come whenever, not when metrics are sampled.
+/// Log lines come at any time, not when metrics are sampled.
 const LOG_SPREAD_MS_MAX: i64 = 4_500;
 
-pub(crate) struct Moment<'a> {
+pub(crate) struct SamplePoint<'a> {
     pub(crate) env: &'static Environment,
     /// Since the recording's start.
     pub(crate) at_s: i64,
     pub(crate) ts_ms: i64,
     pub(crate) rng: &'a mut Rng,
-    pub(crate) tape: &'a mut Tape,
+    pub(crate) events: &'a mut EventWriter,
 }
 
-impl Moment<'_> {
+impl SamplePoint<'_> {
     /// What the signal is now: its healthy level, unless the script disturbs it. Of several effects the farthest one wins.
     pub(crate) fn level(&mut self, entity: &str, signal: Signal, healthy: f64) -> f64 {
         let mut farthest = healthy;
@@ -30,7 +30,7 @@ impl Moment<'_> {
             if effect.signal != signal || effect.entity != entity || effect.env != self.env.name {
                 continue;
             }
-            let strength = effect.span.strength(self.at_s);
+            let strength = effect.window.strength(self.at_s);
             if strength > 0.0 {
                 let disturbed = healthy + (self.rng.between(effect.low, effect.high) - healthy) * strength;
                 if (disturbed - healthy).abs() > (farthest - healthy).abs() {
@@ -55,21 +55,21 @@ impl Moment<'_> {
         self.level(entity, signal, healthy)
     }
 
-    pub(crate) fn metric(&mut self, name: &str, value: f64, source: Source, labels: Labels<'_>) {
+    pub(crate) fn metric(&mut self, name: &str, value: f64, source: EventSource, labels: LabelPairs<'_>) {
         let ts_ms = self.ts_ms + self.rng.between_whole(-JITTER_MS_MAX, JITTER_MS_MAX);
         let env = self.env.name;
-        self.tape.event("metric", ts_ms, |line| {
+        self.events.event("metric", ts_ms, |line| {
             line.text("name", name).number("value", value);
             line.text_if_some("service", source.service).text_if_some("host", source.host);
             line.text("env", env).map("labels", labels);
         });
     }
 
-    pub(crate) fn log(&mut self, severity: &str, body: &str, source: Source) {
+    pub(crate) fn log(&mut self, severity: &str, body: &str, source: EventSource) {
         let ts_ms = self.ts_ms + self.rng.between_whole(-LOG_SPREAD_MS_MAX, LOG_SPREAD_MS_MAX);
         let trace = (severity == "ERROR").then(|| format!("{:016x}{:016x}", self.rng.bits(), self.rng.bits()));
         let env = self.env.name;
-        self.tape.event("log", ts_ms, |line| {
+        self.events.event("log", ts_ms, |line| {
             line.text("severity", severity).text("body", body);
             line.text_if_some("service", source.service).text_if_some("host", source.host);
             line.text("env", env).text_if_some("trace_id", trace.as_deref());

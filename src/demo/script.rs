@@ -1,10 +1,10 @@
 //! What happens when: the demo's outages, as data.
 //!
-//! Owns: the story. A runaway vacuum on the host of production's postgres takes chat and sign-in down, all the way up to the
+//! Owns: the script. A runaway vacuum on the host of production's postgres takes chat and sign-in down, all the way up to the
 //! browsers; meanwhile a payment provider fails for reasons of its own; staging has a rough deploy; development, a load test.
-//! Never: healthy levels (`baseline`, `usage`) and what always rustles (`noise`).
+//! Never: healthy levels (`baseline`, `usage`) and the usual noise (`noise`).
 
-use crate::demo::effects::{Announcement, Chatter, Effect, Remark, Signal, Span};
+use crate::demo::effects::{Announcement, Effect, EffectWindow, LogLine, LogTraffic, Signal};
 use crate::demo::topology::{DEVELOPMENT, PRODUCTION, STAGING};
 
 const MINUTE_S: i64 = 60;
@@ -18,29 +18,30 @@ const PROVIDER_BACK_S: i64 = 38 * MINUTE_S;
 const STAGING_DEPLOY_S: i64 = 20 * MINUTE_S;
 
 /// Of the vacuum's outage: begins and ends so long after it, as failures travel from the disk up to the browsers.
-const fn vacuum(begins_after_s: i64, rise_s: i64, ends_after_s: i64, fall_s: i64) -> Span {
-    Span { from_s: VACUUM_S + begins_after_s, rise_s, until_s: VACUUM_CANCELLED_S + ends_after_s, fall_s }
+const fn vacuum(begins_after_s: i64, rise_s: i64, ends_after_s: i64, fall_s: i64) -> EffectWindow {
+    EffectWindow { from_s: VACUUM_S + begins_after_s, rise_s, until_s: VACUUM_CANCELLED_S + ends_after_s, fall_s }
 }
 
-const fn provider(begins_after_s: i64, rise_s: i64, ends_after_s: i64, fall_s: i64) -> Span {
-    Span { from_s: PROVIDER_S + begins_after_s, rise_s, until_s: PROVIDER_BACK_S + ends_after_s, fall_s }
+const fn provider(begins_after_s: i64, rise_s: i64, ends_after_s: i64, fall_s: i64) -> EffectWindow {
+    EffectWindow { from_s: PROVIDER_S + begins_after_s, rise_s, until_s: PROVIDER_BACK_S + ends_after_s, fall_s }
 }
 
-const DISK: Span = vacuum(0, 10, 0, 20);
-const DATABASE: Span = vacuum(5, 25, 5, 25);
-const BACK_ENDS: Span = vacuum(45, 15, 15, 30);
-const GATEWAY: Span = vacuum(60, 15, 20, 35);
-const CLIENTS: Span = vacuum(75, 20, 30, 45);
+const DISK: EffectWindow = vacuum(0, 10, 0, 20);
+const DATABASE: EffectWindow = vacuum(5, 25, 5, 25);
+const BACK_ENDS: EffectWindow = vacuum(45, 15, 15, 30);
+const GATEWAY: EffectWindow = vacuum(60, 15, 20, 35);
+const CLIENTS: EffectWindow = vacuum(75, 20, 30, 45);
 
-const PROVIDER: Span = provider(0, 20, 0, 30);
-const PAYMENT: Span = provider(20, 20, 10, 40);
+const PROVIDER: EffectWindow = provider(0, 20, 0, 30);
+const PAYMENT: EffectWindow = provider(20, 20, 10, 40);
 
-const fn in_production(entity: &'static str, signal: Signal, low: f64, high: f64, span: Span) -> Effect {
-    Effect { env: PRODUCTION, entity, signal, low, high, span }
+const fn in_production(entity: &'static str, signal: Signal, low: f64, high: f64, window: EffectWindow) -> Effect {
+    Effect { env: PRODUCTION, entity, signal, low, high, window }
 }
 
-const LOAD_TEST: Span = Span { from_s: 10 * MINUTE_S, rise_s: 20, until_s: 24 * MINUTE_S, fall_s: 30 };
-const AFTER_STAGING_DEPLOY: Span = Span { from_s: STAGING_DEPLOY_S + 5, rise_s: 1, until_s: STAGING_DEPLOY_S + 95, fall_s: 1 };
+const LOAD_TEST: EffectWindow = EffectWindow { from_s: 10 * MINUTE_S, rise_s: 20, until_s: 24 * MINUTE_S, fall_s: 30 };
+const AFTER_STAGING_DEPLOY: EffectWindow =
+    EffectWindow { from_s: STAGING_DEPLOY_S + 5, rise_s: 1, until_s: STAGING_DEPLOY_S + 95, fall_s: 1 };
 
 pub(crate) const EFFECTS: &[Effect] = &[
     // The vacuum, from its disk upwards.
@@ -76,41 +77,54 @@ pub(crate) const EFFECTS: &[Effect] = &[
     in_production("payment", Signal::CheckoutCompletedShare, 0.02, 0.10, PAYMENT),
     in_production("gateway", Signal::ServerErrorShare, 0.018, 0.024, PAYMENT),
     // Elsewhere.
-    Effect { env: STAGING, entity: "chat", signal: Signal::ServerErrorShare, low: 0.14, high: 0.16, span: AFTER_STAGING_DEPLOY },
-    Effect { env: DEVELOPMENT, entity: "dev-node-1", signal: Signal::CpuPercent, low: 85.0, high: 95.0, span: LOAD_TEST },
-    Effect { env: DEVELOPMENT, entity: "vector-store", signal: Signal::QueryMs, low: 30.0, high: 60.0, span: LOAD_TEST },
+    Effect {
+        env: STAGING,
+        entity: "chat",
+        signal: Signal::ServerErrorShare,
+        low: 0.14,
+        high: 0.16,
+        window: AFTER_STAGING_DEPLOY,
+    },
+    Effect { env: DEVELOPMENT, entity: "dev-node-1", signal: Signal::CpuPercent, low: 85.0, high: 95.0, window: LOAD_TEST },
+    Effect { env: DEVELOPMENT, entity: "vector-store", signal: Signal::QueryMs, low: 30.0, high: 60.0, window: LOAD_TEST },
 ];
 
 const POOL_EXHAUSTED: &str = "connection pool exhausted: timed out waiting for connection to postgres";
 
-const fn chatter(service: &'static str, severity: &'static str, body: &'static str, lines_per_10_s: f64, span: Span) -> Chatter {
-    Chatter { env: PRODUCTION, service, severity, body, lines_per_10_s, span }
+const fn log_traffic(
+    service: &'static str,
+    severity: &'static str,
+    body: &'static str,
+    lines_per_10_s: f64,
+    window: EffectWindow,
+) -> LogTraffic {
+    LogTraffic { env: PRODUCTION, service, severity, body, lines_per_10_s, window }
 }
 
-pub(crate) const CHATTER: &[Chatter] = &[
-    chatter("chat", "ERROR", POOL_EXHAUSTED, 22.0, BACK_ENDS),
-    chatter("auth", "ERROR", POOL_EXHAUSTED, 16.0, BACK_ENDS),
-    chatter("gateway", "WARN", "upstream chat answered 500", 3.0, GATEWAY),
-    chatter("gateway", "WARN", "upstream auth answered 500", 2.0, GATEWAY),
-    chatter("postgres", "WARN", "all connection slots are taken: too many clients already", 5.0, vacuum(40, 10, 10, 20)),
-    chatter("payment", "ERROR", "payment-provider: 503 upstream", 6.0, PAYMENT),
-    Chatter {
+pub(crate) const LOG_TRAFFIC: &[LogTraffic] = &[
+    log_traffic("chat", "ERROR", POOL_EXHAUSTED, 22.0, BACK_ENDS),
+    log_traffic("auth", "ERROR", POOL_EXHAUSTED, 16.0, BACK_ENDS),
+    log_traffic("gateway", "WARN", "upstream chat answered 500", 3.0, GATEWAY),
+    log_traffic("gateway", "WARN", "upstream auth answered 500", 2.0, GATEWAY),
+    log_traffic("postgres", "WARN", "all connection slots are taken: too many clients already", 5.0, vacuum(40, 10, 10, 20)),
+    log_traffic("payment", "ERROR", "payment-provider: 503 upstream", 6.0, PAYMENT),
+    LogTraffic {
         env: STAGING,
         service: "chat",
         severity: "WARN",
         body: "session cache is cold, reading through",
         lines_per_10_s: 3.0,
-        span: AFTER_STAGING_DEPLOY,
+        window: AFTER_STAGING_DEPLOY,
     },
 ];
 
-const fn postgres_says(at_s: i64, body: &'static str) -> Remark {
-    Remark { env: PRODUCTION, service: "postgres", severity: "INFO", body, at_s }
+const fn postgres_logs(at_s: i64, body: &'static str) -> LogLine {
+    LogLine { env: PRODUCTION, service: "postgres", severity: "INFO", body, at_s }
 }
 
-pub(crate) const REMARKS: &[Remark] = &[
-    postgres_says(VACUUM_S - 4, "automatic aggressive vacuum to prevent wraparound of table talkstudio.public.messages"),
-    postgres_says(VACUUM_CANCELLED_S - 2, "canceling autovacuum task: table talkstudio.public.messages"),
+pub(crate) const LOG_LINES: &[LogLine] = &[
+    postgres_logs(VACUUM_S - 4, "automatic aggressive vacuum to prevent wraparound of table talkstudio.public.messages"),
+    postgres_logs(VACUUM_CANCELLED_S - 2, "canceling autovacuum task: table talkstudio.public.messages"),
 ];
 
 /// What others noticed of the same outages, later than squelch could.

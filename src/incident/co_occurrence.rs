@@ -1,7 +1,7 @@
-//! Which entities fail together, learned from what happened: where no graph knows of a dependency, the past may.
+//! Which entities fail together, learned from history. It can show dependencies that the topology does not have.
 //!
-//! An entity has an episode when it fails after it was quiet for a while. Two that had enough episodes together, and few apart,
-//! belong together the next time. A storm teaches nothing: in it everything fails with everything.
+//! An entity has an episode when it fails after it was quiet for a while. Two entities that had many episodes together and few apart
+//! are related the next time. Nothing is learned from a storm, in which everything fails with everything.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::time::TimestampMs;
 
-/// Entities that began to fail within one gap, above which it is a storm.
+/// More entities than this that begin to fail within one gap are a storm.
 const STORM: usize = 16;
-/// Entities of one environment that are remembered; the one that was quiet longest is forgotten first.
+/// Entities of one environment that are remembered. The one that was quiet longest is dropped first.
 const ENTITIES_MAX: usize = 10_000;
 
-/// What is known of an environment's entities.
+/// The history of all environments.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CoOccurrence {
     of_env: BTreeMap<Arc<str>, EnvHistory>,
@@ -24,7 +24,7 @@ pub struct CoOccurrence {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct EnvHistory {
     entities: BTreeMap<Arc<str>, EntityHistory>,
-    /// Who began to fail within the last gap, oldest first.
+    /// The entities that began to fail within the last gap, oldest first.
     recent: VecDeque<(TimestampMs, Arc<str>)>,
 }
 
@@ -32,21 +32,21 @@ struct EnvHistory {
 struct EntityHistory {
     episodes: u32,
     last_at: TimestampMs,
-    /// In how many of them each other entity began to fail too.
+    /// In how many of its episodes each other entity began to fail too.
     with: BTreeMap<Arc<str>, u32>,
 }
 
 /// How often two entities failed together before, and how often at least one of them did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JointEpisodes {
-    /// JointEpisodes.
+    /// Episodes of both together.
     pub both: u32,
-    /// One, the other, or both.
+    /// Episodes of at least one.
     pub either: u32,
 }
 
 impl CoOccurrence {
-    /// An entity fails at `at`; what came less than `gap_ms` before came together with it.
+    /// An entity fails at `at`. Entities that began less than `gap_ms` before it began together with it.
     pub fn saw(&mut self, at: TimestampMs, env: &Arc<str>, entity: &Arc<str>, gap_ms: i64) {
         let EnvHistory { entities, recent } = self.of_env.entry(Arc::clone(env)).or_default();
         let past = entities.entry(Arc::clone(entity)).or_default();
@@ -74,7 +74,7 @@ impl CoOccurrence {
         }
     }
 
-    /// With whom an entity failed at least `least` times.
+    /// The entities that failed together with this one at least `least` times.
     pub fn partners<'a>(&'a self, env: &str, entity: &str, least: u32) -> impl Iterator<Item = &'a Arc<str>> {
         let past = self.of_env.get(env).and_then(|of_env| of_env.entities.get(entity));
         past.into_iter().flat_map(|past| &past.with).filter(move |(_, both)| **both >= least).map(|(other, _)| other)
@@ -85,7 +85,7 @@ impl CoOccurrence {
         let entities = &self.of_env.get(env)?.entities;
         let (new, known_past) = (entities.get(new)?, entities.get(known)?);
         let both = *new.with.get(known)?;
-        // The episode that goes on proves nothing yet.
+        // The episode under way is no evidence yet.
         let either = (new.episodes + known_past.episodes.saturating_sub(1)).saturating_sub(both).max(both);
         Some(JointEpisodes { both, either })
     }

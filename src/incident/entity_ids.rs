@@ -1,7 +1,7 @@
 //! What alerts are about, as numbers: in a storm the same names would be compared again and again.
 //!
-//! A node of the topology has its number there, so that the order of numbers is the order of names; what the topology does not
-//! know gets a number behind those as it comes. So no result may depend on the order of numbers where such names are among them.
+//! A node of the topology keeps its number there, so the order of these ids is the order of names. Other names get higher ids in the order
+//! in which they come. So no result may depend on the order of ids where such names may be among them.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use ahash::HashMap;
 use crate::alert::Alert;
 use crate::topology::Topology;
 
-/// The number of something that alerts may be about, within one environment and one graph.
+/// The id of something that alerts are about, within one environment and one topology.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntityId(u32);
 
@@ -25,24 +25,24 @@ impl EntityId {
         self.0
     }
 
-    /// Whether it is.
+    /// Whether it is a node of the topology.
     pub fn is_node(self, topology: &Topology) -> bool {
         (self.0 as usize) < topology.size().0
     }
 }
 
-/// What an alert may be found by.
+/// By what an alert can be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdKind {
     /// The entity that it is about.
     Entity,
-    /// The rule, where it is about no entity.
+    /// The rule, where the alert names no entity.
     Rule,
-    /// A label that the operator named, with its value.
+    /// A label of `correlation.keys`, with its value.
     Key,
 }
 
-/// The numbers of one environment.
+/// The ids of one environment.
 #[derive(Debug)]
 pub struct EntityIds {
     /// By [`IdKind`].
@@ -53,24 +53,24 @@ pub struct EntityIds {
 }
 
 impl EntityIds {
-    /// Numbers over this graph.
+    /// Ids over this topology.
     pub fn new(topology: &Topology) -> Self {
         let nodes = topology.size().0 as u32;
         Self { of_names: Default::default(), next: nodes, free: Vec::new(), nodes }
     }
 
-    /// The number of a name that has one.
+    /// The id of a name that has one.
     pub fn find(&self, sort: IdKind, name: &str) -> Option<EntityId> {
         self.of_names[sort as usize].get(name).copied()
     }
 
-    /// What an alert is about.
+    /// The id of what an alert is about.
     pub fn of_alert(&self, alert: &Alert) -> Option<EntityId> {
         let (sort, name) = about(alert);
         self.find(sort, name)
     }
 
-    /// The number of a name, which gets one if it has none.
+    /// The id of a name; a new one where it has none.
     pub fn number(&mut self, sort: IdKind, name: &Arc<str>, topology: &Topology) -> EntityId {
         if let Some(known) = self.find(sort, name) {
             return known;
@@ -84,7 +84,7 @@ impl EntityIds {
         spot
     }
 
-    /// Nothing is about it any more: its number may go to another. Nodes keep theirs.
+    /// Frees the id of a name that nothing is about any more. Nodes keep theirs.
     pub fn forget(&mut self, sort: IdKind, name: &str) {
         if let Some(spot) = self.of_names[sort as usize].remove(name).filter(|spot| spot.0 >= self.nodes) {
             self.free.push(spot);

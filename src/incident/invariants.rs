@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::incident::{IncidentId, Revision, RevisionChange, Status};
+use crate::incident::id::IncidentId;
+use crate::incident::revision::Revision;
+use crate::incident::status::{RevisionChange, Status};
 use crate::model::fingerprint::Fingerprint;
 
 /// Follows the revisions of one engine.

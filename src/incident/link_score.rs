@@ -1,43 +1,40 @@
-//! How strongly an alert is tied to one that is already in an incident: a score from graph and time, with the reason in words.
+//! How strongly a new alert is related to one that is already in an incident: a score from topology and time, with its reason.
 //!
-//! Time is judged by direction, because cause and symptom are not alike. A symptom may follow its cause at any distance while
-//! the cause still fires; a cause's own alert may come later than its symptoms, but only by the time that detection takes. So a
-//! service that fails eight minutes after its callers did is not what broke them, and two outages at once stay two even where
-//! one gateway stands above both.
+//! Time counts by direction, because causes and symptoms differ. A symptom may follow at any time while its cause fires. The alert of a
+//! cause may come later than its symptoms only by the time that detection takes. So a service that fails eight minutes after its
+//! callers is not their cause, and two outages at once stay two incidents even where one gateway depends on both.
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::alert::Alert;
 use crate::incident::co_occurrence::JointEpisodes;
+use crate::incident::correlation_params::CorrelationParams;
 use crate::incident::entity_ids::EntityId;
-use crate::incident::{CorrelationParams, Link};
+use crate::incident::link::{Link, LinkBasis};
 use crate::model::duration::format_ms;
 use crate::model::severity::Severity;
 use crate::topology::{Topology, Way};
 
-/// The share of a score that each further edge leaves.
+/// Each further edge leaves this share of a score.
 const HOP_DECAY: f64 = 0.85;
-/// How much weaker than a direct tie two symptoms without their cause are.
+/// Two symptoms without their cause are this much weaker than a direct dependency.
 const COMMON_DEPENDENCY: f64 = 0.8;
-/// How strong it is that two always failed together before: as strong as a dependency three edges away.
+/// The score of two that always failed together before: as strong as a dependency three edges away.
 const COMPANY: f64 = 0.7;
-/// How strong a label is that the operator named: stronger than two symptoms, weaker than a dependency.
+/// The score of a label of `correlation.keys`: stronger than two symptoms, weaker than a dependency.
 const SHARED_KEY: f64 = 0.9;
 
-/// What an entity depends on, kept because every alert on it asks again. What depends on it is not looked for: a hub has too many,
-/// and they know it themselves.
+/// What an entity depends on. Its dependents are not in it: a hub has too many, and each has the hub in its own neighborhood.
 #[derive(Clone, Debug, Default)]
 pub struct Neighborhood {
-    /// In order of number, which is the order of names.
+    /// In the order of ids, which is the order of names.
     dependencies: Vec<(EntityId, usize)>,
-    /// There are more than were looked at: these are the nearest.
+    /// A limit was reached: only the nearest are here.
     pub cut: bool,
 }
 
 impl Neighborhood {
-    /// Looks around a node.
+    /// The neighborhood of a node.
     pub fn new(topology: &Topology, node: u32, env: &str, hops: usize) -> Self {
         let (near, cut) = topology.reach_numbers(node, env, hops, Way::Dependencies);
         let mut dependencies: Vec<(EntityId, usize)> =
@@ -72,23 +69,23 @@ impl Neighborhood {
     }
 }
 
-/// No tie over this many edges scores more.
+/// The highest score of a link over this many edges.
 pub fn bound_of_hops(hops: usize) -> f64 {
     round(near(hops))
 }
 
-/// No tie by a dependency this many edges away scores more, where this share of its dependents alerts.
+/// The highest score of a link by a common dependency this many edges away, of whose dependents this share alerts.
 pub fn bound_of_siblings(hops: usize, share: f64) -> f64 {
     round(COMMON_DEPENDENCY * near(hops) * share)
 }
 
-/// No tie by a label scores more.
+/// The highest score of a link by a label.
 pub const BOUND_OF_KEYS: f64 = SHARED_KEY;
 
-/// No tie by what was before scores more.
+/// The highest score of a link by history.
 pub const BOUND_OF_COMPANY: f64 = COMPANY;
 
-/// The side of a link on which the cause stands.
+/// Which side of a link may be the cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// The same entity.
@@ -97,13 +94,13 @@ pub enum Direction {
     Symptom,
     /// The known alert's entity depends on the new one: it may be the cause.
     Cause,
-    /// Both depend on something else, something else complains of both, or both share a label.
+    /// Both depend on something else, one caller reports both, or both share a label.
     Siblings,
-    /// They failed together before: a tie, but no reason to make two incidents one.
+    /// They failed together before: enough to join an incident, not enough to merge two.
     CoOccurring,
 }
 
-/// A tie between a new alert and a known one.
+/// A possible link between a new alert and a known one.
 #[derive(Clone, Debug)]
 pub struct Tie {
     /// The known one.
@@ -113,7 +110,7 @@ pub struct Tie {
     why: TieReason,
 }
 
-/// What ties two alerts.
+/// What relates two alerts.
 #[derive(Clone, Debug)]
 enum TieReason {
     SameRule,
@@ -132,7 +129,7 @@ enum TieReason {
         spot: EntityId,
         share: f64,
     },
-    /// One caller waits for both.
+    /// One caller reports both.
     Caller,
     /// This label of both is the same.
     Key(Arc<str>),
@@ -140,19 +137,8 @@ enum TieReason {
     CoOccurrence(JointEpisodes),
 }
 
-/// On what a link stands, so that it can be asked later whether it still does.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LinkBasis {
-    /// On the alerts alone: whatever becomes of the graph, it holds.
-    Alerts,
-    /// On a way in the graph from one end to the other.
-    Way,
-    /// On ways from both ends to this node.
-    Common(Arc<str>),
-}
-
 impl Tie {
-    /// Which way it points.
+    /// Which side may be the cause.
     pub fn direction(&self) -> Direction {
         match self.why {
             TieReason::SameRule | TieReason::SameEntity => Direction::Same,
@@ -163,7 +149,7 @@ impl Tie {
         }
     }
 
-    /// The tie in words, as it goes into the incident.
+    /// The link as the incident keeps it, with its reason in words.
     pub fn link(&self, new: &Alert, topology: &Topology) -> Link {
         let (from, to) = (new.subject(), self.known.subject());
         let lag_ms = new.started_at - self.known.started_at;
@@ -202,7 +188,7 @@ impl Tie {
     }
 }
 
-/// What is needed to judge a tie besides the two alerts.
+/// What a score needs besides the two alerts.
 pub struct TieContext<'a> {
     /// Settings.
     pub params: &'a CorrelationParams,
@@ -212,22 +198,22 @@ pub struct TieContext<'a> {
     pub known: TieEnd<'a>,
     /// The share of a node's dependents that alert now, 0 to 1.
     pub share_alerting: &'a dyn Fn(EntityId) -> f64,
-    /// How often the new alert's entity and another failed together before, where that was often enough to mean something.
+    /// How often the new alert's entity and another failed together before, where that reaches `correlation.together`.
     pub together: &'a dyn Fn(&str) -> Option<JointEpisodes>,
 }
 
-/// One end of a tie.
+/// One end of a link.
 #[derive(Clone, Copy)]
 pub struct TieEnd<'a> {
-    /// Its number.
+    /// Its id.
     pub spot: Option<EntityId>,
     /// What it depends on.
     pub around: &'a Neighborhood,
 }
 
-/// Ties `new` to `known`, if anything does.
+/// Relates `new` to `known`, if anything does.
 pub fn tie(new: &Alert, known: &Arc<Alert>, context: &TieContext<'_>) -> Option<Tie> {
-    // An announcement (a deploy, a certificate that expires in weeks) is no failure: it neither draws failures to it nor joins one.
+    // An announcement (a deploy, a certificate that expires in weeks) is no failure: failures do not join it, and it joins none.
     let announces = |alert: &Alert| alert.severity == Severity::Info;
     if new.env != known.env || announces(new) != announces(known) {
         return None;
@@ -246,11 +232,11 @@ pub fn tie(new: &Alert, known: &Arc<Alert>, context: &TieContext<'_>) -> Option<
         return same_rule.then(|| make(together, TieReason::SameRule)).or_else(|| by_key().filter(enough));
     };
     if new_entity == known_entity {
-        // While the known alert fires, or where both began together, the same entity is the same trouble.
+        // While the known alert fires, or where both began together, trouble of the same entity is the same trouble.
         let silence_ms = known.ended_at.map_or(0, |ended_at| (new.started_at - ended_at).max(0));
         return Some(make(decay(silence_ms, params.gap_ms), TieReason::SameEntity));
     }
-    // An edge that was seen is a dependency, whether or not the topology knows it.
+    // An edge that an alert reports is a dependency, whether or not the topology has it.
     let way = |around: &Neighborhood, to: Option<EntityId>, caller: &Arc<str>, of: &Alert| {
         let in_graph = to.and_then(|to| around.hops_to(to));
         let seen = (of.peer.as_ref() == Some(caller)).then_some(1);
@@ -274,11 +260,11 @@ pub fn tie(new: &Alert, known: &Arc<Alert>, context: &TieContext<'_>) -> Option<
         let share = f64::from(before.both) / f64::from(before.either.max(1));
         make(COMPANY * share * together, TieReason::CoOccurrence(before))
     });
-    // What one reaches through the other is nothing that they have in common: then one is the other's symptom, or they are no kin.
+    // A dependency that one reaches through the other is not a common cause: then one is the other's symptom, or they are unrelated.
     let in_line = upstream.is_some() || downstream.is_some();
     let best = |ties: [Option<Tie>; 5]| ties.into_iter().flatten().max_by(|a, b| a.score.total_cmp(&b.score));
     let direct = best([co_occurrence, upstream, downstream, caller, by_key()]);
-    // TieSearch for what both depend on costs most: not where it could say nothing better.
+    // The search for a common dependency costs most: skip it where it cannot give a better score.
     let common = if in_line || direct.as_ref().is_some_and(|tie| tie.score > round(COMMON_DEPENDENCY * together)) {
         None
     } else {
@@ -289,7 +275,7 @@ pub fn tie(new: &Alert, known: &Arc<Alert>, context: &TieContext<'_>) -> Option<
 }
 
 /// The dependency that explains both best: near, and with most of its dependents alerting. A hub that everything uses explains
-/// nothing until most of what uses it fails.
+/// nothing until most of its dependents fail.
 fn common_dependency(context: &TieContext<'_>) -> Option<(EntityId, usize, f64)> {
     let shared = context.new.around.shared(context.known.around).map(|(spot, a, b)| (spot, (a + b).saturating_sub(1)));
     let near_enough = shared.filter(|(_, hops)| *hops <= context.params.hops);
@@ -305,7 +291,7 @@ fn decay(apart_ms: i64, over_ms: i64) -> f64 {
     (-(apart_ms as f64) / over_ms.max(1) as f64).exp()
 }
 
-/// Scores go into messages: three digits are as much as they mean.
+/// Rounds a score to three digits: more would pretend to a precision that scores do not have.
 pub fn round(score: f64) -> f64 {
     (score * 1000.0).round() / 1000.0
 }

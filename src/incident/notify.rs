@@ -4,10 +4,20 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::incident::{Decision, IncidentId, Status};
+use crate::incident::id::IncidentId;
+use crate::incident::status::Status;
 use crate::model::duration::format_ms;
 use crate::model::severity::Severity;
 use crate::model::time::{TimestampMs, format_clock};
+
+/// Whether a person is told of a revision, and why or why not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Told.
+    pub send: bool,
+    /// In words.
+    pub reason: String,
+}
 
 /// When people are told. Times in milliseconds of event time.
 #[derive(Clone, Debug, PartialEq)]

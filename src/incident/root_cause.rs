@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use ahash::HashMap;
 
-use crate::incident::Candidate;
 use crate::incident::candidate_index::EnvIndex;
 use crate::incident::edge_blame::EdgeBlame;
 use crate::incident::entity_ids::EntityId;
 use crate::incident::evidence::{Evidence, Indicators};
 use crate::incident::link_score::round;
+use crate::incident::revision::Candidate;
 use crate::model::duration::format_ms;
 use crate::model::severity::Severity;
 use crate::model::time::TimestampMs;

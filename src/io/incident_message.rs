@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::alert::Alert;
-use crate::incident::{Candidate, Link, Revision};
+use crate::incident::link::Link;
+use crate::incident::revision::{Candidate, Revision};
 use crate::model::limits::SUBJECT_TOKEN_BYTES_MAX;
 use crate::model::time::format_rfc3339;
 
@@ -176,7 +177,7 @@ names!(/// From quiet to loud.
 
 impl From<&Revision> for IncidentMessage {
     fn from(revision: &Revision) -> Self {
-        use crate::incident::{RevisionChange, Status as DomainStatus};
+        use crate::incident::status::{RevisionChange, Status as DomainStatus};
         Self {
             id: revision.id.to_string(),
             revision: revision.revision,

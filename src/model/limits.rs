@@ -68,7 +68,7 @@ pub const REACH_NODES_MAX: usize = 10_000;
 pub const REACH_EDGES_MAX: usize = 200_000;
 /// Edges that are learned, or may be soon. What comes after them is counted.
 pub const LEARNED_EDGES_MAX: usize = 100_000;
-/// Edges seen in stretches of time that are not over yet, each once a stretch.
+/// Edges seen in intervals of time that are not over yet, each once a interval.
 pub const LEARNING_PENDING_MAX: usize = 1_000_000;
 /// Bytes of a name that is learned: whatever is longer is no service.
 pub const LEARNED_NAME_BYTES_MAX: usize = 256;
@@ -76,7 +76,7 @@ pub const LEARNED_NAME_BYTES_MAX: usize = 256;
 pub const SPANS_REMEMBERED_MAX: usize = 500_000;
 /// How far apart the times of a span and its parent may be, in milliseconds.
 pub const SPAN_PAIR_MS: i64 = 60_000;
-/// Observations of edges are counted in stretches of so many milliseconds, aligned to the epoch: the graph changes at their ends.
+/// Observations of edges are counted in intervals of so many milliseconds, aligned to the epoch: the graph changes at their ends.
 pub const LEARN_EVERY_MS: i64 = 30_000;
 /// Keys of the topology bucket.
 pub const TOPOLOGY_KEYS_MAX: usize = 100_000;
@@ -124,7 +124,7 @@ const _: () = assert!(EVENT_BYTES_MAX <= MESSAGE_INFLATED_BYTES_MAX, "a message 
 const _: () = assert!(2 * TEMPLATE_BYTES_MAX <= EVENT_BYTES_MAX, "the prose of one alert is small beside a message");
 const _: () = assert!(GROUPS_PER_TABLE_MAX <= KEYS_PER_SPACE_MAX, "one rule alone may use all of its limit");
 const _: () = assert!(ALERTS_PER_INCIDENT_MAX <= ALERTS_PER_RULE_MAX, "one rule alone may fill an incident");
-const _: () = assert!(LEARNED_EDGES_MAX <= LEARNING_PENDING_MAX, "every learned edge may be seen in a stretch");
+const _: () = assert!(LEARNED_EDGES_MAX <= LEARNING_PENDING_MAX, "every learned edge may be seen in a interval");
 const _: () = assert!(SQL_DEPTH_MAX < TREE_DEPTH_MAX, "what the parser takes may still be too deep");
 const _: () = assert!(TREE_DEPTH_MAX <= EXPRESSION_NODES_MAX, "a chain may be as long as it may be deep");
 const _: () = assert!(TABLES_READ_MAX <= PLAN_NODES_MAX, "each table is a part of the plan");

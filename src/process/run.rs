@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::engine::Engine;
-use crate::incident::Revision;
+use crate::incident::revision::Revision;
 use crate::io::decode::Decoder;
 use crate::io::http;
 use crate::io::nats::client::connect;
@@ -195,7 +195,7 @@ async fn lead(
             let sequence = stood.map_or(0, |stood| stood.sequence);
             bulletin = Some(ActiveRules::new(context.clone(), stream.clone(), &config.partitions, &config.input.consumer));
             (
-                Reader::Parts(PartialsReader::new(&stream, config, loaded.engine.lanes())),
+                Reader::Parts(PartialsReader::new(&stream, config, loaded.engine.partitions())),
                 StreamPosition { created_ns: born_ns, sequence },
             )
         }

@@ -1,4 +1,4 @@
-//! The graph that is in force: that of all sources together, made anew when one of them changes.
+//! The topology in force: that of all sources together, built anew when one of them changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::topology::definition::{TopologyDefinition, TopologySource};
 use crate::topology::learn::{LearnCounts, LearnParams, Learner};
 use crate::topology::{Stamp, Topology, learn::KeyedSpan};
 
-/// The graph in force and what it is made of.
+/// The topology in force and what it is built from.
 #[derive(Clone, Debug)]
 pub struct LiveTopology {
     given: BTreeMap<TopologySource, TopologyDefinition>,
@@ -19,63 +19,63 @@ pub struct LiveTopology {
     current: Arc<Topology>,
 }
 
-/// How large the graph is, and of what it came.
+/// How large the topology is, and where it came from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TopologyCensus {
+pub struct TopologySize {
     /// Which version.
     pub version: u64,
     /// Nodes.
     pub nodes: usize,
-    /// Edges that each source tells; several may tell the same one.
+    /// Edges of each source. Several sources may have the same edge.
     pub edges: [(&'static str, usize); 3],
-    /// How learning goes.
+    /// What learning has counted.
     pub learning: LearnCounts,
     /// Spans that wait for their parent or their children.
     pub spans_remembered: usize,
 }
 
-/// What is kept of the graph over a restart: what events told of it, and what is told anew only after the first of them.
+/// What a restart needs: what was learned, and the bucket's part, which is read again only after the first events.
 #[derive(Serialize, Deserialize)]
-pub struct SavedTopology {
+pub struct LiveTopologySnapshot {
     stamp: Stamp,
     learner: Learner,
     bucket: Option<TopologyDefinition>,
 }
 
 impl LiveTopology {
-    /// What is to be kept over a restart.
-    pub fn save(&self) -> SavedTopology {
+    /// What a restart needs.
+    pub fn save(&self) -> LiveTopologySnapshot {
         let bucket = self.given.get(&TopologySource::Bucket).cloned();
-        SavedTopology { stamp: self.current.stamp(), learner: self.learner.clone(), bucket }
+        LiveTopologySnapshot { stamp: self.current.stamp(), learner: self.learner.clone(), bucket }
     }
 
-    /// Goes on from what was kept, over the file as it is now. The same graph keeps its version, another one has the next.
-    pub fn restore(&mut self, saved: SavedTopology) {
+    /// Goes on from a snapshot, with the file as it is now. The same topology keeps its version; another one gets the next.
+    pub fn restore(&mut self, saved: LiveTopologySnapshot) {
         self.learner.restore(saved.learner);
         self.given.extend(saved.bucket.map(|parts| (TopologySource::Bucket, parts)));
-        self.renew();
+        self.rebuild();
         let version = saved.stamp.version + u64::from(saved.stamp.hash != self.current.stamp().hash);
         self.current = Arc::new(self.current.as_ref().clone().with_version(version));
     }
 
-    /// The graph of the file is in force, as it is.
+    /// Only the file's topology is in force.
     pub fn new(file: Topology, learn: LearnParams) -> Self {
         let given = BTreeMap::from([(TopologySource::File, file.parts())]);
         Self { given, learner: Learner::new(learn), learned: 0, current: Arc::new(file) }
     }
 
-    /// The graph in force.
+    /// The topology in force.
     pub fn current(&self) -> &Arc<Topology> {
         &self.current
     }
 
     /// How large it is.
-    pub fn census(&self) -> TopologyCensus {
+    pub fn size(&self) -> TopologySize {
         let edges = TopologySource::ALL.map(|source| match source {
             TopologySource::Learned => (source.as_str(), self.learned),
-            told => (told.as_str(), self.given.get(&told).map_or(0, |parts| parts.edges.len())),
+            given => (given.as_str(), self.given.get(&given).map_or(0, |parts| parts.edges.len())),
         });
-        TopologyCensus {
+        TopologySize {
             version: self.current.version(),
             nodes: self.current.size().0,
             edges,
@@ -84,10 +84,10 @@ impl LiveTopology {
         }
     }
 
-    /// What `source` tells now, instead of what it told before. Returns whether that makes another graph.
+    /// Replaces what `source` gives. Returns whether the topology is another one now.
     pub fn set(&mut self, source: TopologySource, parts: TopologyDefinition) -> bool {
         self.given.insert(source, parts);
-        self.renew()
+        self.rebuild()
     }
 
     /// What is learned, and how.
@@ -95,26 +95,26 @@ impl LiveTopology {
         self.learner.params()
     }
 
-    /// Sees a span.
+    /// Observes a span.
     pub fn span(&mut self, span: KeyedSpan<'_>) {
         self.learner.span(span);
     }
 
-    /// Sees some calls.
+    /// Observes some calls.
     pub fn calls(&mut self, ts: TimestampMs, from: &str, to: &str, env: Option<&str>, number: u64) {
         self.learner.calls(ts, from, to, env, number);
     }
 
-    /// Time has come to `at`. Returns whether what was learned until then makes another graph.
+    /// Advances to `at`. Returns whether what was learned until then makes another topology.
     pub fn advance(&mut self, at: TimestampMs) -> bool {
         let mut changed = false;
         while self.learner.advance(at) {
-            changed |= self.renew();
+            changed |= self.rebuild();
         }
         changed
     }
 
-    fn renew(&mut self) -> bool {
+    fn rebuild(&mut self) -> bool {
         let learned: Vec<_> = self.learner.edges().collect();
         self.learned = learned.len();
         let learned = TopologyDefinition { nodes: Vec::new(), edges: learned };

@@ -1,7 +1,7 @@
-//! Floor 2: the topology, a directed graph from dependents to dependencies. Cycles, self loops and unknown names are all fine.
-//! The only place that knows petgraph.
+//! Floor 2: the topology, a directed graph from dependents to dependencies. Cycles, self loops and unknown names are allowed. The only
+//! place that knows petgraph.
 //!
-//! A graph never changes: what changes is which one is [`live`], and each has a version.
+//! A topology is immutable. Which one is in force changes ([`live`]), and each has a version.
 
 pub mod definition;
 pub mod learn;
@@ -32,8 +32,8 @@ use node_kind::{EdgeKind, NodeKind};
 /// backwards, neighbours come in the order of their names without being sorted, and a hub need not be looked at in whole.
 #[derive(Clone, Debug)]
 pub struct Topology {
-    graph: DiGraph<Node, Facts>,
-    /// How many nodes depend on each directly: asked for at hubs again and again.
+    graph: DiGraph<Node, EdgeFacts>,
+    /// How many nodes depend on each directly. Kept because it is asked for hubs again and again.
     direct: Vec<Direct>,
     stamp: Stamp,
 }
@@ -45,7 +45,7 @@ struct Direct {
 }
 
 #[derive(Clone, Debug)]
-struct Facts {
+struct EdgeFacts {
     kind: EdgeKind,
     env: Option<String>,
 }
@@ -53,12 +53,12 @@ struct Facts {
 /// The kinds of the edges between two nodes, by environment.
 type KindsByEnv = BTreeMap<Option<String>, EdgeKind>;
 
-/// Which graph something was decided on.
+/// Identifies the topology that something was decided on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
-    /// Which of the graphs of one run, from 1: a later graph has a higher one.
+    /// Counts the topologies of one run, from 1.
     pub version: u64,
-    /// Of what the graph says: equal graphs have equal hashes, in every run.
+    /// Of the content: equal topologies have equal hashes, in every run.
     pub hash: u64,
 }
 
@@ -67,11 +67,11 @@ pub struct Stamp {
 pub struct Reach {
     /// Names with the number of hops, without the start.
     pub hops: BTreeMap<Arc<str>, usize>,
-    /// There is more: a limit was met. What is here is the nearest, and of equals the first by name.
+    /// A limit was reached: only the nearest are here, of equals the first by name.
     pub cut: bool,
 }
 
-/// Which way to go.
+/// The direction of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// To what a node depends on.
@@ -122,7 +122,7 @@ impl Topology {
         for ((from, to), kinds) in edges.into_iter().rev() {
             if let (Some(from), Some(to)) = (numbers.get(&from), numbers.get(&to)) {
                 for (env, kind) in kinds.into_iter().rev() {
-                    graph.add_edge(*from, *to, Facts { kind, env });
+                    graph.add_edge(*from, *to, EdgeFacts { kind, env });
                 }
             }
         }
@@ -253,7 +253,7 @@ impl Topology {
         direction: Direction,
         visit: &mut dyn FnMut(NodeIndex, NodeIndex, usize) -> bool,
     ) -> bool {
-        // Never walked through: the order of a hash set is nobody's.
+        // Never iterated: a hash set has no stable order.
         let mut seen = HashSet::from_iter([start]);
         let mut queue = VecDeque::from([(start, 0)]);
         let mut edges = 0;
@@ -281,7 +281,7 @@ impl Topology {
     }
 
     /// The far end of an edge, where both exist in `env`.
-    fn here(&self, edge: &petgraph::graph::EdgeReference<'_, Facts>, env: &str, direction: Direction) -> Option<NodeIndex> {
+    fn here(&self, edge: &petgraph::graph::EdgeReference<'_, EdgeFacts>, env: &str, direction: Direction) -> Option<NodeIndex> {
         let far = if direction == Direction::Outgoing { edge.target() } else { edge.source() };
         let exists = |only: &Option<String>| only.as_deref().is_none_or(|only| only == env);
         (exists(&edge.weight().env) && exists(&self.graph[far].env)).then_some(far)
@@ -289,7 +289,7 @@ impl Topology {
 }
 
 /// An edge of one environment is not there where the same edge holds in all: so nobody is counted twice.
-fn count_direct(graph: &DiGraph<Node, Facts>) -> Vec<Direct> {
+fn count_direct(graph: &DiGraph<Node, EdgeFacts>) -> Vec<Direct> {
     let mut direct = vec![Direct::default(); graph.node_count()];
     for edge in graph.edge_references() {
         let known = &mut direct[edge.target().index()];
@@ -302,7 +302,7 @@ fn count_direct(graph: &DiGraph<Node, Facts>) -> Vec<Direct> {
     direct
 }
 
-fn hash_of(graph: &DiGraph<Node, Facts>) -> u64 {
+fn hash_of(graph: &DiGraph<Node, EdgeFacts>) -> u64 {
     // With the number of nodes, no edge can pass for one.
     let number = graph.node_count().to_string();
     let nodes = graph.node_weights().flat_map(|node| [node.name.as_ref(), node.kind.as_str(), env_of(&node.env)]);

@@ -1,4 +1,4 @@
-//! What events tell of calls, as one process says it to another that learns: spans short, calls counted.
+//! Calls between services that events show, as a worker hands them to the engine: spans with short ids, calls counted.
 
 use std::collections::BTreeMap;
 
@@ -6,20 +6,20 @@ use ahash::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::time::TimestampMs;
-use crate::topology::learn::{KeyedSpan, SpanFacts, stretch_end};
+use crate::topology::learn::{KeyedSpan, SpanFacts, interval_end};
 use crate::topology::live::LiveTopology;
 use crate::topology::span_calls::SpanKey;
 
-/// Whoever is told of calls.
-pub trait Told {
-    /// Of a span.
+/// Receives observed calls.
+pub trait CallSink {
+    /// A span, of which a call may follow.
     fn span(&mut self, span: SpanFacts<'_>);
 
-    /// Of a call.
+    /// A call.
     fn call(&mut self, ts: TimestampMs, from: &str, to: &str, env: Option<&str>);
 }
 
-impl Told for LiveTopology {
+impl CallSink for LiveTopology {
     fn span(&mut self, span: SpanFacts<'_>) {
         Self::span(self, span.keyed());
     }
@@ -29,22 +29,22 @@ impl Told for LiveTopology {
     }
 }
 
-/// An index into [`Hearsay::names`].
+/// An index into [`ObservedCalls::names`].
 type Name = u32;
 
-/// What was told, to be told on.
+/// Calls that were observed, to be handed on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Hearsay {
+pub struct ObservedCalls {
     names: Vec<String>,
     #[serde(skip)]
     index: HashMap<String, Name>,
-    spans: Vec<HeardSpan>,
-    /// By the end of the stretch in which they are counted.
+    spans: Vec<ObservedSpan>,
+    /// By the end of the interval in which they are counted.
     calls: BTreeMap<(TimestampMs, Name, Name, Option<Name>), u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct HeardSpan {
+struct ObservedSpan {
     ts: TimestampMs,
     service: Name,
     env: Option<Name>,
@@ -53,7 +53,7 @@ struct HeardSpan {
     peer: Option<Name>,
 }
 
-impl Told for Hearsay {
+impl CallSink for ObservedCalls {
     fn span(&mut self, span: SpanFacts<'_>) {
         let KeyedSpan { ts, service, env, own, parent, peer } = span.keyed();
         if own.is_none() && parent.is_none() && peer.is_none() {
@@ -62,16 +62,16 @@ impl Told for Hearsay {
         let service = self.name(service);
         let env = env.map(|env| self.name(env));
         let peer = peer.map(|peer| self.name(peer));
-        self.spans.push(HeardSpan { ts, service, env, own, parent, peer });
+        self.spans.push(ObservedSpan { ts, service, env, own, parent, peer });
     }
 
     fn call(&mut self, ts: TimestampMs, from: &str, to: &str, env: Option<&str>) {
-        let key = (stretch_end(ts), self.name(from), self.name(to), env.map(|env| self.name(env)));
+        let key = (interval_end(ts), self.name(from), self.name(to), env.map(|env| self.name(env)));
         *self.calls.entry(key).or_default() += 1;
     }
 }
 
-impl Hearsay {
+impl ObservedCalls {
     fn name(&mut self, name: &str) -> Name {
         if let Some(known) = self.index.get(name) {
             return *known;
@@ -82,10 +82,10 @@ impl Hearsay {
         new
     }
 
-    /// Tells all of it on.
-    pub fn tell(&self, topology: &mut LiveTopology) {
+    /// Reports all of them to the topology.
+    pub fn replay(&self, topology: &mut LiveTopology) {
         let name = |name: &Name| self.names.get(*name as usize).map_or("", String::as_str);
-        for HeardSpan { ts, service, env, own, parent, peer } in &self.spans {
+        for ObservedSpan { ts, service, env, own, parent, peer } in &self.spans {
             let (env, peer) = (env.as_ref().map(name), peer.as_ref().map(name));
             topology.span(KeyedSpan { ts: *ts, service: name(service), env, own: *own, parent: *parent, peer });
         }

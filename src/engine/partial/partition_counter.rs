@@ -1,34 +1,34 @@
-//! The worker's half: counts events in and says what it has counted.
+//! The worker's half: counts events and hands on what it counted.
 
 use std::collections::BTreeMap;
 
 use datafusion::common::{DataFusionError, Result};
 
-use crate::engine::EngineParams;
-use crate::engine::partial::{Marked, Part};
-use crate::engine::reload::NextRules;
+use crate::engine::next_rules::NextRules;
+use crate::engine::params::EngineParams;
+use crate::engine::partial::result::{MessageTimes, PartialResult};
 use crate::engine::self_alert::SelfAlert;
-use crate::engine::topology::tell;
+use crate::engine::topology_calls::report_calls;
 use crate::model::event::{EventBatch, SourceId};
 use crate::rule::Rule;
 use crate::topology::learn::LearnParams;
 use crate::window::evaluator::Evaluator;
 
-/// Counts events in. It knows nothing of time, and forgets what it has said.
-pub struct Folder {
+/// Counts events. It knows nothing of time, and forgets what it has handed on.
+pub struct PartitionCounter {
     evaluator: Evaluator,
     learn: LearnParams,
-    part: Part,
-    last: Option<Marked>,
-    /// The part's number of each source, by the batches' ids.
+    next: PartialResult,
+    last: Option<MessageTimes>,
+    /// The result's number of each source, by the batches' ids.
     sources: BTreeMap<SourceId, u16>,
     rows: usize,
-    /// Nobody has heard yet which rules it counts for.
-    renewed: bool,
+    /// The engine does not know yet for which rules it counts.
+    rules_changed: bool,
 }
 
-impl Folder {
-    /// A folder for these rules, which has read up to message `after` of the stream that was made at `born_ns`.
+impl PartitionCounter {
+    /// A counter for these rules, which has read up to message `after` of the stream that was created at `born_ns`.
     ///
     /// # Errors
     ///
@@ -37,87 +37,87 @@ impl Folder {
         Ok(Self {
             evaluator: NextRules::that_only_count(rules, params)?.into_evaluator(),
             learn: params.learn.clone(),
-            part: empty(born_ns, after),
+            next: empty(born_ns, after),
             last: None,
             sources: BTreeMap::new(),
             rows: 0,
-            renewed: true,
+            rules_changed: true,
         })
     }
 
-    /// Counts for other rules from here on; what was counted must have been handed on. Batches after this hold the label columns
-    /// of the new rules, which are such that only count.
+    /// Counts for other rules from here on. Call it only when everything counted was handed on. Batches after this hold the label
+    /// columns of the new rules.
     pub fn set_rules(&mut self, next: NextRules) {
         self.evaluator = next.into_evaluator();
-        self.renewed = true;
+        self.rules_changed = true;
     }
 
-    /// Counts messages in. `sequences` are their places in the stream, in order; all lie after what was counted before.
-    pub fn take_in(&mut self, batch: &EventBatch, sequences: &[u64]) {
+    /// Counts messages. `sequences` are their positions in the stream, in order, all after what was counted before.
+    pub fn ingest(&mut self, batch: &EventBatch, sequences: &[u64]) {
         let (nothing, all) = ([0; 4], std::array::from_fn(|kind| batch.tables[kind].num_rows()));
         let mut alerts_done = 0;
         for (mark, sequence) in batch.messages.iter().zip(sequences) {
             let number = match self.sources.get(&mark.source) {
                 Some(known) => *known,
                 None => {
-                    let number = self.part.sources.len() as u16;
+                    let number = self.next.sources.len() as u16;
                     let name = batch.sources.get(usize::from(mark.source)).cloned().unwrap_or_default();
-                    self.part.sources.push(name);
+                    self.next.sources.push(name);
                     self.sources.insert(mark.source, number);
                     number
                 }
             };
             let alerts = (mark.alerts_end - alerts_done) as u32;
             alerts_done = mark.alerts_end;
-            self.part.mark(&mut self.last, mark, *sequence, number, alerts);
-            self.part.until = *sequence;
+            self.next.mark(&mut self.last, mark, *sequence, number, alerts);
+            self.next.until = *sequence;
         }
-        self.part.messages += batch.messages.len() as u64;
-        self.part.events += batch.events() as u64;
-        self.part.alerts.extend(batch.alerts.iter().cloned());
-        tell(&mut self.part.calls, &self.learn, batch, nothing, all);
+        self.next.messages += batch.messages.len() as u64;
+        self.next.events += batch.events() as u64;
+        self.next.alerts.extend(batch.alerts.iter().cloned());
+        report_calls(&mut self.next.calls, &self.learn, batch, nothing, all);
         self.evaluator.ingest(batch, nothing, all);
         self.rows += all.iter().sum::<usize>();
     }
 
-    /// Has something to say that no event tells.
-    pub fn own(&mut self, alert: SelfAlert) {
-        self.part.own.push(alert);
+    /// Adds an alert of the worker itself.
+    pub fn add_self_alert(&mut self, alert: SelfAlert) {
+        self.next.self_alerts.push(alert);
     }
 
-    /// Events counted in and not handed on.
+    /// Events counted and not handed on.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// Whether there is nothing to hand on.
     pub fn is_empty(&self) -> bool {
-        self.part.messages == 0
+        self.next.messages == 0
     }
 
-    /// Up to where the last part went.
+    /// Where the last result ended.
     pub fn after(&self) -> u64 {
-        self.part.after
+        self.next.after
     }
 
-    /// Hands on what was counted since the last time, having read up to message `until`, and how long it has been silent since.
+    /// Hands on what was counted since the last time. The worker has read up to message `until`, and nothing came for `silence_ms`.
     ///
     /// # Errors
     ///
     /// A state that cannot be written as Arrow: a defect.
-    pub fn part(&mut self, until: u64, silence_ms: Option<i64>) -> Result<Part> {
-        let windows = if self.rows > 0 || self.renewed { Some(self.evaluator.export()?) } else { None };
-        let until = until.max(self.part.until);
-        (self.rows, self.last, self.renewed) = (0, None, false);
+    pub fn flush(&mut self, until: u64, silence_ms: Option<i64>) -> Result<PartialResult> {
+        let windows = if self.rows > 0 || self.rules_changed { Some(self.evaluator.export()?) } else { None };
+        let until = until.max(self.next.until);
+        (self.rows, self.last, self.rules_changed) = (0, None, false);
         self.sources.clear();
-        let next = empty(self.part.born_ns, until);
-        let part = std::mem::replace(&mut self.part, next);
-        Ok(Part { until, silence_ms, windows, ..part })
+        let next = empty(self.next.born_ns, until);
+        let result = std::mem::replace(&mut self.next, next);
+        Ok(PartialResult { until, silence_ms, windows, ..result })
     }
 }
 
-fn empty(born_ns: i64, after: u64) -> Part {
-    Part {
+fn empty(born_ns: i64, after: u64) -> PartialResult {
+    PartialResult {
         born_ns,
         after,
         until: after,
@@ -127,7 +127,7 @@ fn empty(born_ns: i64, after: u64) -> Part {
         sources: Vec::new(),
         marks: Vec::new(),
         alerts: Vec::new(),
-        own: Vec::new(),
+        self_alerts: Vec::new(),
         calls: Default::default(),
         windows: None,
     }

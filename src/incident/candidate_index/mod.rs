@@ -1,5 +1,5 @@
-//! What the alerts of the book are about, kept so that the [`search`] for what a new one may be tied to finds it without asking every
-//! alert of every incident. In a storm an alert costs its neighbours, not the storm.
+//! Where the [`search`] for links finds the alerts that may be related to a new one, without comparing it with every alert of every
+//! incident. In a storm, the cost of an alert depends on its neighbours in the topology and not on the size of the storm.
 
 pub mod search;
 
@@ -9,13 +9,14 @@ use std::sync::Arc;
 use ahash::HashMap;
 
 use crate::alert::Alert;
+use crate::incident::correlation_params::CorrelationParams;
 use crate::incident::entity_ids::{EntityId, EntityIds, IdKind, about};
+use crate::incident::id::IncidentId;
 use crate::incident::link_score::{Neighborhood, Tie, TieEnd};
-use crate::incident::{CorrelationParams, IncidentId};
 use crate::model::fingerprint::Fingerprint;
 use crate::topology::Topology;
 
-/// What the alerts of the book are about.
+/// All alerts of all incidents, by what they are about.
 pub struct CandidateIndex {
     topology: Arc<Topology>,
     hops: usize,
@@ -24,27 +25,27 @@ pub struct CandidateIndex {
     cut: u64,
 }
 
-/// What the alerts of one environment are about.
+/// The same of one environment.
 pub struct EnvIndex {
     spots: EntityIds,
-    /// Never walked through: the order of a hash map is nobody's.
+    /// Never iterated: a hash map has no stable order.
     of_spot: HashMap<EntityId, NodeIndex>,
 }
 
-/// What is known of one thing that alerts may be about, or on which such a thing depends.
+/// One thing that alerts are about, or on which such a thing depends.
 #[derive(Default)]
 struct NodeIndex {
-    /// What surrounds it, as long as it or a caller that complains has alerts.
+    /// Its neighborhood, as long as alerts are about it or name it as the caller.
     around: Option<Arc<Neighborhood>>,
     /// The alerts about it, by incident.
     members: BTreeMap<IncidentId, BTreeMap<Fingerprint, Arc<Alert>>>,
     /// How many of them fire.
     firing: usize,
-    /// How many of its direct dependents have alerts that fire.
+    /// How many of its direct dependents have firing alerts.
     failing_dependents: usize,
-    /// Which entities of an incident depend on it, near or far.
+    /// The entities of each incident that depend on it, directly or not.
     under: BTreeMap<IncidentId, BTreeSet<EntityId>>,
-    /// Of which entities of an incident it complains, as their caller.
+    /// The entities of each incident whose alerts name it as the caller.
     complains: BTreeMap<IncidentId, BTreeSet<EntityId>>,
 }
 
@@ -58,21 +59,21 @@ impl NodeIndex {
     }
 }
 
-/// The best tie to each incident.
+/// The best link to each incident.
 pub type Ties = BTreeMap<IncidentId, Tie>;
 
 impl CandidateIndex {
-    /// Nothing alerts.
+    /// An empty index.
     pub fn new(topology: Arc<Topology>, params: &CorrelationParams) -> Self {
         Self { topology, hops: params.hops, keys: params.keys.clone(), of_env: BTreeMap::new(), cut: 0 }
     }
 
-    /// Nothing alerts, on another graph.
+    /// An empty index over another topology.
     pub fn over(&self, topology: Arc<Topology>) -> Self {
         Self { topology, hops: self.hops, keys: self.keys.clone(), of_env: BTreeMap::new(), cut: self.cut }
     }
 
-    /// An alert of an incident that began before this was looked at: after a restart, or on another graph.
+    /// Adds an alert that was in an incident before the index was built: after a restart, or over another topology.
     pub fn remember(&mut self, id: &IncidentId, alert: &Arc<Alert>) {
         if alert.is_firing() {
             self.fires(alert);
@@ -82,17 +83,17 @@ impl CandidateIndex {
         self.put(id, alert);
     }
 
-    /// What is known of one environment.
+    /// The index of one environment.
     pub fn of_env(&self, env: &str) -> Option<&EnvIndex> {
         self.of_env.get(env)
     }
 
-    /// How often only the nearest was seen of what surrounds an entity.
+    /// How often a neighborhood was cut at a limit.
     pub fn cut(&self) -> u64 {
         self.cut
     }
 
-    /// An alert began to fire, wherever it will belong. Says whether it is the first about this that fires now.
+    /// An alert began to fire, whichever incident will take it. Returns whether it is the only firing one about the same thing.
     pub fn fires(&mut self, alert: &Alert) -> bool {
         self.knows(alert);
         let Some(of_env) = self.of_env.get_mut(&alert.env) else { return true };
@@ -105,7 +106,7 @@ impl CandidateIndex {
         first
     }
 
-    /// An alert will belong to an incident: looks around its entity, and around the caller that complains.
+    /// Prepares for an alert: finds the neighborhoods of its entity and of its caller.
     fn knows(&mut self, alert: &Alert) {
         let Self { topology, hops, of_env, cut, .. } = self;
         if !of_env.contains_key(&alert.env) {
@@ -123,7 +124,7 @@ impl CandidateIndex {
         }
     }
 
-    /// An alert of an incident is as it is now: it joined, changed, or ended. One that fires was told to [`Self::fires`] before.
+    /// Adds or updates an alert of an incident. For a firing one, [`Self::fires`] was called before.
     pub fn put(&mut self, id: &IncidentId, alert: &Arc<Alert>) {
         let keys = self.keys_of(alert);
         let topology = &self.topology;
@@ -150,13 +151,13 @@ impl CandidateIndex {
         }
     }
 
-    /// The labels that the operator named, with their values.
+    /// The labels of `correlation.keys`, with their values.
     fn keys_of(&self, alert: &Alert) -> Vec<Arc<str>> {
         let of_key = |key: &Arc<str>| Some(format!("{key}={}", alert.labels.get(key)?).into());
         self.keys.iter().filter_map(of_key).collect()
     }
 
-    /// An alert that fires found no room in its incident.
+    /// A firing alert found no room in its incident.
     pub fn refuse(&mut self, alert: &Alert) {
         let Some(of_env) = self.of_env.get_mut(&alert.env) else { return };
         if let Some(spot) = of_env.spots.of_alert(alert) {
@@ -165,13 +166,13 @@ impl CandidateIndex {
         of_env.forget(alert);
     }
 
-    /// An alert goes on in another incident.
+    /// Moves an alert to another incident.
     pub fn move_to(&mut self, from: &IncidentId, to: &IncidentId, alert: &Arc<Alert>) {
         self.leave(from, alert);
         self.put(to, alert);
     }
 
-    /// An alert is in no incident any more.
+    /// Removes an alert.
     pub fn take(&mut self, id: &IncidentId, alert: &Alert) {
         let taken = self.leave(id, alert);
         let Some(of_env) = self.of_env.get_mut(&alert.env) else { return };
@@ -220,23 +221,23 @@ impl CandidateIndex {
 }
 
 impl EnvIndex {
-    /// What something depends on that has alerts.
+    /// What an entity with alerts depends on.
     pub fn dependencies(&self, spot: EntityId) -> &[(EntityId, usize)] {
         self.of_spot.get(&spot).and_then(|of_spot| of_spot.around.as_ref()).map_or(&[], |around| around.dependencies())
     }
 
-    /// Whether an entity that has alerts depends on a node.
+    /// Whether an entity with alerts depends on a node.
     pub fn depends(&self, entity: &str, on: EntityId) -> bool {
         let around = self.spot(entity).and_then(|spot| self.of_spot.get(&spot)?.around.as_ref());
         around.is_some_and(|around| around.hops_to(on).is_some())
     }
 
-    /// The number of an entity, if it has alerts.
+    /// The id of an entity, if it has alerts.
     pub fn spot(&self, entity: &str) -> Option<EntityId> {
         self.spots.find(IdKind::Entity, entity)
     }
 
-    /// The entity of an alert, as one end of a tie.
+    /// The entity of an alert, as one end of a link.
     fn end<'a>(&'a self, alert: &Alert, nothing: &'a Neighborhood) -> TieEnd<'a> {
         let spot = alert.entity.as_ref().and_then(|entity| self.spot(entity));
         let around = spot.and_then(|spot| self.of_spot.get(&spot)?.around.as_deref());
@@ -249,7 +250,7 @@ impl EnvIndex {
         if all == 0 { 0.0 } else { failing as f64 / all as f64 }
     }
 
-    /// Changes what is known of something, and drops it where nothing is left; says whether nothing is.
+    /// Changes one entry, and drops it if it is empty then. Returns whether it is.
     fn change(&mut self, spot: EntityId, change: impl FnOnce(&mut NodeIndex)) -> bool {
         let Some(of_spot) = self.of_spot.get_mut(&spot) else { return true };
         change(of_spot);
@@ -260,7 +261,7 @@ impl EnvIndex {
         blank
     }
 
-    /// An alert about this fires no more.
+    /// An alert about this ended.
     fn ended(&mut self, spot: EntityId) {
         let Some(of_spot) = self.of_spot.get_mut(&spot) else { return };
         of_spot.firing = of_spot.firing.saturating_sub(1);
@@ -273,7 +274,7 @@ impl EnvIndex {
         }
     }
 
-    /// What surrounds an entity is asked for as long as it has alerts.
+    /// Drops the neighborhoods that no alert needs any more.
     fn forget(&mut self, alert: &Alert) {
         for (sort, name) in [Some(about(alert)), alert.peer.as_ref().map(|peer| (IdKind::Entity, peer))].into_iter().flatten() {
             let Some(spot) = self.spots.find(sort, name) else { continue };
@@ -287,7 +288,7 @@ impl EnvIndex {
     }
 }
 
-/// An entity of an incident is there no more.
+/// Removes an entity of an incident.
 fn leave(all: &mut BTreeMap<IncidentId, BTreeSet<EntityId>>, id: &IncidentId, spot: EntityId) {
     let Some(spots) = all.get_mut(id) else { return };
     spots.remove(&spot);

@@ -1,9 +1,9 @@
-//! Which known alerts may be tied to a new one.
+//! Which known alerts may be related to a new one.
 //!
-//! What a tie is, [`relate`](crate::incident::link_score) says; here is only where to look: the alert's own entity, what it depends
-//! on, what depends on it, what shares a dependency of which enough dependents alert, what has a named label in common, and what
-//! failed with it before. Incidents are asked in the order of the best score that a place could give, so that one with a better tie
-//! already is left alone.
+//! [`link_score`](crate::incident::link_score) scores a pair. Here is where candidates are searched: the alert's own entity, what it
+//! depends on, what depends on it, what shares a dependency of which enough dependents alert, what has a label in common, and what
+//! failed with it before. The search goes from the places with the highest possible score to those with the lowest, so that it can skip
+//! incidents that have a better link already.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,19 +11,20 @@ use std::sync::Arc;
 use crate::alert::Alert;
 use crate::incident::candidate_index::{CandidateIndex, EnvIndex, Ties};
 use crate::incident::co_occurrence::{CoOccurrence, JointEpisodes};
+use crate::incident::correlation_params::CorrelationParams;
 use crate::incident::entity_ids::{EntityId, IdKind};
+use crate::incident::id::IncidentId;
 use crate::incident::link_score::{
     BOUND_OF_COMPANY, BOUND_OF_KEYS, Neighborhood, Tie, TieContext, TieEnd, bound_of_hops, bound_of_siblings, tie,
 };
-use crate::incident::{CorrelationParams, IncidentId};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::severity::Severity;
 
-/// Alerts of one incident that are asked for a common dependency: those of one incident say much the same.
+/// How many entities of one incident are compared for a common dependency. More would find the same.
 const SIBLINGS_MAX: usize = 64;
 
 impl CandidateIndex {
-    /// What ties two alerts that incidents have.
+    /// The link between two alerts of incidents.
     pub fn tie_of(&self, new: &Alert, known: &Arc<Alert>, search: &Search<'_>) -> Option<Tie> {
         let of_env = self.of_env.get(&new.env)?;
         let nothing = Neighborhood::default();
@@ -38,7 +39,7 @@ impl CandidateIndex {
         tie(new, known, &context)
     }
 
-    /// The best tie of `new` to each incident that takes it. [`Self::fires`] knows of it already.
+    /// The best link of `new` to each incident that takes it. [`Self::fires`] was called for it before.
     pub fn ties(&self, new: &Arc<Alert>, search: &Search<'_>) -> Ties {
         let mut best = Ties::new();
         let Some(of_env) = self.of_env.get(&new.env) else { return best };
@@ -50,7 +51,7 @@ impl CandidateIndex {
         spot.into_iter().for_each(|spot| looking.at(spot, f64::INFINITY, &mut best));
         let at_home = |tie: &Tie| tie.score >= bound_of_hops(1);
         if best.values().any(at_home) {
-            // The entity fails already, and what could be tied to that was tied to it then.
+            // The entity fails already, and other incidents were linked by its first alert.
             return best;
         }
         if new.entity.is_some() {
@@ -66,13 +67,13 @@ impl CandidateIndex {
     }
 }
 
-/// What a search needs to know.
+/// What a search needs besides the index.
 pub struct Search<'a> {
     /// Settings.
     pub params: &'a CorrelationParams,
-    /// Who failed with whom before.
+    /// Which entities failed together before.
     pub co_occurrence: &'a CoOccurrence,
-    /// Whether an incident takes the new alert.
+    /// Whether an incident still takes alerts.
     pub takes: &'a dyn Fn(&IncidentId) -> bool,
 }
 
@@ -83,7 +84,7 @@ impl Search<'_> {
     }
 }
 
-/// A search for the ties of one new alert.
+/// A search for the links of one new alert.
 struct TieSearch<'a> {
     new: &'a Arc<Alert>,
     end: TieEnd<'a>,
@@ -94,7 +95,7 @@ struct TieSearch<'a> {
 }
 
 impl TieSearch<'_> {
-    /// Asks the alerts at a place, of incidents whose tie so far is not above `bound`: the best that the place can give.
+    /// Compares with the alerts at a place. Skips incidents whose best link is above `bound`, the highest score possible there.
     fn at(&self, spot: EntityId, bound: f64, best: &mut Ties) {
         let members = self.of_env.of_spot.get(&spot).map(|of_spot| &of_spot.members);
         for (id, alerts) in members.into_iter().flatten() {
@@ -124,7 +125,7 @@ impl TieSearch<'_> {
         }
     }
 
-    /// The ends of edges that were seen: who complains of the same as the new alert, or of its entity, and of whom it complains.
+    /// The ends of edges that alerts report: alerts with the same caller, about the caller, or with the new entity as the caller.
     fn edges(&self, best: &mut Ties) {
         let peer = self.new.peer.as_ref().and_then(|peer| self.of_env.spot(peer));
         peer.into_iter().for_each(|peer| self.at(peer, bound_of_hops(1), best));
@@ -156,7 +157,7 @@ impl TieSearch<'_> {
         near.iter().for_each(|(hops, spot)| self.at(*spot, bound_of_hops(*hops), best));
     }
 
-    /// Who failed with it before.
+    /// What failed with it before.
     fn co_occurrence(&self, best: &mut Ties) {
         let Search { params, co_occurrence, .. } = self.search;
         let Some(entity) = self.new.entity.as_ref().filter(|_| params.together > 0) else { return };
@@ -187,8 +188,8 @@ impl TieSearch<'_> {
     }
 }
 
-/// Of many alerts about one entity in one incident those that tell all: a tie's score depends on when they began and ended, and
-/// is best for one of these.
+/// Of many alerts about one entity in one incident, those among which the best link is: a score depends on when they began and
+/// ended.
 fn telling<'a>(alerts: &'a BTreeMap<Fingerprint, Arc<Alert>>, new: &Alert) -> [Option<&'a Arc<Alert>>; 5] {
     let announces = |alert: &Alert| alert.severity == Severity::Info;
     if alerts.len() == 1 {

@@ -6,8 +6,8 @@ use ahash::HashMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::alert::Alert;
-use crate::incident::Link;
 use crate::incident::entity_ids::about;
+use crate::incident::link::Link;
 use crate::incident::link_score::Tie;
 use crate::model::limits::LINKS_PER_INCIDENT_MAX;
 use crate::topology::Topology;
@@ -96,8 +96,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::LinkSet;
-    use crate::incident::Link;
-    use crate::incident::link_score::LinkBasis;
+    use crate::incident::link::Link;
+    use crate::incident::link::LinkBasis;
     use crate::model::limits::LINKS_PER_INCIDENT_MAX;
 
     fn link(from: u32, to: u32, score: u32) -> Arc<Link> {

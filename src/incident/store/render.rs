@@ -5,8 +5,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::alert::Alert;
+use crate::incident::id::IncidentId;
+use crate::incident::notify::Decision;
+use crate::incident::revision::{Candidate, NEARLY_AS_LIKELY, Revision};
+use crate::incident::status::RevisionChange;
 use crate::incident::store::Incident;
-use crate::incident::{Candidate, Decision, IncidentId, NEARLY_AS_LIKELY, Revision, RevisionChange};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::severity::Severity;
 use crate::model::time::{TimestampMs, format_rfc3339};

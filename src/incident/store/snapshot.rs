@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::incident::IncidentId;
 use crate::incident::co_occurrence::CoOccurrence;
+use crate::incident::id::IncidentId;
 use crate::incident::store::{Incident, IncidentCounts, IncidentStore};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::time::TimestampMs;

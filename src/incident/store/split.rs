@@ -10,10 +10,12 @@ use crate::alert::Alert;
 use crate::incident::candidate_index::EnvIndex;
 use crate::incident::candidate_index::search::Search;
 use crate::incident::entity_ids::EntityId;
-use crate::incident::link_score::LinkBasis;
+use crate::incident::id::IncidentId;
+use crate::incident::link::Link;
+use crate::incident::link::LinkBasis;
 use crate::incident::notify::NotifyState;
+use crate::incident::status::{RevisionChange, Status};
 use crate::incident::store::{Incident, IncidentStore, touch};
-use crate::incident::{IncidentId, Link, RevisionChange, Status};
 use crate::model::time::TimestampMs;
 use crate::topology::Topology;
 

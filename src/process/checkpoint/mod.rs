@@ -15,7 +15,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
-use crate::incident::Revision;
+use crate::incident::revision::Revision;
 use crate::io::nats::cluster::checkpoint_store::OutputPositions;
 use crate::io::nats::input::position::StreamPosition;
 use crate::io::nats::output::OutRevision;

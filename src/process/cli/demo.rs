@@ -1,4 +1,4 @@
-//! `squelch demo`: a night of a chat product, embedded: what was found, and what a person was spared.
+//! `squelch demo`: a recorded night of a chat product. Prints what was found, and what nobody was woken for.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -7,7 +7,8 @@ use anyhow::{Result, anyhow};
 
 use crate::demo;
 use crate::engine::{Engine, EngineParams, Input};
-use crate::incident::{IncidentId, Revision};
+use crate::incident::id::IncidentId;
+use crate::incident::revision::Revision;
 use crate::io::decode::{Decoder, MessageInfo};
 use crate::io::files::topology_file;
 use crate::model::time::format_clock;
@@ -18,7 +19,7 @@ use crate::process::report::incidents_text::{self, Style};
 use crate::process::shipped_rules;
 use crate::topology::Topology;
 
-/// Runs the demo and prints its story.
+/// Runs the demo and prints what came out.
 pub fn run(seed: u64, out: &mut dyn Write, style: Style) -> Result<()> {
     let recording = demo::record(seed);
     let book = shipped_rules::load().map_err(|complaints| anyhow!(diagnostics::lines(&complaints).join("\n")))?;
@@ -32,7 +33,7 @@ pub fn run(seed: u64, out: &mut dyn Write, style: Style) -> Result<()> {
         format_clock(recording.ended_at_ms),
         recording.events.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count(),
     )?;
-    writeln!(out, "{}", heading("What a person was told", style))?;
+    writeln!(out, "{}", heading("Who was notified of what", style))?;
     let took = stopwatch();
     let (engine, revisions) = replay(&recording, book, graph.clone(), out, style)?;
     let took = took();
@@ -48,10 +49,10 @@ pub fn run(seed: u64, out: &mut dyn Write, style: Style) -> Result<()> {
             revision.resolved_at.map_or("now".into(), format_clock)
         )?;
         write!(out, "{}", incidents_text::tree(revision, &graph, style))?;
-        writeln!(out, "  tied because")?;
-        writeln!(out, "{}", incidents_text::ties(revision))?;
+        writeln!(out, "  one incident because")?;
+        writeln!(out, "{}", incidents_text::links(revision))?;
     }
-    writeln!(out, "{}", heading("What was not sent, and why", style))?;
+    writeln!(out, "{}", heading("What nobody was notified of, and why", style))?;
     write!(out, "{}", silences(&revisions))?;
     writeln!(out, "\n{}", heading("In numbers", style))?;
     summary(out, &engine, &BTreeMap::new(), took)?;

@@ -1,5 +1,5 @@
 //! `squelch explain INCIDENT`: finds the revisions of one incident, in the output of a replay or in what a running squelch has
-//! published, and has their story told.
+//! published, and describes it.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::io::nats::client::connect;
 use crate::io::nats::output::incident_history;
 use crate::process::config::Config;
-use crate::process::report::incident::tell;
+use crate::process::report::incident::describe;
 
 /// How every id of an incident begins. A rule of such a name can be named by its file.
 const ID_BEGINS: &str = "inc-";
@@ -21,11 +21,11 @@ pub fn is_incident(what: &str) -> bool {
     what.starts_with(ID_BEGINS) && !Path::new(what).exists()
 }
 
-/// The story, or what to say where nobody knows the incident.
-pub type Told = std::result::Result<String, String>;
+/// The description, or what to print where the incident is unknown.
+pub type Description = std::result::Result<String, String>;
 
-/// The story of an incident in the output of a replay.
-pub fn from_file(id: &str, file: &Path) -> Result<Told> {
+/// Describes an incident from the output of a replay.
+pub fn from_file(id: &str, file: &Path) -> Result<Description> {
     let opened = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
     let mut revisions: Vec<Value> = Vec::new();
     for (i, line) in BufReader::new(opened).lines().enumerate() {
@@ -39,11 +39,11 @@ pub fn from_file(id: &str, file: &Path) -> Result<Told> {
             revisions.push(revision);
         }
     }
-    Ok(tell(&revisions).ok_or_else(|| format!("there is no {id} in {}", file.display())))
+    Ok(describe(&revisions).ok_or_else(|| format!("there is no {id} in {}", file.display())))
 }
 
-/// The story of an incident as it was published.
-pub fn from_nats(id: &str, config: &Config) -> Result<Told> {
+/// Describes an incident from what was published.
+pub fn from_nats(id: &str, config: &Config) -> Result<Description> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     let recalled = runtime.block_on(async {
         let client = connect::connect(&config.nats).await?;
@@ -58,7 +58,7 @@ pub fn from_nats(id: &str, config: &Config) -> Result<Told> {
             revisions.push(revision);
         }
     }
-    Ok(tell(&revisions).ok_or_else(|| {
+    Ok(describe(&revisions).ok_or_else(|| {
         let (output, servers) = (&config.output, config.nats.servers.join(", "));
         format!(
             "there is no {id} at {servers}: neither in stream {} (revisions looked through: {}) nor in bucket {}",

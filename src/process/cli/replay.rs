@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::engine::{Engine, Input};
-use crate::incident::Revision;
+use crate::incident::revision::Revision;
 use crate::io::decode::{Decoder, MessageInfo, Rejected};
 use crate::io::files::recorded_events::{EventFiles, Line};
 use crate::model::event::EventBatch;
@@ -125,7 +125,7 @@ pub fn summary(
         let times = count(stats.quarantines as usize, "time");
         writeln!(out, "quarantined    {} {times}{}", rule.name(), now.unwrap_or_default())?;
     }
-    let topology = engine.topology_census();
+    let topology = engine.topology_size();
     if topology.version > 1 {
         let learned: usize = topology.edges.iter().filter(|(source, _)| *source == "learned").map(|(_, edges)| edges).sum();
         let edges = count(learned, "edge");

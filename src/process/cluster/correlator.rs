@@ -14,7 +14,7 @@ use futures::future::select_all;
 use tokio::sync::{mpsc, watch};
 
 use crate::engine::Engine;
-use crate::engine::partial::partition_merge::Lanes;
+use crate::engine::partial::partition_merge::PartitionMerge;
 use crate::io::nats::client::settings::PARTITION_WORD;
 use crate::io::nats::cluster::partial_stream::{Found, PartialError, PartialReader, subject};
 use crate::process::config::Config;
@@ -35,7 +35,7 @@ pub fn check(config: &Config, keeps: bool, engine: &Engine, partitions: Option<u
     if now == 0 && config.input.subjects.iter().any(|subject| subject.contains(PARTITION_WORD)) {
         bail!("input.subjects says {PARTITION_WORD}: that is for `squelch run --role worker --partition I/N`");
     }
-    let before = engine.lanes().places().count();
+    let before = engine.partitions().positions().count();
     if before != now {
         let say = |partitions| match partitions {
             0 => "a squelch that reads the events itself".to_string(),
@@ -79,9 +79,9 @@ struct Coming {
 
 impl PartialsReader {
     /// A reader that goes on where the engine is.
-    pub fn new(stream: &Stream, config: &Config, lanes: &Lanes) -> Self {
+    pub fn new(stream: &Stream, config: &Config, lanes: &PartitionMerge) -> Self {
         let missed_after = MISSED_AFTER + Duration::from_millis(config.time.idle.0 as u64);
-        let reading = lanes.places().enumerate().map(|(partition, (place, until))| {
+        let reading = lanes.positions().enumerate().map(|(partition, (place, until))| {
             let subject = subject(&config.partitions, &config.input.consumer, partition);
             Reading { source: PartialReader::new(stream.clone(), subject, place), until }
         });

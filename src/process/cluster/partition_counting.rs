@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tokio::sync::mpsc;
 
-use crate::engine::partial::partition_counter::Folder;
-use crate::engine::reload::NextRules;
+use crate::engine::next_rules::NextRules;
+use crate::engine::partial::partition_counter::PartitionCounter;
 use crate::io::nats::cluster::partial_stream::{self, PartialHeader};
 use crate::io::nats::input::Ack;
 use crate::io::nats::output::OutRejected;
@@ -34,7 +34,7 @@ pub struct ToStore {
 
 /// The thread's state.
 pub struct Folding {
-    folder: Folder,
+    folder: PartitionCounter,
     partition: Partition,
     born_ns: i64,
     idle_ms: i64,
@@ -48,7 +48,7 @@ pub struct Folding {
 impl Folding {
     /// A thread's state around a folder. After `idle_ms` of silence it says how long that has lasted.
     #[expect(clippy::disallowed_methods, reason = "says how messages are gathered; no result depends on it")]
-    pub fn new(folder: Folder, partition: Partition, born_ns: i64, idle_ms: i64, telemetry: Arc<Telemetry>) -> Self {
+    pub fn new(folder: PartitionCounter, partition: Partition, born_ns: i64, idle_ms: i64, telemetry: Arc<Telemetry>) -> Self {
         Self {
             folder,
             partition,
@@ -71,7 +71,7 @@ impl Folding {
             let silence = match work {
                 Work::Events(decoded) => {
                     let took = stopwatch();
-                    self.folder.take_in(&decoded.batch, &decoded.sequences);
+                    self.folder.ingest(&decoded.batch, &decoded.sequences);
                     *self.snapshot.stages.entry("evaluate").or_default() += took();
                     self.rejected.extend(decoded.rejected);
                     self.acker = decoded.acker.or(self.acker.take());
@@ -84,7 +84,7 @@ impl Folding {
                     return;
                 }
                 Work::Gap(gap) => {
-                    self.folder.own(gap_alert::alert(&gap));
+                    self.folder.add_self_alert(gap_alert::alert(&gap));
                     None
                 }
                 Work::Rules(next) => {
@@ -138,7 +138,7 @@ impl Folding {
     }
 
     fn part(&mut self, until: u64, silence_ms: Option<i64>) -> Result<(PartialHeader, Vec<u8>)> {
-        let part = self.folder.part(until, silence_ms)?;
+        let part = self.folder.flush(until, silence_ms)?;
         let Partition { index, of } = self.partition;
         let (after, until) = (part.after, part.until);
         let head = PartialHeader { partition: index, partitions: of, born_ns: self.born_ns, after, until, piece: (1, 1) };

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow};
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
 
-use crate::engine::reload::NextRules;
+use crate::engine::next_rules::NextRules;
 use crate::engine::{Engine, EngineParams};
 use crate::io::nats::cluster::active_rules::{ActiveRules, ActiveRulesError, RuleFiles};
 use crate::io::nats::cluster::lease::HeldLease;

@@ -9,7 +9,7 @@ use async_nats::jetstream;
 use async_nats::jetstream::stream::Stream;
 use tokio::sync::{mpsc, watch};
 
-use crate::engine::partial::partition_counter::Folder;
+use crate::engine::partial::partition_counter::PartitionCounter;
 use crate::io::decode::Decoder;
 use crate::io::nats::client::connect;
 use crate::io::nats::client::settings::{InputConfig, PARTITION_WORD, PartitionBy};
@@ -82,7 +82,7 @@ async fn work(config: Config, partition: Partition) -> Result<()> {
     let begin = last.map(|last| StreamPosition { created_ns: born_ns, sequence: last.until });
     let (source, begin) = Source::open(context.clone(), stream, input, begin, Arc::clone(&telemetry.reading)).await?;
     let after = begin.sequence;
-    let folder = Folder::new(book.rules, &params, born_ns, after)?;
+    let folder = PartitionCounter::new(book.rules, &params, born_ns, after)?;
     let decoding = Decoding::new(Decoder::new(&book.label_keys, config.time.future.0));
     let decoding = if by_subject { decoding } else { decoding.only(mine(config.partitions.by, partition)) };
     let folding = Folding::new(folder, partition, born_ns, config.time.idle.0, Arc::clone(&telemetry));

@@ -1,5 +1,6 @@
 //! `squelch.yaml`: what an operator may set. Every key has a default; an unknown key is an error with its place.
 
+pub mod alerts;
 pub mod topology;
 pub mod validate;
 
@@ -13,7 +14,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::engine::EngineParams;
-use crate::incident::CorrelationParams;
+use crate::incident::correlation_params::CorrelationParams;
 use crate::incident::notify::NotifyParams;
 use crate::io::files::bounded_text;
 use crate::io::nats::client::settings::{InputConfig, NatsConfig, OutputConfig, PartitionsConfig, RejectedConfig};
@@ -21,6 +22,7 @@ use crate::model::diagnostic::yaml;
 use crate::model::diagnostic::{Diagnostic, offset_of};
 use crate::model::duration;
 use crate::model::limits::CONFIG_FILE_BYTES_MAX;
+use crate::process::config::alerts::AlertsConfig;
 use crate::process::config::topology::TopologyConfig;
 use crate::process::reload::file_watcher::Every;
 use crate::process::telemetry::rule_cpu::stopwatch_ns;
@@ -48,6 +50,8 @@ pub struct Config {
     pub topology: TopologyConfig,
     /// Event time.
     pub time: TimeConfig,
+    /// Alerts of other systems.
+    pub alerts: AlertsConfig,
     /// How alerts become incidents.
     pub correlation: CorrelationConfig,
     /// When people are told.
@@ -378,6 +382,7 @@ impl Config {
             idle_ms: self.time.idle.0,
             source_wait_ms: self.time.source_wait.0,
             external_expiry_ms: self.time.external_expiry.0,
+            external_entity: self.alerts.entity_labels(),
             correlation: CorrelationParams {
                 gap_ms: correlation.gap.0,
                 cause_gap_ms: correlation.cause_gap.0,

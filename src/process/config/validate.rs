@@ -98,6 +98,9 @@ pub fn complaints(config: &Config) -> Vec<Complaint> {
         complain("limits.cpu_share", message, "0.25 is a quarter of one core; off for no limit");
     }
     complain_of_checkpoints(config, &mut complain);
+    if let Some((key, message, hint)) = config.alerts.complaint() {
+        complain(key, message, hint);
+    }
     if config.notify.flaps == 0 {
         complain(
             "notify.flaps",

@@ -8,8 +8,8 @@ use std::time::Duration;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tokio::sync::mpsc;
 
-use crate::engine::partial::Part;
-use crate::engine::reload::NextRules;
+use crate::engine::next_rules::NextRules;
+use crate::engine::partial::result::PartialResult;
 use crate::io::decode::{Decoder, MessageInfo, Reason, Rejected};
 use crate::io::nats::cluster::partial_stream::{self, Found};
 use crate::io::nats::input::gap::Gap;
@@ -67,7 +67,7 @@ pub struct TakenPart {
     /// Where it was found.
     pub place: u64,
     /// What it says.
-    pub part: Part,
+    pub part: PartialResult,
 }
 
 /// Messages, decoded.
@@ -199,8 +199,9 @@ impl Decoding {
     async fn part(&mut self, found: Found, to_engine: &mpsc::Sender<ToEngine>) -> Result<(), Gone> {
         let (partition, place) = (found.head.partition, found.place);
         let took = stopwatch();
-        let part =
-            partial_stream::unpack(&found.bytes).map_err(anyhow::Error::from).and_then(|bytes| Ok(Part::from_bytes(&bytes)?));
+        let part = partial_stream::unpack(&found.bytes)
+            .map_err(anyhow::Error::from)
+            .and_then(|bytes| Ok(PartialResult::from_bytes(&bytes)?));
         self.progress.decoding += took();
         self.progress.sequence = self.progress.sequence.max(place);
         match part {

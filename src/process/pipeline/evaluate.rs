@@ -8,7 +8,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::engine::{Engine, Input};
-use crate::incident::{Revision, Status};
+use crate::incident::revision::Revision;
+use crate::incident::status::Status;
 use crate::io::incident_message;
 use crate::io::nats::cluster::active_rules::RuleFiles;
 use crate::io::nats::input::Ack;
@@ -165,11 +166,11 @@ impl Evaluating {
             Work::Part(taken) => self.take_part(&taken),
             Work::Idle(silence) => self.idle(silence),
             Work::Gap(gap) => {
-                let revisions = self.engine.step(Input::Own(gap_alert::alert(&gap)));
+                let revisions = self.engine.step(Input::SelfAlert(gap_alert::alert(&gap)));
                 Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
             }
             Work::Rules(rules) => {
-                let revisions = self.engine.set_rules(*rules);
+                let revisions = self.engine.step(Input::Rules(rules));
                 others = Some(Arc::new(run_by(&self.engine)));
                 Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
             }
@@ -228,7 +229,7 @@ impl Evaluating {
         let TakenPart { partition, place, part } = taken;
         let _evaluating = tracing::debug_span!("evaluate", partition, events = part.events()).entered();
         let took = stopwatch();
-        let revisions = self.engine.step(Input::Part { partition: *partition, place: *place, part });
+        let revisions = self.engine.step(Input::Partial { partition: *partition, position: *place, partial: part });
         *self.snapshot.stages.entry("evaluate").or_default() += took();
         Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
     }

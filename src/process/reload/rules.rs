@@ -11,7 +11,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::engine::EngineParams;
-use crate::engine::reload::NextRules;
+use crate::engine::next_rules::NextRules;
 use crate::model::event::LabelKeys;
 use crate::process::cluster;
 use crate::process::pipeline::decode::ToDecoder;

@@ -1,20 +1,20 @@
-//! Incidents as a person reads them: the page, the cause, the graph of what broke, what was not sent and why.
+//! Incidents as a person reads them in a terminal: the notification, the cause, and the graph of what broke.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::alert::Alert;
-use crate::incident::Revision;
+use crate::incident::revision::Revision;
 use crate::model::time::format_clock;
 use crate::topology::Topology;
 
 /// How far up the graph a dependent is drawn under its dependency.
 const TREE_HOPS: usize = 4;
-/// Reasons and links that a page shows; the message has them all.
+/// Runbooks and links that are printed. The message has all of them.
 const LINES_MAX: usize = 4;
 
-/// Plain or coloured words.
+/// Plain or coloured text.
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
     /// ANSI colours.
@@ -48,7 +48,7 @@ impl Style {
     }
 }
 
-/// One revision: a page where a person is told, one line where not.
+/// One revision: in full where a person is notified, else in one line.
 pub fn revision(revision: &Revision, style: Style) -> String {
     let at = format_clock(revision.updated_at);
     let head = format!("{at}  {:<8}  {:<11}  {}", revision.severity, revision.env, revision.title);
@@ -58,9 +58,12 @@ pub fn revision(revision: &Revision, style: Style) -> String {
     let mut text = style.loud(&head, revision.severity) + "\n";
     let mut line = |name: &str, value: &str| writeln!(text, "          {:<9} {value}", name).is_ok();
     line("why now", &revision.decision.reason);
-    line("story", &revision.summary);
+    line("summary", &revision.summary);
     if let Some(cause) = revision.root_cause() {
-        line("cause", &format!("{}: {}", style.bold(&cause.entity), cause.reasons.join("; ")));
+        line("cause", &style.bold(&cause.entity));
+        cause.reasons.iter().for_each(|reason| {
+            line("", &format!("- {reason}"));
+        });
     }
     let failing = revision.entities();
     if failing.len() > 1 {
@@ -81,7 +84,7 @@ pub fn revision(revision: &Revision, style: Style) -> String {
     text
 }
 
-/// What broke: the cause at the root, under each failing entity the failing entities that depend on it.
+/// What broke: the cause at the root, and under each failing entity those that depend on it.
 pub fn tree(revision: &Revision, topology: &Topology, style: Style) -> String {
     let mut entities: BTreeMap<Arc<str>, Vec<&Alert>> = BTreeMap::new();
     for alert in &revision.alerts {
@@ -138,7 +141,7 @@ impl Drawing<'_> {
     fn line(&self, text: &mut String, entity: &Arc<str>, branch: &str, is_cause: bool) {
         let name = format!("{branch}{entity}");
         let padded = format!("{name}{}", " ".repeat(26_usize.saturating_sub(name.chars().count())));
-        let said = match self.entities.get(entity) {
+        let state = match self.entities.get(entity) {
             Some(alerts) => {
                 let worst = alerts.iter().min_by_key(|alert| (std::cmp::Reverse(alert.severity), alert.started_at));
                 let first = alerts.iter().map(|alert| alert.started_at).min().unwrap_or_default();
@@ -146,15 +149,15 @@ impl Drawing<'_> {
                     worst.map_or(String::new(), |alert| alert.texts.summary.clone().unwrap_or_else(|| alert.rule.to_string()));
                 format!("since {}  {summary}", format_clock(first))
             }
-            None => "no alert of its own: suspected".into(),
+            None => "suspected: no alert is about it".into(),
         };
         let mark = if is_cause { self.style.bold("  <- cause") } else { String::new() };
-        text.push_str(&format!("  {padded} {said}{mark}\n"));
+        text.push_str(&format!("  {padded} {state}{mark}\n"));
     }
 }
 
-/// How the alerts of an incident are tied, strongest first.
-pub fn ties(revision: &Revision) -> String {
+/// Why the alerts of an incident belong together, strongest link first.
+pub fn links(revision: &Revision) -> String {
     revision
         .links
         .iter()

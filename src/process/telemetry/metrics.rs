@@ -23,7 +23,7 @@ use crate::process::pipeline::decode::Progress;
 use crate::process::reload::rules::ReloadStatus;
 use crate::process::reload::topology::TopologyStatus;
 use crate::process::telemetry::rule_cpu::stopwatch_ns;
-use crate::topology::live::TopologyCensus;
+use crate::topology::live::TopologySize;
 
 /// What does not work is told by `/readyz` when it lasts so long: a retry or two is nobody's business.
 const FAILING_MIN: Duration = Duration::from_secs(10);
@@ -36,7 +36,7 @@ pub struct Snapshot {
     alerts: (usize, usize),
     incidents_open: usize,
     windows: (usize, usize, usize),
-    topology: TopologyCensus,
+    topology: TopologySize,
     watermark_ms: Option<i64>,
     sources: usize,
     slowest: Option<(String, i64)>,
@@ -71,10 +71,10 @@ impl Snapshot {
     /// Takes over what the engine says of itself.
     pub fn of_engine(&mut self, engine: &Engine) {
         self.engine = engine.stats();
-        self.alerts = engine.alert_census();
+        self.alerts = engine.alerts_pending_and_firing();
         self.incidents_open = engine.open_incidents();
         self.windows = engine.window_size();
-        self.topology = engine.topology_census();
+        self.topology = engine.topology_size();
         self.watermark_ms = engine.watermark();
         let (sources, slowest) = engine.sources();
         self.sources = sources;

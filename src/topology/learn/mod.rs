@@ -1,8 +1,8 @@
 //! Edges learned from events: spans whose parent is of another service, spans that name a peer, and metrics with a client and a
 //! server label. Pure: event time only.
 //!
-//! Observations are counted in stretches of [`LEARN_EVERY_MS`]; when time passes the end of one, it is added up, whole. So what is
-//! learned depends on what was seen in which stretch and not on the order in which it came, and the graph changes at few instants.
+//! Observations are counted in intervals of [`LEARN_EVERY_MS`]. When time passes the end of an interval, all of it is added at once. So
+//! what is learned does not depend on the order within an interval, and the graph changes at few instants.
 
 #[cfg(test)]
 mod tests;
@@ -17,14 +17,14 @@ use crate::model::limits::{LEARN_EVERY_MS, LEARNED_EDGES_MAX, LEARNED_NAME_BYTES
 use crate::model::time::TimestampMs;
 use crate::topology::definition::Edge;
 use crate::topology::node_kind::EdgeKind;
-use crate::topology::span_calls::{Child, SpanKey, Spans, key};
+use crate::topology::span_calls::{ChildSpan, SpanKey, Spans, key};
 
-/// What is learned, and for how long it is kept.
+/// What is learned, and how long an edge lasts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LearnParams {
-    /// From spans: parent and child, and the peer label.
+    /// Learn from spans: from parent and child, and from the peer label.
     pub spans: bool,
-    /// From metrics that have both labels.
+    /// Learn from metrics that have both labels.
     pub metrics: bool,
     /// The label of a span that names what it calls.
     pub peer: String,
@@ -32,9 +32,9 @@ pub struct LearnParams {
     pub client: String,
     /// The label of a metric that names the called.
     pub server: String,
-    /// An edge is there from so many observations on.
+    /// An edge exists from this many observations on.
     pub observations: u64,
-    /// And is gone when it was not seen for so long, in milliseconds of event time.
+    /// It is removed when it was not observed for this long, in milliseconds of event time.
     pub forget_ms: i64,
 }
 
@@ -58,7 +58,7 @@ impl LearnParams {
         Self { spans: false, metrics: false, ..Self::default() }
     }
 
-    /// Adds the labels that are read here to those that the decoder keeps.
+    /// Adds the labels that learning needs to those that the decoder keeps.
     pub fn add_label_keys(&self, keys: &mut LabelKeys) {
         if self.spans {
             keys.insert_behind(Kind::Span, &self.peer);
@@ -70,7 +70,7 @@ impl LearnParams {
     }
 }
 
-/// What a span tells of calls.
+/// What a span shows of calls.
 #[derive(Clone, Copy, Debug)]
 pub struct SpanFacts<'a> {
     /// Its time.
@@ -85,11 +85,11 @@ pub struct SpanFacts<'a> {
     pub span_id: Option<&'a str>,
     /// The span that caused it.
     pub parent_id: Option<&'a str>,
-    /// What it calls, where it says so.
+    /// What it calls, where a label names it.
     pub peer: Option<&'a str>,
 }
 
-/// What a span tells of calls, its ids hashed together with its trace.
+/// What a span shows of calls, with each id hashed together with the trace.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyedSpan<'a> {
     /// Its time.
@@ -102,18 +102,18 @@ pub struct KeyedSpan<'a> {
     pub own: Option<SpanKey>,
     /// The span that caused it.
     pub parent: Option<SpanKey>,
-    /// What it calls, where it says so.
+    /// What it calls, where a label names it.
     pub peer: Option<&'a str>,
 }
 
-/// How learning goes.
+/// What learning has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LearnCounts {
-    /// Calls seen.
+    /// Calls observed.
     pub observations: u64,
-    /// Observations that came when their stretch was over.
+    /// Observations that came after the end of their interval.
     pub late: u64,
-    /// Observations for which there was no room.
+    /// Observations that a limit left no room for.
     pub no_room: u64,
     /// Spans that could not be remembered for their parent or children.
     pub spans_no_room: u64,
@@ -122,48 +122,48 @@ pub struct LearnCounts {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Ends {
+struct CallEdge {
     from: Arc<str>,
     to: Arc<str>,
     env: Option<Arc<str>>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Known {
+struct EdgeRecord {
     observations: u64,
-    /// The end of the last stretch in which it was seen.
-    last_seen: TimestampMs,
+    /// The end of the last interval in which it was observed.
+    last_observed: TimestampMs,
 }
 
 /// Learns edges.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Learner {
     params: LearnParams,
-    /// `forget_ms` in whole stretches.
+    /// `forget_ms` in whole intervals.
     forget_ms: i64,
     names: BTreeSet<Arc<str>>,
     spans: Spans,
-    /// By the end of the stretch.
-    pending: BTreeMap<TimestampMs, BTreeMap<Ends, u64>>,
+    /// By the end of the interval.
+    pending: BTreeMap<TimestampMs, BTreeMap<CallEdge, u64>>,
     pending_edges: usize,
-    edges: BTreeMap<Ends, Known>,
-    /// No edge was last seen before this.
+    edges: BTreeMap<CallEdge, EdgeRecord>,
+    /// No edge was last observed before this.
     oldest: TimestampMs,
-    /// Stretches that end up to here are over.
-    over: TimestampMs,
+    /// Intervals that end up to here were added.
+    added_until: TimestampMs,
     counts: LearnCounts,
 }
 
 impl Learner {
-    /// Goes on from what another knew, with settings of its own.
+    /// Goes on from a snapshot, with its own settings.
     pub fn restore(&mut self, saved: Self) {
         let fresh = Self::new(self.params.clone());
         *self = Self { params: fresh.params, forget_ms: fresh.forget_ms, ..saved };
     }
 
-    /// A learner that knows nothing.
+    /// A learner that has observed nothing.
     pub fn new(params: LearnParams) -> Self {
-        let forget_ms = stretch_end(params.forget_ms.max(1) - 1).max(LEARN_EVERY_MS);
+        let forget_ms = interval_end(params.forget_ms.max(1) - 1).max(LEARN_EVERY_MS);
         Self {
             params,
             forget_ms,
@@ -173,7 +173,7 @@ impl Learner {
             pending_edges: 0,
             edges: BTreeMap::new(),
             oldest: TimestampMs::MAX,
-            over: TimestampMs::MIN,
+            added_until: TimestampMs::MIN,
             counts: LearnCounts::default(),
         }
     }
@@ -183,7 +183,7 @@ impl Learner {
         &self.params
     }
 
-    /// What happened so far.
+    /// What was counted so far.
     pub fn counts(&self) -> LearnCounts {
         self.counts
     }
@@ -193,18 +193,18 @@ impl Learner {
         self.spans.len()
     }
 
-    /// The edges that have been seen often enough, in order.
+    /// The edges that were observed often enough, in order.
     pub fn edges(&self) -> impl Iterator<Item = Edge> {
         let enough = self.edges.iter().filter(|(_, known)| known.observations >= self.params.observations);
-        enough.map(|(ends, _)| Edge {
-            from: Arc::clone(&ends.from),
-            to: Arc::clone(&ends.to),
+        enough.map(|(edge, _)| Edge {
+            from: Arc::clone(&edge.from),
+            to: Arc::clone(&edge.to),
             kind: EdgeKind::Calls,
-            env: ends.env.as_deref().map(String::from),
+            env: edge.env.as_deref().map(String::from),
         })
     }
 
-    /// Sees a span.
+    /// Observes a span.
     pub fn span(&mut self, span: KeyedSpan<'_>) {
         if self.is_late(span.ts, 1) {
             return;
@@ -217,46 +217,46 @@ impl Learner {
             return;
         }
         let Some(service) = self.name(span.service) else { return };
-        let child = Child { service, env: span.env.and_then(|env| self.name(env)), at: span.ts };
+        let child = ChildSpan { service, env: span.env.and_then(|env| self.name(env)), at: span.ts };
         let mut calls = Vec::new();
-        if !self.spans.take(own, parent, child, &mut |call| calls.push(call)) {
+        if !self.spans.observe(own, parent, child, &mut |call| calls.push(call)) {
             self.counts.spans_no_room += 1;
         }
         for call in calls {
-            self.observe(call.at, Ends { from: call.from, to: call.to, env: call.env }, 1);
+            self.observe(call.at, CallEdge { from: call.from, to: call.to, env: call.env }, 1);
         }
     }
 
-    /// Sees some calls, at `ts`.
+    /// Observes `number` calls at `ts`.
     pub fn calls(&mut self, ts: TimestampMs, from: &str, to: &str, env: Option<&str>, number: u64) {
         if from.is_empty() || to.is_empty() || from == to || self.is_late(ts, number) {
             return;
         }
         let (Some(from), Some(to)) = (self.name(from), self.name(to)) else { return };
         let env = env.and_then(|env| self.name(env));
-        self.observe(ts, Ends { from, to, env }, number);
+        self.observe(ts, CallEdge { from, to, env }, number);
     }
 
     fn is_late(&mut self, ts: TimestampMs, number: u64) -> bool {
-        let late = stretch_end(ts) <= self.over;
+        let late = interval_end(ts) <= self.added_until;
         self.counts.late += if late { number } else { 0 };
         late
     }
 
-    fn observe(&mut self, ts: TimestampMs, ends: Ends, number: u64) {
+    fn observe(&mut self, ts: TimestampMs, edge: CallEdge, number: u64) {
         self.counts.observations += number;
-        let seen = self.pending.entry(stretch_end(ts)).or_default();
-        if let Some(known) = seen.get_mut(&ends) {
+        let seen = self.pending.entry(interval_end(ts)).or_default();
+        if let Some(known) = seen.get_mut(&edge) {
             *known += number;
         } else if self.pending_edges < LEARNING_PENDING_MAX {
-            seen.insert(ends, number);
+            seen.insert(edge, number);
             self.pending_edges += 1;
         } else {
             self.counts.no_room += number;
         }
     }
 
-    /// The one copy of a name.
+    /// The shared copy of a name.
     fn name(&mut self, name: &str) -> Option<Arc<str>> {
         if let Some(known) = self.names.get(name) {
             return Some(Arc::clone(known));
@@ -270,22 +270,22 @@ impl Learner {
         Some(name)
     }
 
-    /// Goes on to the next instant, at `until` at the latest, at which [`Self::edges`] change. Returns whether they did.
+    /// Advances to the next instant, at most to `until`, at which [`Self::edges`] change. Returns whether they did.
     pub fn advance(&mut self, until: TimestampMs) -> bool {
         if !self.params.spans && !self.params.metrics {
             return false;
         }
         while let Some(at) = self.next_instant().filter(|at| *at <= until) {
-            self.over = self.over.max(at);
-            if self.pass(at) {
+            self.added_until = self.added_until.max(at);
+            if self.add_interval(at) {
                 return true;
             }
         }
-        if stretch_end(until) > stretch_end(self.over) {
-            self.spans.forget_before(stretch_end(until) - LEARN_EVERY_MS);
+        if interval_end(until) > interval_end(self.added_until) {
+            self.spans.forget_before(interval_end(until) - LEARN_EVERY_MS);
             self.names.retain(|name| Arc::strong_count(name) > 1);
         }
-        self.over = self.over.max(until);
+        self.added_until = self.added_until.max(until);
         false
     }
 
@@ -294,21 +294,21 @@ impl Learner {
         self.pending.keys().next().copied().into_iter().chain(forget).min()
     }
 
-    /// Adds up the stretch that ends at `at`, and drops what was not seen for too long.
-    fn pass(&mut self, at: TimestampMs) -> bool {
+    /// Adds the interval that edge at `at`, and removes edges that were not observed for too long.
+    fn add_interval(&mut self, at: TimestampMs) -> bool {
         let enough = self.params.observations;
         let mut changed = false;
-        for (ends, number) in self.pending.remove(&at).unwrap_or_default() {
+        for (edge, number) in self.pending.remove(&at).unwrap_or_default() {
             self.pending_edges -= 1;
             let room = self.edges.len() < LEARNED_EDGES_MAX;
-            match self.edges.get_mut(&ends) {
+            match self.edges.get_mut(&edge) {
                 Some(known) => {
                     changed |= known.observations < enough && known.observations + number >= enough;
-                    *known = Known { observations: known.observations + number, last_seen: at };
+                    *known = EdgeRecord { observations: known.observations + number, last_observed: at };
                 }
                 None if room => {
                     changed |= number >= enough;
-                    self.edges.insert(ends, Known { observations: number, last_seen: at });
+                    self.edges.insert(edge, EdgeRecord { observations: number, last_observed: at });
                     self.oldest = self.oldest.min(at);
                 }
                 None => self.counts.no_room += number,
@@ -317,11 +317,11 @@ impl Learner {
         if self.oldest.saturating_add(self.forget_ms) <= at {
             let forget_ms = self.forget_ms;
             self.edges.retain(|_, known| {
-                let stays = known.last_seen + forget_ms > at;
+                let stays = known.last_observed + forget_ms > at;
                 changed |= !stays && known.observations >= enough;
                 stays
             });
-            self.oldest = self.edges.values().map(|known| known.last_seen).min().unwrap_or(TimestampMs::MAX);
+            self.oldest = self.edges.values().map(|known| known.last_observed).min().unwrap_or(TimestampMs::MAX);
         }
         changed
     }
@@ -341,7 +341,7 @@ fn is_no_id(id: &str) -> bool {
     id.bytes().all(|byte| byte == b'0')
 }
 
-/// The end of the stretch that an instant lies in.
-pub(crate) fn stretch_end(ts: TimestampMs) -> TimestampMs {
+/// The end of the interval that an instant lies in.
+pub(crate) fn interval_end(ts: TimestampMs) -> TimestampMs {
     (ts.div_euclid(LEARN_EVERY_MS) + 1).saturating_mul(LEARN_EVERY_MS)
 }

@@ -39,10 +39,10 @@ fn an_edge_comes_with_enough_observations_and_goes_with_silence() {
     learner.calls(1, "web", "chat", None, 1);
     assert_eq!((advance(&mut learner, EVERY), shown(&learner)), (0, String::new()), "two are too few");
     learner.calls(EVERY, "web", "chat", None, 1);
-    assert_eq!((advance(&mut learner, 2 * EVERY - 1), shown(&learner)), (0, String::new()), "its stretch is not over");
+    assert_eq!((advance(&mut learner, 2 * EVERY - 1), shown(&learner)), (0, String::new()), "its interval is not over");
     assert_eq!((advance(&mut learner, 2 * EVERY), shown(&learner)), (1, "web>chat".into()));
     assert_eq!(advance(&mut learner, 12 * EVERY - 1), 0);
-    assert_eq!((advance(&mut learner, 12 * EVERY), shown(&learner)), (1, String::new()), "ten stretches without it");
+    assert_eq!((advance(&mut learner, 12 * EVERY), shown(&learner)), (1, String::new()), "ten intervals without it");
     learner.calls(12 * EVERY, "web", "chat", None, 1);
     assert_eq!((advance(&mut learner, 14 * EVERY), shown(&learner)), (0, String::new()), "it begins anew");
     assert_eq!(learner.counts().late, 0);
@@ -53,14 +53,14 @@ fn an_edge_comes_with_enough_observations_and_goes_with_silence() {
 #[test]
 fn what_is_seen_again_stays() {
     let mut learner = learner(LearnParams { forget_ms: 4 * EVERY, observations: 1, ..all() });
-    for stretch in 0..40 {
-        learner.calls(stretch * EVERY, "web", "chat", None, 1);
-        if stretch == 3 {
-            learner.calls(stretch * EVERY, "web", "mail", None, 1);
+    for interval in 0..40 {
+        learner.calls(interval * EVERY, "web", "chat", None, 1);
+        if interval == 3 {
+            learner.calls(interval * EVERY, "web", "mail", None, 1);
         }
-        advance(&mut learner, stretch * EVERY);
-        let want = if (4..8).contains(&stretch) { "web>chat web>mail" } else { "web>chat" };
-        assert_eq!(shown(&learner), if stretch == 0 { "" } else { want }, "{stretch}");
+        advance(&mut learner, interval * EVERY);
+        let want = if (4..8).contains(&interval) { "web>chat web>mail" } else { "web>chat" };
+        assert_eq!(shown(&learner), if interval == 0 { "" } else { want }, "{interval}");
     }
 }
 
@@ -134,7 +134,7 @@ fn order_within_the_lateness_does_not_matter() {
             let (mut history, mut max, mut state) = (Vec::new(), i64::MIN, look);
             let pass = |learner: &mut Learner, until: i64, history: &mut Vec<String>| {
                 while learner.advance(until) {
-                    history.push(format!("{} {}", learner.over, shown(learner)));
+                    history.push(format!("{} {}", learner.added_until, shown(learner)));
                 }
             };
             for (ts, id, parent) in events {

@@ -1,4 +1,4 @@
-//! The demo tells the story that it is scripted to tell.
+//! The demo finds what it is scripted to show.
 
 use std::process::Command;
 
@@ -18,7 +18,7 @@ fn the_demo_pages_once_for_the_outage_and_names_the_cause() {
     assert!(first_of("cause     payment-provider").contains("critical"), "the second incident is its own:\n{story}");
     assert!(story.contains("the cause is now prod-node-5"), "the disk under postgres is found:\n{story}");
     assert!(story.contains("└─ web-client"), "the graph of what broke is drawn:\n{story}");
-    assert!(story.contains("What was not sent, and why"), "{story}");
+    assert!(story.contains("What nobody was notified of, and why"), "{story}");
     assert!(pages.len() <= 10, "{} first pages:\n{story}", pages.len());
     for readme in ["README.md", "README.ko.md"] {
         let text = std::fs::read_to_string(root().join(readme)).unwrap();

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream::Context;
 use futures::StreamExt;
-use squelch::engine::partial::Part;
-use squelch::engine::partial::partition_counter::Folder;
+use squelch::engine::partial::partition_counter::PartitionCounter;
+use squelch::engine::partial::result::PartialResult;
 use squelch::engine::self_alert::SelfAlert;
 use squelch::engine::{Engine, EngineParams, Input};
-use squelch::incident::Revision;
+use squelch::incident::revision::Revision;
 use squelch::io::decode::{Decoder, MessageInfo};
 use squelch::io::incident_message;
 use squelch::model::event::LabelKeys;
@@ -65,7 +65,7 @@ fn alone(scenario: &Scenario, params: &EngineParams, info_of: InfoOf<'_>, silenc
 
 /// One worker: reads all messages at its own pace and counts its own.
 struct Worker {
-    folder: Folder,
+    folder: PartitionCounter,
     decoder: Decoder,
     sequences: Vec<u64>,
     read: usize,
@@ -76,18 +76,18 @@ impl Worker {
     fn new(scenario: &Scenario, params: &EngineParams, after: u64) -> Self {
         let book = scenario.book(params);
         let decoder = Decoder::new(&book.label_keys, i64::MAX);
-        let folder = Folder::new(book.rules, params, 0, after).unwrap();
+        let folder = PartitionCounter::new(book.rules, params, 0, after).unwrap();
         Self { folder, decoder, sequences: Vec::new(), read: after as usize, said: VecDeque::new() }
     }
 
     fn fold(&mut self) {
         let sequences = std::mem::take(&mut self.sequences);
-        self.folder.take_in(&self.decoder.take(), &sequences);
+        self.folder.ingest(&self.decoder.take(), &sequences);
     }
 
     fn say(&mut self, silence_ms: Option<i64>) {
         self.fold();
-        let part = self.folder.part(self.read as u64, silence_ms).unwrap();
+        let part = self.folder.flush(self.read as u64, silence_ms).unwrap();
         self.said.push_back(part.to_bytes().unwrap());
     }
 }
@@ -110,14 +110,14 @@ fn shared(
     let pace = 1 + scenario.lines.len() as u64 / 10;
     let mut take = |one: usize, worker: &mut Worker, rng: &mut Rng| {
         let Some(bytes) = worker.said.pop_front() else { return };
-        let part = Part::from_bytes(&bytes).unwrap();
-        revisions.extend(engine.step(Input::Part { partition: one, place: 0, part: &part }));
+        let part = PartialResult::from_bytes(&bytes).unwrap();
+        revisions.extend(engine.step(Input::Partial { partition: one, position: 0, partial: &part }));
         if rng.below(10) == 0 {
             let saved = engine.save().unwrap().found().unwrap();
             engine = fresh();
             assert!(engine.restore(&saved).unwrap().is_empty());
             // What was taken before it died comes again.
-            assert!(engine.step(Input::Part { partition: one, place: 0, part: &part }).is_empty());
+            assert!(engine.step(Input::Partial { partition: one, position: 0, partial: &part }).is_empty());
         }
     };
     while all.iter().any(|worker| worker.read < scenario.lines.len() || !worker.said.is_empty()) {
@@ -234,16 +234,16 @@ fn a_rule_that_a_worker_lacks_rests() {
     let say = |engine: &mut Engine, partition: usize, names: &[&str], seconds: std::ops::Range<i64>| {
         let book = book(names);
         let mut decoder = Decoder::new(&book.label_keys, i64::MAX);
-        let mut folder = Folder::new(book.rules, &params, 0, seconds.start as u64).unwrap();
+        let mut folder = PartitionCounter::new(book.rules, &params, 0, seconds.start as u64).unwrap();
         for (second, name) in seconds.clone().flat_map(|second| [(second, "old"), (second, "new")]) {
             let ts = 1_773_446_400_000 + second * 1000;
             let line = format!(r#"{{"kind":"metric","ts":{ts},"name":"{name}","value":1,"service":"s{partition}"}}"#);
             decoder.message(line.as_bytes(), MessageInfo::default(), &mut |bad| panic!("{}", bad.reason));
         }
         let sequences: Vec<u64> = seconds.clone().flat_map(|second| [second as u64 + 1; 2]).collect();
-        folder.take_in(&decoder.take(), &sequences);
-        let part = folder.part(seconds.end as u64, None).unwrap();
-        engine.step(Input::Part { partition, place: 0, part: &part });
+        folder.ingest(&decoder.take(), &sequences);
+        let part = folder.flush(seconds.end as u64, None).unwrap();
+        engine.step(Input::Partial { partition, position: 0, partial: &part });
     };
     let ticks = |engine: &Engine| -> Vec<(String, u64)> {
         engine.rules().map(|(rule, stats, _)| (rule.name().to_string(), stats.ticks)).collect()
@@ -265,9 +265,9 @@ fn what_a_worker_finds_missing_is_an_incident() {
     for second in 0..4_u64 {
         for partition in 0..2 {
             let mut decoder = Decoder::new(&LabelKeys::default(), i64::MAX);
-            let mut folder = Folder::new(Vec::new(), &params, 0, second).unwrap();
+            let mut folder = PartitionCounter::new(Vec::new(), &params, 0, second).unwrap();
             if (second, partition) == (1, 1) {
-                folder.own(SelfAlert {
+                folder.add_self_alert(SelfAlert {
                     name: "hole".into(),
                     severity: Severity::Critical,
                     labels: Labels::new([("service".to_string(), "squelch".to_string())]),
@@ -278,9 +278,9 @@ fn what_a_worker_finds_missing_is_an_incident() {
             let ts = 1_773_446_400_000 + second * 30_000;
             let line = format!(r#"{{"kind":"metric","ts":{ts},"name":"m","value":1}}"#);
             decoder.message(line.as_bytes(), MessageInfo::default(), &mut |bad| panic!("{}", bad.reason));
-            folder.take_in(&decoder.take(), &[second + 1]);
-            let part = folder.part(second + 1, None).unwrap();
-            let revisions = engine.step(Input::Part { partition, place: 0, part: &part });
+            folder.ingest(&decoder.take(), &[second + 1]);
+            let part = folder.flush(second + 1, None).unwrap();
+            let revisions = engine.step(Input::Partial { partition, position: 0, partial: &part });
             titles.extend(revisions.into_iter().map(|revision| revision.title));
         }
     }

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use squelch::engine::partial::Part;
-use squelch::engine::partial::partition_counter::Folder;
-use squelch::engine::reload::NextRules;
+use squelch::engine::next_rules::NextRules;
+use squelch::engine::partial::partition_counter::PartitionCounter;
+use squelch::engine::partial::result::PartialResult;
 use squelch::engine::{EngineParams, Input};
 use squelch::io::decode::{Decoder, MessageInfo};
 use squelch::model::snapshot::Found;
@@ -21,7 +21,7 @@ use crate::support::{Rng, root};
 
 /// A worker, and which version of the rules it counts for.
 struct Worker {
-    folder: Folder,
+    folder: PartitionCounter,
     decoder: Decoder,
     sequences: Vec<u64>,
     version: usize,
@@ -31,7 +31,12 @@ impl Worker {
     fn new(case: &Case, rules: &Files, version: usize, after: u64) -> Self {
         let book = book(rules);
         let decoder = Decoder::new(&book.label_keys, i64::MAX);
-        Self { folder: Folder::new(book.rules, &case.params, 0, after).unwrap(), decoder, sequences: Vec::new(), version }
+        Self {
+            folder: PartitionCounter::new(book.rules, &case.params, 0, after).unwrap(),
+            decoder,
+            sequences: Vec::new(),
+            version,
+        }
     }
 
     fn read(&mut self, sequence: u64, message: &[u8]) {
@@ -39,10 +44,10 @@ impl Worker {
         self.sequences.push(sequence);
     }
 
-    fn say(&mut self, until: u64) -> Part {
+    fn say(&mut self, until: u64) -> PartialResult {
         let sequences = std::mem::take(&mut self.sequences);
-        self.folder.take_in(&self.decoder.take(), &sequences);
-        Part::from_bytes(&self.folder.part(until, None).unwrap().to_bytes().unwrap()).unwrap()
+        self.folder.ingest(&self.decoder.take(), &sequences);
+        PartialResult::from_bytes(&self.folder.flush(until, None).unwrap().to_bytes().unwrap()).unwrap()
     }
 }
 
@@ -61,7 +66,7 @@ struct Roles<'c> {
     version: usize,
     changes: usize,
     /// The last checkpoint, how many revisions had come out by then, and the parts that were taken in since.
-    kept: (Found, usize, Vec<(usize, Part)>),
+    kept: (Found, usize, Vec<(usize, PartialResult)>),
 }
 
 impl<'c> Roles<'c> {
@@ -87,8 +92,8 @@ impl<'c> Roles<'c> {
         self.kept.2.push((one, part));
     }
 
-    fn take(&mut self, one: usize, part: &Part) {
-        let revisions = self.run.engine.step(Input::Part { partition: one, place: 0, part });
+    fn take(&mut self, one: usize, part: &PartialResult) {
+        let revisions = self.run.engine.step(Input::Partial { partition: one, position: 0, partial: part });
         self.run.emit(&revisions);
     }
 

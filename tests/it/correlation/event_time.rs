@@ -147,7 +147,7 @@ fn engine() -> (Engine, Decoder) {
 fn run(messages: &[(&str, i64, i64, f64)], batch_of: usize) -> (String, u64) {
     let (mut engine, mut decoder) = engine();
     let mut out = String::new();
-    let mut tell = |revisions: Vec<squelch::incident::Revision>| {
+    let mut tell = |revisions: Vec<squelch::incident::revision::Revision>| {
         revisions.iter().for_each(|revision| writeln!(out, "{}", incident_message::to_json(revision)).unwrap());
     };
     for batch in messages.chunks(batch_of) {

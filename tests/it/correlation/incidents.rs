@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use squelch::engine::{Engine, EngineParams, Input};
-use squelch::incident::Revision;
+use squelch::incident::revision::Revision;
 use squelch::io::decode::{Decoder, MessageInfo};
 use squelch::model::event::LabelKeys;
 use squelch::rule::check::{Complaints, from_texts};

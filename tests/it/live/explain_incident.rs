@@ -67,7 +67,7 @@ fn what_is_left_of_an_incident_is_told() {
         stream.purge().sequence(2_504).await.unwrap();
     });
     let rest = says(explain(&server.url(), ID), 0);
-    assert!(rest.contains("3 revisions before these are no longer kept") && rest.contains(" r7 "), "{rest}");
+    assert!(rest.contains("3 revisions before these are no longer stored") && rest.contains(" r7 "), "{rest}");
 
     runtime.block_on(async {
         context.get_stream("INCIDENTS").await.unwrap().purge().await.unwrap();
@@ -85,7 +85,7 @@ fn what_is_left_of_an_incident_is_told() {
         bucket.put(ID, cascade()[3].clone().into()).await.unwrap();
     });
     let newest = says(explain(&server.url(), ID), 0);
-    assert!(newest.contains("3 revisions before these are no longer kept"), "{newest}");
+    assert!(newest.contains("3 revisions before these are no longer stored"), "{newest}");
     assert!(newest.contains("open at 00:05:00, 3 alerts firing") && newest.contains(" r4 "), "{newest}");
 }
 

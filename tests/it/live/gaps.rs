@@ -9,8 +9,8 @@ use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::Config as StreamConfig;
 
 use squelch::engine::{Engine, EngineParams, Input};
-use squelch::incident::Revision;
 use squelch::incident::notify::NotifyParams;
+use squelch::incident::revision::Revision;
 use squelch::io::decode::{Decoder, MessageInfo};
 use squelch::io::nats::input::gap::{Gap, GapCause};
 use squelch::model::event::LabelKeys;
@@ -267,12 +267,12 @@ fn what_is_raised_counts_from_the_time_of_events() {
         let tell = |revision: &Revision| format!("{} {}", (revision.updated_at - START_MS) / 1000, revision.change.as_str());
         told.extend(revisions.iter().map(tell));
     };
-    hear(engine.step(Input::Own(alert(&gap(7)))));
+    hear(engine.step(Input::SelfAlert(alert(&gap(7)))));
     let saved = engine.save().unwrap().found().unwrap();
     engine = fresh();
     hear(engine.restore(&saved).unwrap());
     hear(engine.step(Input::Events(&events(&[0, 2, 300]))));
-    hear(engine.step(Input::Own(alert(&gap(9)))));
+    hear(engine.step(Input::SelfAlert(alert(&gap(9)))));
     hear(engine.step(Input::Events(&events(&[601, 700, 899]))));
     let over = engine.step(Input::Events(&events(&[902, 1_200])));
     assert!(told.len() == 1 && told[0].starts_with("1 opened"), "{told:?}");

@@ -107,7 +107,7 @@ fn explained_as_from_a_file(server: &NatsServer, replayed: &[String]) {
     for id in ids.into_iter().take(4) {
         let (live, file) = (explain(id, ["--nats", &server.url()]), explain(id, ["--from", &file.display().to_string()]));
         assert_eq!(live, file);
-        assert!(live.contains("what was told") && live.contains(" r1 "), "{live}");
+        assert!(live.contains("revisions: notified or not") && live.contains(" r1 "), "{live}");
     }
 }
 

@@ -7,13 +7,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use async_nats::jetstream::{self, kv};
 use serde_json::Value;
 use squelch::engine::{Engine, EngineParams, Input};
-use squelch::incident::Revision;
+use squelch::incident::revision::Revision;
 use squelch::io::decode::{Decoder, MessageInfo};
 use squelch::io::incident_message;
 use squelch::process::config::Config;
 use squelch::rule::check::{Complaints, from_texts};
 use squelch::topology::definition::TopologySource;
-use squelch::topology::{Edge, Topology, TopologyDefinition};
+use squelch::topology::{Edge, TopologyDefinition, Topology};
 
 use crate::live::run::{Squelch, context, read_stream, runtime};
 use crate::support::expect::first_difference;
@@ -278,7 +278,7 @@ fn a_change_elsewhere_changes_nothing() {
             let parts = parts(if batch % 2 == 0 { &[] } else { &[("far", "away")] });
             assert!(engine.step(Input::Topology { source: TopologySource::Bucket, parts }).is_empty());
         });
-        versions += engine.topology_census().version;
+        versions += engine.topology_size().version;
         assert_eq!(first_difference(&without_versions(want), &without_versions(got)), None, "{}", scenario.name());
     }
     assert!(versions > 200, "{versions} graphs were in force");
@@ -301,7 +301,7 @@ fn other_parts_between_batches() {
     };
     let set = |engine: &mut Engine, source, edges: &[(&str, &str)]| {
         assert!(engine.step(Input::Topology { source, parts: parts(edges) }).is_empty());
-        engine.topology_census().version
+        engine.topology_size().version
     };
     let opened = step(&mut engine, 0, "web");
     assert_eq!((opened.len(), opened[0].topology.version), (1, 1));
@@ -318,5 +318,5 @@ fn other_parts_between_batches() {
     let apart: Vec<_> = told.iter().map(|revision| (revision.change.as_str(), revision.topology.version)).collect();
     assert_eq!(apart, [("split", 3), ("split", 3)]);
     assert_eq!(set(&mut engine, TopologySource::Bucket, &[]), 4);
-    assert_eq!(engine.topology_census().nodes, 0);
+    assert_eq!(engine.topology_size().nodes, 0);
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use squelch::alert::Alert;
 use squelch::alert::lifecycle::AlertCounts;
 use squelch::engine::{Engine, EngineParams, Input};
-use squelch::incident::Revision;
+use squelch::incident::revision::Revision;
 use squelch::io::decode::{Decoder, MessageInfo};
 use squelch::model::severity::Severity;
 use squelch::process::report::diagnostics;

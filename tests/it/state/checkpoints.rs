@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
-use squelch::engine::reload::NextRules;
+use squelch::engine::next_rules::NextRules;
 use squelch::engine::{Engine, EngineParams, Input};
 use squelch::io::decode::{Decoder, MessageInfo};
 use squelch::io::files::checkpoint_folder::Checkpoints;
@@ -77,7 +77,7 @@ impl Twins {
     fn set_rules(&mut self, rules: &[(&str, &str)]) {
         for engine in [&mut self.kept, &mut self.plain] {
             let rules = book(rules).rules.into_iter().map(Arc::new).collect();
-            engine.set_rules(NextRules::of(rules, &EngineParams::default()).unwrap());
+            engine.step(Input::Rules(Box::new(NextRules::of(rules, &EngineParams::default()).unwrap())));
         }
     }
 

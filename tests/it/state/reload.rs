@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use squelch::engine::reload::NextRules;
+use squelch::engine::next_rules::NextRules;
 use squelch::engine::{Engine, EngineParams, Input};
 use squelch::io::decode::{Decoder, MessageInfo};
 use squelch::io::files::topology_file;
@@ -119,11 +119,11 @@ impl Run {
     pub fn reload(&mut self, rules: &Files) -> usize {
         let book = book(rules);
         self.decoder.set_label_keys(&book.label_keys);
-        let revisions = self.engine.set_rules(NextRules::new(book.rules, &self.params).unwrap());
+        let revisions = self.engine.step(Input::Rules(Box::new(NextRules::new(book.rules, &self.params).unwrap())));
         self.emit(&revisions)
     }
 
-    pub fn emit(&mut self, revisions: &[squelch::incident::Revision]) -> usize {
+    pub fn emit(&mut self, revisions: &[squelch::incident::revision::Revision]) -> usize {
         self.out.extend(revisions.iter().map(incident_message::to_json));
         revisions.len()
     }
@@ -270,8 +270,8 @@ fn a_twin_finds_full_windows() {
     let mut firing = 0;
     for messages in case.lines.chunks(BATCH) {
         run.feed(messages);
-        if firing == 0 && run.engine.alert_census().1 > 0 {
-            firing = run.engine.alert_census().1;
+        if firing == 0 && run.engine.alerts_pending_and_firing().1 > 0 {
+            firing = run.engine.alerts_pending_and_firing().1;
             let (_, panes, _) = run.engine.window_size();
             run.reload(&with);
             assert_eq!(run.engine.window_size().1, panes, "twins share tables");
@@ -309,10 +309,10 @@ fn a_removed_rule_resolves_its_alerts_once() {
     let rules = only("sum.sql", sum_rule("sum", "", "value >= 10"));
     let mut run = Run::over(&rules, Path::new(""), &EngineParams::default());
     (0..30).for_each(|second| run.feed(&[sample(second * 10, "chat", 1.0)]));
-    assert_eq!(run.engine.alert_census(), (0, 1));
+    assert_eq!(run.engine.alerts_pending_and_firing(), (0, 1));
     let other = only("other.sql", sum_rule("other", "", "value > 1e300"));
     assert_eq!(run.reload(&other), 1);
-    assert_eq!(run.engine.alert_census(), (0, 0));
+    assert_eq!(run.engine.alerts_pending_and_firing(), (0, 0));
     assert_eq!(run.reload(&other), 0, "once");
     (30..60).for_each(|second| run.feed(&[sample(second * 10, "chat", 1.0)]));
     let out = run.end();
@@ -326,16 +326,16 @@ fn a_changed_threshold_keeps_windows_and_alerts() {
     let rules = only("sum.sql", sum_rule("sum", "", "value >= 1000"));
     let mut run = Run::over(&rules, Path::new(""), &EngineParams::default());
     (0..30).for_each(|second| run.feed(&[sample(second * 10, "chat", 1.0)]));
-    assert_eq!(run.engine.alert_census(), (0, 0));
+    assert_eq!(run.engine.alerts_pending_and_firing(), (0, 0));
     run.reload(&only("sum.sql", sum_rule("sum", "for: 1m\n", "value >= 20")));
     run.feed(&[sample(310, "chat", 1.0)]);
-    assert_eq!(run.engine.alert_census(), (1, 0), "five minutes count, not one tick");
+    assert_eq!(run.engine.alerts_pending_and_firing(), (1, 0), "five minutes count, not one tick");
     run.reload(&only("sum.sql", sum_rule("sum", "for: 20s\nkeep_firing_for: 1h\n", "value >= 25")));
     (32..35).for_each(|second| run.feed(&[sample(second * 10, "chat", 1.0)]));
-    assert_eq!(run.engine.alert_census(), (0, 1), "what was pending goes on");
+    assert_eq!(run.engine.alerts_pending_and_firing(), (0, 1), "what was pending goes on");
     run.reload(&only("sum.sql", sum_rule("sum", "keep_firing_for: 1h\n", "value >= 1000")));
     (35..45).for_each(|second| run.feed(&[sample(second * 10, "chat", 1.0)]));
-    assert_eq!(run.engine.alert_census(), (0, 1), "the new keep_firing_for counts");
+    assert_eq!(run.engine.alerts_pending_and_firing(), (0, 1), "the new keep_firing_for counts");
     assert_eq!(run.out.iter().filter(|line| line.contains("\"change\":\"opened\"")).count(), 1);
 }
 
@@ -356,7 +356,7 @@ fn a_comparison_waits_for_new_windows_only() {
         (0..60).for_each(|second| run.feed(&[sample(second * 10, "chat", 1.0)]));
         run.reload(changed);
         let mut samples = 0;
-        while run.engine.alert_census().1 == 0 && samples < 60 {
+        while run.engine.alerts_pending_and_firing().1 == 0 && samples < 60 {
             run.feed(&[sample((60 + samples) * 10, "chat", 1.0)]);
             samples += 1;
         }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use squelch::engine::{Engine, EngineParams, Input};
-use squelch::incident::Revision;
+use squelch::incident::revision::Revision;
 use squelch::io::decode::{Decoder, MessageInfo};
 use squelch::io::files::topology_file;
 use squelch::io::incident_message;

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use squelch::engine::reload::NextRules;
+use squelch::engine::next_rules::NextRules;
 use squelch::engine::{Engine, Input};
-use squelch::incident::Revision;
 use squelch::incident::invariants::Invariants;
+use squelch::incident::revision::Revision;
 use squelch::io::decode::{Decoder, MessageInfo};
 use squelch::io::nats::input::gap::{Gap, GapCause};
 use squelch::io::nats::output::OutRevision;
@@ -129,8 +129,8 @@ pub fn uninterrupted(world: &World, began: Files, history: &[Took], batch_of: us
                 take(engine.step(Input::Events(&decoder.take())))?;
             }
             Took::Idle(silence_ms) => take(engine.step(Input::Idle { silence_ms }))?,
-            Took::Gap(first, last) => take(engine.step(Input::Own(gap_alert::alert(&dropped(first, last)))))?,
-            Took::Rules(rules) => take(engine.set_rules(next_rules(world, rules, &mut decoder)))?,
+            Took::Gap(first, last) => take(engine.step(Input::SelfAlert(gap_alert::alert(&dropped(first, last)))))?,
+            Took::Rules(rules) => take(engine.step(Input::Rules(Box::new(next_rules(world, rules, &mut decoder)))))?,
             Took::Graph(graph) => {
                 let parts = world.graphs[graph].clone();
                 take(engine.step(Input::Topology { source: TopologySource::File, parts }))?;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use squelch::engine::Engine;
-use squelch::incident::Revision;
+use squelch::incident::revision::Revision;
 use squelch::io::decode::Decoder;
 use squelch::io::nats::input::position::StreamPosition;
 use squelch::io::nats::output::{OutRejected, OutRevision, Outgoing, WriteOp};
