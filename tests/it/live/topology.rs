@@ -13,7 +13,7 @@ use squelch::io::incident_message;
 use squelch::process::config::Config;
 use squelch::rule::check::{Complaints, from_texts};
 use squelch::topology::definition::TopologySource;
-use squelch::topology::{Edge, TopologyDefinition, Topology};
+use squelch::topology::{Edge, Topology, TopologyDefinition};
 
 use crate::live::run::{Squelch, context, read_stream, runtime};
 use crate::support::expect::first_difference;
