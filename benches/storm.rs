@@ -39,9 +39,9 @@ pub fn tables() {
         let began = on_cpu();
         let mut told = 0;
         for batch in &batches {
-            told += engine.step(Input::Events(batch)).iter().filter(|revision| revision.decision.send).count();
+            told += engine.step(Input::Events(batch)).iter().filter(|revision| revision.decision.is_sent()).count();
         }
-        told += engine.step(Input::Idle { silence_ms: 60_000 }).iter().filter(|revision| revision.decision.send).count();
+        told += engine.step(Input::Idle { silence_ms: 60_000 }).iter().filter(|revision| revision.decision.is_sent()).count();
         let rate = alerts as f64 / (on_cpu() - began).as_secs_f64();
         assert_eq!(engine.stats().book.alerts as usize, alerts);
         let least = *least.get_or_insert(rate);

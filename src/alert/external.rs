@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::external_entity::EntityLabels;
-use crate::alert::{Alert, Change, Texts, Transition, env_of};
+use crate::alert::{Alert, Change, EndReason, Texts, Transition, env_of};
 use crate::model::event::ExternalAlert;
 use crate::model::fingerprint::Fingerprint;
 use crate::model::time::TimestampMs;
@@ -59,7 +59,7 @@ impl ExternalAlerts {
     pub fn receive(&mut self, fingerprint: Fingerprint, report: ExternalAlert) -> Option<Transition> {
         if !report.firing {
             let known = self.forget(&fingerprint)?;
-            return Some(resolved(&known.alert, report.ts.max(known.alert.started_at)));
+            return Some(ended(&known.alert, report.ts.max(known.alert.started_at), EndReason::Recovered));
         }
         match self.firing.get_mut(&fingerprint) {
             Some(known) => {
@@ -89,6 +89,7 @@ impl ExternalAlerts {
                     window_ms: 0,
                     fired_at: report.ts,
                     ended_at: None,
+                    end_reason: EndReason::default(),
                     texts: texts_of(report),
                 });
                 let last_reported_at = alert.started_at;
@@ -110,7 +111,9 @@ impl ExternalAlerts {
         while let Some((last_reported_at, fingerprint)) =
             self.by_last_report.first().filter(|(last_reported_at, _)| last_reported_at + self.expiry_ms <= at).copied()
         {
-            over.extend(self.forget(&fingerprint).map(|known| resolved(&known.alert, last_reported_at + self.expiry_ms)));
+            over.extend(
+                self.forget(&fingerprint).map(|known| ended(&known.alert, last_reported_at + self.expiry_ms, EndReason::Expired)),
+            );
         }
         over
     }
@@ -122,8 +125,8 @@ impl ExternalAlerts {
     }
 }
 
-fn resolved(alert: &Alert, at: TimestampMs) -> Transition {
-    Transition { change: Change::Resolved, alert: Arc::new(Alert { ended_at: Some(at), ..alert.clone() }) }
+fn ended(alert: &Alert, at: TimestampMs, reason: EndReason) -> Transition {
+    Transition { change: Change::Resolved, alert: Arc::new(alert.ended(at, reason)) }
 }
 
 fn texts_of(report: ExternalAlert) -> Texts {

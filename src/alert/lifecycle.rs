@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Alert, Change, Texts, Transition, entity_of, env_of, peer_of};
+use crate::alert::{Alert, Change, EndReason, Texts, Transition, entity_of, env_of, peer_of};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::limits::ALERTS_PER_RULE_MAX;
 use crate::model::severity::Severity;
@@ -119,7 +119,7 @@ impl RuleAlerts {
         let ended = |state| match state {
             State::Pending { .. } => None,
             State::Firing { alert, .. } => {
-                let ended = Alert { ended_at: Some(at), ..alert.as_ref().clone() };
+                let ended = alert.ended(at, EndReason::RuleRemoved);
                 Some(Transition { change: Change::Resolved, alert: Arc::new(ended) })
             }
         };
@@ -214,6 +214,7 @@ impl RuleAlerts {
                     window_ms: self.policy.window_ms,
                     fired_at: at,
                     ended_at: None,
+                    end_reason: EndReason::default(),
                     texts: texts(breach, severity),
                 });
                 *state = State::Firing { alert: Arc::clone(&alert), missing_since: None };
@@ -246,7 +247,7 @@ impl RuleAlerts {
                 if at - *missing_since.get_or_insert(at) < self.policy.keep_firing_for_ms {
                     return None;
                 }
-                let ended = Arc::new(Alert { ended_at: Some(at), ..alert.as_ref().clone() });
+                let ended = Arc::new(alert.ended(at, EndReason::Recovered));
                 self.alerts.remove(&fingerprint);
                 Some(Transition { change: Change::Resolved, alert: ended })
             }

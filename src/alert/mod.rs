@@ -46,8 +46,10 @@ pub struct Alert {
     pub window_ms: i64,
     /// When it began to fire.
     pub fired_at: TimestampMs,
-    /// When it was resolved.
+    /// When it ended.
     pub ended_at: Option<TimestampMs>,
+    /// Why, once it has ended.
+    pub end_reason: EndReason,
     /// For a person.
     pub texts: Texts,
 }
@@ -58,9 +60,59 @@ impl Alert {
         self.ended_at.is_none()
     }
 
+    /// Why it ended; nothing while it fires.
+    pub fn ended_because(&self) -> Option<EndReason> {
+        self.ended_at.map(|_| self.end_reason)
+    }
+
+    /// The same alert after its end.
+    pub fn ended(&self, at: TimestampMs, end_reason: EndReason) -> Self {
+        Self { ended_at: Some(at), end_reason, ..self.clone() }
+    }
+
     /// What the alert is about, for people: the entity, else the rule.
     pub fn subject(&self) -> &str {
         self.entity.as_deref().unwrap_or(&self.rule)
+    }
+}
+
+/// Why an alert ended. Only one of these means that all is well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum EndReason {
+    /// Its condition no longer holds, or the system that raised it says that it is resolved.
+    #[default]
+    Recovered,
+    /// Another system did not report it any more, and never said that it is resolved.
+    Expired,
+    /// What is missing stayed away so long that its rule no longer waits for it.
+    Forgotten,
+    /// Its rule was removed.
+    RuleRemoved,
+    /// Its rule is suspended because it broke a limit.
+    RuleSuspended,
+}
+
+impl EndReason {
+    /// The name in messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EndReason::Recovered => "recovered",
+            EndReason::Expired => "expired",
+            EndReason::Forgotten => "forgotten",
+            EndReason::RuleRemoved => "rule_removed",
+            EndReason::RuleSuspended => "rule_suspended",
+        }
+    }
+
+    /// The reason in a sentence, of an alert of `rule` about `subject`.
+    pub fn describe(self, rule: &str, subject: &str) -> String {
+        match self {
+            EndReason::Recovered => format!("{subject} recovered"),
+            EndReason::Expired => format!("{rule} on {subject} was neither repeated nor resolved by the system that reported it"),
+            EndReason::Forgotten => format!("{rule} no longer waits for {subject}, which never returned"),
+            EndReason::RuleRemoved => format!("the rule {rule} was removed while it fired for {subject}"),
+            EndReason::RuleSuspended => format!("the rule {rule} was suspended while it fired for {subject}"),
+        }
     }
 }
 

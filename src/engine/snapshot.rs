@@ -29,7 +29,7 @@ use crate::window::snapshot::versioned::Form;
 use crate::window::time::watermark::{SavedWatermark, Watermark};
 
 /// Bytes of another version are refused.
-const FORM: Form = Form { magic: *b"squelchE", version: 4 };
+const FORM: Form = Form { magic: *b"squelchE", version: 5 };
 
 #[derive(Serialize, Deserialize)]
 struct EngineSnapshot {

@@ -34,7 +34,7 @@ impl<'a> EdgeBlame<'a> {
                 edges.callees.entry(peer).or_default().insert(&said.entity);
             } else {
                 let own = edges.own.entry(&said.entity).or_default();
-                *own = own.max(said.signs.score);
+                *own = own.max(said.indicators.score);
             }
         }
         edges
@@ -53,7 +53,7 @@ impl<'a> EdgeBlame<'a> {
     /// The end to which it points: of an edge one of the two, else the entity itself.
     pub fn blames(&self, said: &'a Evidence) -> &'a Arc<str> {
         let Evidence { entity, peer: Some(peer), .. } = said else { return &said.entity };
-        let departs = self.own.get(peer.as_ref()).is_some_and(|own| *own > 0.0 && *own >= said.signs.score);
+        let departs = self.own.get(peer.as_ref()).is_some_and(|own| *own > 0.0 && *own >= said.indicators.score);
         let several = self
             .callees
             .get(peer.as_ref())
@@ -81,8 +81,8 @@ mod tests {
     use crate::model::severity::Severity;
 
     fn said(entity: &str, peer: Option<&str>, score: f64) -> Evidence {
-        let signs = Indicators { started_at: 0, window_ms: 0, period_ms: 0, severity: Severity::Warning, score };
-        Evidence { entity: entity.into(), peer: peer.map(Into::into), signs }
+        let indicators = Indicators { started_at: 0, window_ms: 0, period_ms: 0, severity: Severity::Warning, score };
+        Evidence { entity: entity.into(), peer: peer.map(Into::into), indicators }
     }
 
     /// Whom the first blames.

@@ -71,15 +71,12 @@ impl Invariants {
         if before.is_some_and(|before| before.status == Status::Merged) {
             return Err("it was merged, and goes on".into());
         }
-        if revision.decision.reason.is_empty() {
-            return Err("a decision without a reason".into());
-        }
         let firing: Vec<Fingerprint> =
             revision.alerts.iter().filter(|alert| alert.is_firing()).map(|alert| alert.fingerprint).collect();
         match revision.status {
             Status::Resolved if !firing.is_empty() => return Err("resolved, and alerts fire".into()),
             Status::Merged if revision.merged_into.is_none() => return Err("merged into nothing".into()),
-            Status::Merged if revision.decision.send => return Err("a person is told of a merged incident".into()),
+            Status::Merged if revision.decision.is_sent() => return Err("a person is told of a merged incident".into()),
             _ => {}
         }
         if revision.resolved_at.is_some() != (revision.status == Status::Resolved) {
@@ -95,10 +92,10 @@ impl Invariants {
             return Err("candidates are not in the order of their scores".into());
         }
         let told_before = before.and_then(|before| before.told);
-        if revision.decision.send && told_before == Some(Status::Resolved) && revision.status == Status::Resolved {
+        if revision.decision.is_sent() && told_before == Some(Status::Resolved) && revision.status == Status::Resolved {
             return Err("a person is told twice that it is resolved".into());
         }
-        let told = if revision.decision.send { Some(revision.status) } else { told_before };
+        let told = if revision.decision.is_sent() { Some(revision.status) } else { told_before };
         self.move_home(revision, &firing);
         let firing = if revision.status == Status::Open { firing } else { Vec::new() };
         self.last.insert(revision.id, Last { revision: revision.revision, status: revision.status, told, firing });

@@ -17,3 +17,4 @@ pub mod revision;
 pub mod root_cause;
 pub mod status;
 pub mod store;
+pub mod tally;

@@ -1,12 +1,15 @@
 //! A revision: an incident as it is after a change. This is what goes out of the engine.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::alert::Alert;
 use crate::incident::id::IncidentId;
 use crate::incident::link::Link;
-use crate::incident::notify::Decision;
+use crate::incident::notify::decision::Decision;
 use crate::incident::status::{RevisionChange, Status};
+use crate::incident::tally::Tally;
+use crate::model::limits::LEFT_OUT_RULES_MAX;
 use crate::model::severity::Severity;
 use crate::model::time::TimestampMs;
 use crate::topology::Stamp;
@@ -23,6 +26,44 @@ pub struct Candidate {
     pub score: f64,
     /// In words, strongest first.
     pub reasons: Vec<String>,
+}
+
+/// How many alerts and entities an incident has, whether a message has room for them or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RevisionCounts {
+    /// Alerts of each severity.
+    pub by_severity: BTreeMap<Severity, Tally>,
+    /// Entities that alert, or did.
+    pub entities: usize,
+}
+
+impl RevisionCounts {
+    /// Alerts of all severities.
+    pub fn alerts(&self) -> Tally {
+        let add = |sum: Tally, one: &Tally| Tally { firing: sum.firing + one.firing, ended: sum.ended + one.ended };
+        self.by_severity.values().fold(Tally::default(), add)
+    }
+}
+
+/// What a message has no room for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Alerts, by rule.
+    pub alerts: BTreeMap<Arc<str>, u64>,
+    /// Entities.
+    pub entities: u64,
+    /// Links, those included that were too weak to be kept.
+    pub links: u64,
+}
+
+impl LeftOut {
+    /// The rules of which most alerts are left out, each with their number.
+    pub fn most_left_out(&self) -> Vec<(Arc<str>, u64)> {
+        let mut rules: Vec<(Arc<str>, u64)> = self.alerts.iter().map(|(rule, count)| (Arc::clone(rule), *count)).collect();
+        rules.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        rules.truncate(LEFT_OUT_RULES_MAX);
+        rules
+    }
 }
 
 /// An incident as it is after a change: what goes out.
@@ -54,10 +95,18 @@ pub struct Revision {
     pub topology: Stamp,
     /// Possible causes, likeliest first; the first one is the root cause.
     pub candidates: Vec<Candidate>,
-    /// Its alerts by start and fingerprint.
+    /// Its most telling alerts, by start and fingerprint.
     pub alerts: Vec<Arc<Alert>>,
-    /// Why they belong together.
+    /// The alerts that changed since the last revision, by fingerprint.
+    pub changed: Vec<Arc<Alert>>,
+    /// The entities that alert, or did, by name, with their alerts; of too many those that fail, the worst first.
+    pub entities: Vec<(Arc<str>, Tally)>,
+    /// Why they belong together: the strongest links.
     pub links: Vec<Arc<Link>>,
+    /// How many of everything there are.
+    pub counts: RevisionCounts,
+    /// How many of them are not here.
+    pub left_out: LeftOut,
     /// The incident that goes on, where this one was merged.
     pub merged_into: Option<IncidentId>,
     /// The incident that it was part of before it was split.
@@ -67,12 +116,9 @@ pub struct Revision {
 }
 
 impl Revision {
-    /// The entities that alert, each once, in order of name.
-    pub fn entities(&self) -> Vec<&str> {
-        let mut entities: Vec<&str> = self.alerts.iter().map(|alert| alert.subject()).collect();
-        entities.sort_unstable();
-        entities.dedup();
-        entities
+    /// The names of its entities.
+    pub fn entity_names(&self) -> Vec<&str> {
+        self.entities.iter().map(|(entity, _)| entity.as_ref()).collect()
     }
 
     /// The likeliest cause.

@@ -45,7 +45,7 @@ const CANDIDATES_MAX: usize = 5;
 struct EntityEvidence<'a> {
     entity: &'a Arc<str>,
     spot: Option<EntityId>,
-    signs: Indicators,
+    indicators: Indicators,
     /// Some alert is about itself, not only about calls for which it answers.
     alerts: bool,
     /// The callees of its edges that nobody else complains of: it answers for them.
@@ -141,11 +141,11 @@ pub fn rank<'a>(evidence: impl Iterator<Item = &'a Evidence>, of_env: &EnvIndex,
         let known = by_entity.entry(blamed).or_insert_with(|| EntityEvidence {
             entity: blamed,
             spot: of_env.spot(blamed),
-            signs: said.signs,
+            indicators: said.indicators,
             alerts: false,
             answers_for: BTreeSet::new(),
         });
-        known.signs.add(&said.signs);
+        known.indicators.merge(&said.indicators);
         if *blamed == said.entity {
             known.alerts = true;
         } else {
@@ -154,13 +154,13 @@ pub fn rank<'a>(evidence: impl Iterator<Item = &'a Evidence>, of_env: &EnvIndex,
         }
     }
     let all: Vec<EntityEvidence> = by_entity.into_values().collect();
-    let Some(first) = all.iter().min_by_key(|evidence| (evidence.signs.started_at, evidence.signs.window_ms)) else {
+    let Some(first) = all.iter().min_by_key(|evidence| (evidence.indicators.started_at, evidence.indicators.window_ms)) else {
         return Vec::new();
     };
     let measure = IncidentScale {
-        first_at: first.signs.started_at,
-        first_window_ms: first.signs.window_ms,
-        score_max: all.iter().map(|evidence| evidence.signs.score).fold(0.0, f64::max),
+        first_at: first.indicators.started_at,
+        first_window_ms: first.indicators.window_ms,
+        score_max: all.iter().map(|evidence| evidence.indicators.score).fold(0.0, f64::max),
         has_edges: !edges.is_empty(),
     };
     let failing = FailingEntities {
@@ -224,8 +224,8 @@ impl<'a> FailingEntities<'a> {
             explains,
             deepest,
             first: (-(measure.late_ms(mine) as f64) / FIRST_OVER_MS).exp(),
-            loud: loudness(mine.signs.severity),
-            departs: measure.departs(mine.signs.score),
+            loud: loudness(mine.indicators.severity),
+            departs: measure.departs(mine.indicators.score),
             edges: edges.share(mine.entity, &mine.answers_for),
         });
         RankedCandidate { entity: mine.entity, score: round(score), of: Subject::Alerting(mine, nearest.map(|(_, other)| other)) }
@@ -277,37 +277,40 @@ impl<'a> FailingEntities<'a> {
         if !callers.is_empty() {
             reasons.push(format!("calls to it from {} suffer", callers.join(", ")));
         }
-        if mine.signs.score > 0.0 && self.all.len() > 1 {
-            let score = mine.signs.score;
-            let further =
-                self.all.iter().filter(|other| other.signs.score > score).max_by(|a, b| a.signs.score.total_cmp(&b.signs.score));
+        if mine.indicators.score > 0.0 && self.all.len() > 1 {
+            let score = mine.indicators.score;
+            let further = self
+                .all
+                .iter()
+                .filter(|other| other.indicators.score > score)
+                .max_by(|a, b| a.indicators.score.total_cmp(&b.indicators.score));
             reasons.push(match further {
                 None => format!("nothing else departs further from what is usual (score {score:.0})"),
                 Some(other) => {
                     format!(
                         "it departs from what is usual (score {score:.0}), but {} further ({:.0})",
-                        other.entity, other.signs.score
+                        other.entity, other.indicators.score
                     )
                 }
             });
         }
         reasons.push(if mine.alerts {
-            format!("its worst alert is {}", mine.signs.severity)
+            format!("its worst alert is {}", mine.indicators.severity)
         } else {
-            format!("the worst alert about its calls is {}", mine.signs.severity)
+            format!("the worst alert about its calls is {}", mine.indicators.severity)
         });
         reasons
     }
 
     /// Whether it came first, as far as one can tell: what began at the same look began in an order that nobody knows.
     fn when(&self, mine: &EntityEvidence, measure: &IncidentScale) -> String {
-        let late_ms = mine.signs.started_at - measure.first_at;
+        let late_ms = mine.indicators.started_at - measure.first_at;
         if late_ms > 0 {
             let blurred = if measure.late_ms(mine) == 0 { ", less than can be told apart" } else { "" };
             return format!("it failed {} after the first{blurred}", format_ms(late_ms));
         }
         let others = self.all.len() - 1;
-        let with_it = self.all.iter().filter(|other| other.signs.started_at == measure.first_at).count() - 1;
+        let with_it = self.all.iter().filter(|other| other.indicators.started_at == measure.first_at).count() - 1;
         let close = self.all.iter().filter(|other| measure.late_ms(other) == 0).count() - 1;
         match close {
             0 => "it was the first to fail".into(),
@@ -370,8 +373,8 @@ fn depending(explained: usize, others: usize) -> String {
 /// How much later it began than what showed at `then` in a window of `window_ms`, as far as one can tell. What began since the last
 /// look may have been there before the other, and a longer window shows the same later.
 fn later_ms(then: TimestampMs, window_ms: i64, mine: &EntityEvidence) -> i64 {
-    let lag_ms = mine.signs.started_at - then;
-    let blur_ms = mine.signs.period_ms.max(mine.signs.window_ms - window_ms);
+    let lag_ms = mine.indicators.started_at - then;
+    let blur_ms = mine.indicators.period_ms.max(mine.indicators.window_ms - window_ms);
     if lag_ms < blur_ms { 0 } else { lag_ms.max(0) }
 }
 
@@ -388,7 +391,7 @@ impl ExplainedShare {
         let pairs = all.iter().map(|evidence| evidence.dependencies(of_env).len()).sum();
         let mut explained = Self { whole: 0.0, by_cause: HashMap::with_capacity_and_hasher(pairs, Default::default()) };
         for evidence in all {
-            let weight = loudness(evidence.signs.severity);
+            let weight = loudness(evidence.indicators.severity);
             explained.whole += weight;
             for (cause, hops) in evidence.dependencies(of_env) {
                 if Some(*cause) != evidence.spot {
@@ -404,7 +407,7 @@ impl ExplainedShare {
     /// What an alerting entity explains, itself included.
     fn of(&self, spot: Option<EntityId>, mine: &EntityEvidence) -> (f64, usize) {
         let (sum, count) = spot.and_then(|spot| self.by_cause.get(&spot)).copied().unwrap_or_default();
-        ((sum + loudness(mine.signs.severity)) / self.whole, count)
+        ((sum + loudness(mine.indicators.severity)) / self.whole, count)
     }
 
     /// What a silent node explains.

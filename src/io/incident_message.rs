@@ -1,11 +1,14 @@
 //! An incident revision as the world sees it: one JSON message. The shape is a contract; it is only ever added to.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::alert::Alert;
+use crate::alert::{Alert, EndReason};
 use crate::incident::link::Link;
-use crate::incident::revision::{Candidate, Revision};
+use crate::incident::revision::{Candidate, LeftOut, Revision};
+use crate::incident::tally::Tally;
 use crate::model::limits::SUBJECT_TOKEN_BYTES_MAX;
 use crate::model::time::format_rfc3339;
 
@@ -41,24 +44,51 @@ pub struct IncidentMessage {
     pub root_cause: Option<RootCause>,
     /// Possible causes, likeliest first.
     pub candidates: Vec<CandidateMessage>,
-    /// The entities that alert, sorted.
+    /// The entities that alert, or did, sorted: of more than 200 those that fail, the worst first.
     pub entities: Vec<String>,
-    /// Its alerts, the earliest first.
+    /// Its alerts, the earliest first: of more than 100 the most telling. `counts` has all.
     pub alerts: Vec<AlertMessage>,
-    /// What ties the alerts, strongest first.
+    /// What ties the alerts, strongest first: of more than 100 the strongest.
     pub links: Vec<LinkMessage>,
+    /// How many alerts there are, whether they are listed or not.
+    pub counts: CountsMessage,
     /// The incident that carries on, where this one turned out to be part of it.
     pub merged_into: Option<String>,
     /// The incident that it was part of before it was split.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_from: Option<String>,
-    /// Whether a person is to be told of this revision.
+    /// Whether a person is to be notified of this revision.
     pub notify: Notify,
     /// The dependency graph that the causes of this revision were ranked on.
     pub topology: TopologyMessage,
-    /// Only where the message was larger than the server takes, and texts end in `…`: how many entries are missing of which list.
+    /// Only where something is missing: how many entries of which list.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub left_out: Option<std::collections::BTreeMap<String, u64>>,
+    pub left_out: Option<BTreeMap<String, u64>>,
+    /// Only where alerts are missing: how many of which rule, of the twenty rules with the most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_out_rules: Option<BTreeMap<String, u64>>,
+}
+
+/// How many alerts an incident has.
+#[derive(Serialize, JsonSchema)]
+pub struct CountsMessage {
+    /// Alerts that fire.
+    pub firing: u64,
+    /// Alerts that have ended.
+    pub ended: u64,
+    /// The same by severity.
+    pub by_severity: BTreeMap<String, TallyMessage>,
+    /// The same by entity, of the entities that are listed.
+    pub by_entity: BTreeMap<String, TallyMessage>,
+}
+
+/// How many alerts fire and how many have ended.
+#[derive(Serialize, JsonSchema)]
+pub struct TallyMessage {
+    /// Alerts that fire.
+    pub firing: u64,
+    /// Alerts that have ended.
+    pub ended: u64,
 }
 
 /// Which dependency graph.
@@ -109,15 +139,18 @@ pub struct AlertMessage {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
     /// Its labels.
-    pub labels: std::collections::BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
     /// Its value when it fired or its severity last rose: the one that the summary tells, also when it has ended.
     pub value: f64,
     /// When its condition first held.
     #[schemars(with = "Time")]
     pub started_at: String,
-    /// When it was resolved.
+    /// When it ended.
     #[schemars(with = "Option<Time>")]
     pub ended_at: Option<String>,
+    /// Why it ended, where that is no recovery: `expired`, `forgotten`, `rule_removed` or `rule_suspended`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_because: Option<&'static str>,
     /// One line for a person.
     pub summary: Option<String>,
     /// Where to read on.
@@ -141,12 +174,14 @@ pub struct LinkMessage {
     pub topology_version: u64,
 }
 
-/// The decision to tell a person.
+/// The decision to notify a person.
 #[derive(Serialize, JsonSchema)]
 pub struct Notify {
-    /// Told or not.
+    /// Notified or not.
     pub send: bool,
-    /// Why, or why not.
+    /// Why, or why not, for programs: one of the codes in docs/incidents.md.
+    pub code: &'static str,
+    /// Why, or why not, for people.
     pub reason: String,
 }
 
@@ -208,16 +243,55 @@ impl From<&Revision> for IncidentMessage {
                 reasons: cause.reasons.clone(),
             }),
             candidates: revision.candidates.iter().map(CandidateMessage::from).collect(),
-            entities: revision.entities().into_iter().map(String::from).collect(),
+            entities: revision.entity_names().into_iter().map(String::from).collect(),
             alerts: revision.alerts.iter().map(|alert| AlertMessage::from(alert.as_ref())).collect(),
             links: revision.links.iter().map(|link| LinkMessage::from(link.as_ref())).collect(),
+            counts: CountsMessage::from(revision),
             merged_into: revision.merged_into.as_ref().map(ToString::to_string),
             split_from: revision.split_from.as_ref().map(ToString::to_string),
-            notify: Notify { send: revision.decision.send, reason: revision.decision.reason.clone() },
+            notify: Notify {
+                send: revision.decision.is_sent(),
+                code: revision.decision.code(),
+                reason: revision.decision.to_string(),
+            },
             topology: TopologyMessage { version: revision.topology.version, hash: format!("{:016x}", revision.topology.hash) },
-            left_out: None,
+            left_out: left_out(&revision.left_out),
+            left_out_rules: left_out_rules(&revision.left_out),
         }
     }
+}
+
+impl From<&Revision> for CountsMessage {
+    fn from(revision: &Revision) -> Self {
+        let all = revision.counts.alerts();
+        let by_severity = revision.counts.by_severity.iter();
+        Self {
+            firing: all.firing,
+            ended: all.ended,
+            by_severity: by_severity.map(|(severity, tally)| (severity.to_string(), TallyMessage::from(*tally))).collect(),
+            by_entity: revision.entities.iter().map(|(entity, tally)| (entity.to_string(), TallyMessage::from(*tally))).collect(),
+        }
+    }
+}
+
+impl From<Tally> for TallyMessage {
+    fn from(tally: Tally) -> Self {
+        Self { firing: tally.firing, ended: tally.ended }
+    }
+}
+
+/// How many entries of which list are missing, where any are.
+fn left_out(left_out: &LeftOut) -> Option<BTreeMap<String, u64>> {
+    let lists = [("alerts", left_out.alerts.values().sum()), ("entities", left_out.entities), ("links", left_out.links)];
+    let missing: BTreeMap<String, u64> =
+        lists.into_iter().filter(|(_, count)| *count > 0).map(|(list, count)| (list.to_string(), count)).collect();
+    (!missing.is_empty()).then_some(missing)
+}
+
+fn left_out_rules(left_out: &LeftOut) -> Option<BTreeMap<String, u64>> {
+    let rules: BTreeMap<String, u64> =
+        left_out.most_left_out().into_iter().map(|(rule, count)| (rule.to_string(), count)).collect();
+    (!rules.is_empty()).then_some(rules)
 }
 
 impl From<crate::model::severity::Severity> for Severity {
@@ -262,6 +336,7 @@ impl From<&Alert> for AlertMessage {
             value: alert.value,
             started_at: format_rfc3339(alert.started_at),
             ended_at: alert.ended_at.map(format_rfc3339),
+            ended_because: alert.ended_because().filter(|because| *because != EndReason::Recovered).map(EndReason::as_str),
             summary: alert.texts.summary.clone(),
             runbook: alert.texts.runbook.clone(),
             description: alert.texts.description.clone(),

@@ -50,9 +50,18 @@ pub const STEPS_PER_SEQUENCE_MAX: usize = 12;
 pub const EVENTS_PER_SEQUENCE_KEY_MAX: usize = 64;
 /// Alerts that one rule holds at once. Over it the first stay and the rest are counted.
 pub const ALERTS_PER_RULE_MAX: usize = 10_000;
-/// Alerts in one incident. Beyond this a person reads no further; more are counted in the incident.
-pub const ALERTS_PER_INCIDENT_MAX: usize = 1_000;
-/// Links kept in one incident.
+/// Alerts that have ended, in one incident. Of more, those go first for which another of their rule and entity stands, then the least severe
+/// and the latest. Every alert that fires is kept: rules and other systems bound how many there are.
+pub const ENDED_ALERTS_PER_INCIDENT_MAX: usize = 10_000;
+/// Alerts in one message: the cause's, what changed, the newest, and the worst. The message counts the rest.
+pub const ALERTS_PER_MESSAGE_MAX: usize = 100;
+/// Entities that one message lists: those that fail, the worst first.
+pub const ENTITIES_PER_MESSAGE_MAX: usize = 200;
+/// Rules of which one message says how many of their alerts it leaves out: those with the most.
+pub const LEFT_OUT_RULES_MAX: usize = 20;
+/// Links in one message: the strongest.
+pub const LINKS_PER_MESSAGE_MAX: usize = 100;
+/// Links kept in one incident: of more, the strongest.
 pub const LINKS_PER_INCIDENT_MAX: usize = 2_000;
 /// Bytes of one rule file.
 pub const RULE_FILE_BYTES_MAX: u64 = 256 << 10;
@@ -123,8 +132,7 @@ const _: () = assert!(SOURCES_MAX <= 1 << 16, "a source's id is a u16");
 const _: () = assert!(EVENT_BYTES_MAX <= MESSAGE_INFLATED_BYTES_MAX, "a message must hold at least one event");
 const _: () = assert!(2 * TEMPLATE_BYTES_MAX <= EVENT_BYTES_MAX, "the prose of one alert is small beside a message");
 const _: () = assert!(GROUPS_PER_TABLE_MAX <= KEYS_PER_SPACE_MAX, "one rule alone may use all of its limit");
-const _: () = assert!(ALERTS_PER_INCIDENT_MAX <= ALERTS_PER_RULE_MAX, "one rule alone may fill an incident");
-const _: () = assert!(LEARNED_EDGES_MAX <= LEARNING_PENDING_MAX, "every learned edge may be seen in a interval");
+const _: () = assert!(LEARNED_EDGES_MAX <= LEARNING_PENDING_MAX, "every learned edge may be seen in an interval");
 const _: () = assert!(SQL_DEPTH_MAX < TREE_DEPTH_MAX, "what the parser takes may still be too deep");
 const _: () = assert!(TREE_DEPTH_MAX <= EXPRESSION_NODES_MAX, "a chain may be as long as it may be deep");
 const _: () = assert!(TABLES_READ_MAX <= PLAN_NODES_MAX, "each table is a part of the plan");

@@ -31,6 +31,13 @@ pub fn format_clock(at_ms: TimestampMs) -> String {
     DateTime::<Utc>::from_timestamp_millis(at_ms).unwrap_or_default().format("%H:%M:%S").to_string()
 }
 
+/// Writes an instant for somebody who reads it at `now_ms`: the time of day, with the date only where that is another day.
+pub fn format_near(at_ms: TimestampMs, now_ms: TimestampMs) -> String {
+    let same_day = align_down(at_ms, DAY_MS) == align_down(now_ms, DAY_MS);
+    let form = if same_day { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
+    DateTime::<Utc>::from_timestamp_millis(at_ms).unwrap_or_default().format(form).to_string()
+}
+
 /// Reads RFC 3339 with any offset. `None` where the text is something else.
 pub fn parse_rfc3339(text: &str) -> Option<TimestampMs> {
     DateTime::parse_from_rfc3339(text).ok().map(|at| at.timestamp_millis())

@@ -157,15 +157,6 @@ impl CandidateIndex {
         self.keys.iter().filter_map(of_key).collect()
     }
 
-    /// A firing alert found no room in its incident.
-    pub fn refuse(&mut self, alert: &Alert) {
-        let Some(of_env) = self.of_env.get_mut(&alert.env) else { return };
-        if let Some(spot) = of_env.spots.of_alert(alert) {
-            of_env.ended(spot);
-        }
-        of_env.forget(alert);
-    }
-
     /// Moves an alert to another incident.
     pub fn move_to(&mut self, from: &IncidentId, to: &IncidentId, alert: &Arc<Alert>) {
         self.leave(from, alert);

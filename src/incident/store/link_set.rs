@@ -1,9 +1,11 @@
-//! What ties the alerts of one incident: of each pair of entities the strongest link, and of too many the strongest.
+//! The links of one incident: of each pair of entities the strongest, and of too many the strongest.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ahash::HashMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::alert::Alert;
 use crate::incident::entity_ids::about;
@@ -12,26 +14,32 @@ use crate::incident::link_score::Tie;
 use crate::model::limits::LINKS_PER_INCIDENT_MAX;
 use crate::topology::Topology;
 
-/// Strongest first, then by the names of the pair: the same in whatever order they came, but that of equals the older one stays.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(from = "Vec<Arc<Link>>")]
-pub(crate) struct LinkSet {
-    sorted: Vec<Arc<Link>>,
-    /// The score of each pair. Never walked through: the order of a hash map is nobody's.
-    scores: HashMap<(Arc<str>, Arc<str>), f64>,
-}
+/// Strongest first, then by the names of the pair: the same in whatever order they came. Scores have three digits.
+type Order = (Reverse<u32>, Arc<str>, Arc<str>);
 
-impl From<Vec<Arc<Link>>> for LinkSet {
-    fn from(all: Vec<Arc<Link>>) -> Self {
-        let mut links = Self::default();
-        all.into_iter().for_each(|link| links.add(link));
-        links
-    }
+/// The links of one incident.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LinkSet {
+    ordered: BTreeMap<Order, Arc<Link>>,
+    /// The score of each pair, in thousandths. Never walked through: the order of a hash map is nobody's.
+    scores: HashMap<(Arc<str>, Arc<str>), u32>,
+    /// Links that were too weak to stay.
+    dropped: u64,
 }
 
 impl Serialize for LinkSet {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.sorted.serialize(serializer)
+        (self.iter().collect::<Vec<_>>(), self.dropped).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for LinkSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (links, dropped): (Vec<Arc<Link>>, u64) = Deserialize::deserialize(deserializer)?;
+        let mut set = Self::default();
+        links.into_iter().for_each(|link| set.add(link));
+        set.dropped = dropped;
+        Ok(set)
     }
 }
 
@@ -39,54 +47,74 @@ impl LinkSet {
     /// Keeps what ties `new`, unless the pair has as strong a link already: in a storm most do, and need not be put into words.
     pub(crate) fn tie(&mut self, tie: &Tie, new: &Alert, topology: &Topology) {
         let pair = (Arc::clone(about(new).1), Arc::clone(about(&tie.known).1));
-        if self.scores.get(&pair).is_none_or(|known| *known < tie.score) {
+        if self.scores.get(&pair).is_none_or(|known| *known < thousandths(tie.score)) {
             self.add(Arc::new(tie.link(new, topology)));
         }
     }
 
     fn add(&mut self, link: Arc<Link>) {
+        let score = thousandths(link.score);
         let pair = (Arc::clone(&link.from), Arc::clone(&link.to));
         if let Some(known) = self.scores.get(&pair).copied() {
-            if known >= link.score {
+            if known >= score {
                 return;
             }
-            self.sorted.retain(|other| (&other.from, &other.to) != (&link.from, &link.to));
+            self.ordered.remove(&order(known, &link));
         }
-        self.scores.insert(pair, link.score);
-        let stronger = |other: &Arc<Link>| {
-            let names = || (&other.from, &other.to).cmp(&(&link.from, &link.to));
-            link.score.total_cmp(&other.score).then_with(names).is_lt()
-        };
-        let at = self.sorted.partition_point(stronger);
-        self.sorted.insert(at, link);
-        for weak in self.sorted.drain(LINKS_PER_INCIDENT_MAX.min(self.sorted.len())..) {
-            self.scores.remove(&(Arc::clone(&weak.from), Arc::clone(&weak.to)));
+        self.scores.insert(pair, score);
+        self.ordered.insert(order(score, &link), link);
+        if self.ordered.len() > LINKS_PER_INCIDENT_MAX
+            && let Some((_, weakest)) = self.ordered.pop_last()
+        {
+            self.scores.remove(&(Arc::clone(&weakest.from), Arc::clone(&weakest.to)));
+            self.dropped += 1;
         }
     }
 
     /// Those of an incident that is part of this one now.
     pub(crate) fn absorb(&mut self, others: LinkSet) {
-        others.sorted.into_iter().for_each(|link| self.add(link));
+        others.ordered.into_values().for_each(|link| self.add(link));
+        self.dropped += others.dropped;
     }
 
     /// Takes those out of which this is true.
     pub(crate) fn extract(&mut self, is_out: impl Fn(&Link) -> bool) -> LinkSet {
-        let out: Vec<Arc<Link>> = self.sorted.extract_if(.., |link| is_out(link)).collect();
-        for link in &out {
+        let mut out = LinkSet::default();
+        self.ordered.retain(|_, link| {
+            let stays = !is_out(link);
+            if !stays {
+                out.add(Arc::clone(link));
+            }
+            stays
+        });
+        for link in out.ordered.values() {
             self.scores.remove(&(Arc::clone(&link.from), Arc::clone(&link.to)));
         }
-        out.into()
+        out
     }
 
     /// Strongest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Link>> {
-        self.sorted.iter()
+        self.ordered.values()
     }
 
-    /// There were too many: the weakest are not there.
-    pub(crate) fn is_full(&self) -> bool {
-        self.sorted.len() >= LINKS_PER_INCIDENT_MAX
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.ordered.len()
     }
+
+    /// How many were too weak to stay.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}
+
+fn order(score: u32, link: &Link) -> Order {
+    (Reverse(score), Arc::clone(&link.from), Arc::clone(&link.to))
+}
+
+fn thousandths(score: f64) -> u32 {
+    (score * 1_000.0).round() as u32
 }
 
 #[cfg(test)]
@@ -135,7 +163,7 @@ mod tests {
         let many = LINKS_PER_INCIDENT_MAX as u32 + 10;
         let mut links = LinkSet::default();
         (0..many).for_each(|nth| links.add(link(nth, nth + 1, nth)));
-        assert!(links.is_full());
+        assert!(links.dropped() > 0);
         let weakest = links.iter().map(|link| link.score).fold(f64::INFINITY, f64::min);
         assert_eq!((links.iter().count(), weakest), (LINKS_PER_INCIDENT_MAX, 1.0));
         links.add(link(0, 1, many));

@@ -1,8 +1,8 @@
-//! The book of incidents: takes what happened to alerts, keeps which incident each belongs to, and yields revisions.
+//! All incidents that are open or may reopen: takes what happened to alerts, keeps which incident each belongs to, and yields revisions.
 //!
 //! One owner, one thread, no clock: `apply` at an instant, in the order of instants.
 
-mod alert_set;
+pub(crate) mod alert_set;
 mod link_set;
 mod notify_hold;
 mod render;
@@ -23,7 +23,8 @@ use crate::incident::correlation_params::CorrelationParams;
 use crate::incident::id::IncidentId;
 use crate::incident::link_score::{Direction, Tie};
 use crate::incident::notify::NotifyParams;
-use crate::incident::notify::{NotifyFacts, NotifyState};
+use crate::incident::notify::decision::Decision;
+use crate::incident::notify::state::{NotifyFacts, NotifyState};
 use crate::incident::revision::{Candidate, Revision};
 use crate::incident::root_cause;
 use crate::incident::status::{RevisionChange, Status};
@@ -31,7 +32,6 @@ use crate::incident::store::alert_set::AlertSet;
 use crate::incident::store::link_set::LinkSet;
 use crate::incident::store::render::revision_of;
 use crate::model::fingerprint::Fingerprint;
-use crate::model::limits::ALERTS_PER_INCIDENT_MAX;
 use crate::model::severity::Severity;
 use crate::model::time::TimestampMs;
 use crate::topology::Topology;
@@ -70,12 +70,14 @@ pub struct IncidentCounts {
     pub opened: u64,
     /// Revisions made.
     pub revisions: u64,
-    /// Revisions of which a person is told.
+    /// Revisions of which a person is notified.
     pub notifications: u64,
+    /// Revisions by the code of their decision, in the order of [`Decision::CODES`].
+    pub decisions: [u64; Decision::CODES.len()],
     /// Alerts that fired.
     pub alerts: u64,
-    /// Alerts left out because their incident was full.
-    pub over_limit: u64,
+    /// Ended alerts that their incident no longer holds.
+    pub evicted: u64,
     /// Looks at the graph around an entity that met a limit: only the nearest was seen.
     pub surroundings_cut: u64,
 }
@@ -93,7 +95,9 @@ pub(crate) struct Incident {
     notify: NotifyState,
     cause: Option<Arc<str>>,
     revised_at: TimestampMs,
-    /// Its alerts changed and no revision said so yet.
+    /// Alerts that changed since the last revision.
+    changed: BTreeSet<Fingerprint>,
+    /// Its alerts changed, and the revision that reports it waits for more.
     owes: bool,
     /// Since when some link stands on an edge that the graph has no more.
     doubted_at: Option<TimestampMs>,
@@ -119,6 +123,7 @@ impl Incident {
             notify: NotifyState::default(),
             cause: None,
             revised_at: at,
+            changed: BTreeSet::new(),
             owes: false,
             doubted_at: None,
             split_from: None,
@@ -142,11 +147,30 @@ impl Incident {
             status: self.status(),
             severity: self.severity,
             cause: self.cause.as_ref(),
-            entities: self.alerts.failing(),
-            alerts: self.alerts.len(),
+            new_entities: self.alerts.unnotified_failing(),
+            new_fault: self.alerts.new_fault(self.severity),
+            alerts: self.alerts.joined(),
+            ended_unknown: self.ended_unknown(),
             held_by: None,
             merged_into: None,
         }
+    }
+
+    /// Why nobody knows that all is well, although nothing fires.
+    fn ended_unknown(&self) -> Option<Arc<str>> {
+        self.resolved_at?;
+        let (alert, more) = self.alerts.worst_unrecovered()?;
+        let because = alert.ended_because()?.describe(&alert.rule, alert.subject());
+        Some(if more == 0 { because.into() } else { format!("{because}; {more} more alerts ended likewise").into() })
+    }
+
+    /// Whether an alert has nothing but its entity in common with what was notified: it is critical, of a rule that no notification named, and
+    /// nothing else began for a while.
+    fn is_unrelated(&self, alert: &Alert, ties: &[&Tie], gap_ms: i64) -> bool {
+        alert.severity == Severity::Critical
+            && !ties.is_empty()
+            && ties.iter().all(|tie| tie.direction() == Direction::Same)
+            && self.alerts.last_start_but(alert.fingerprint).is_some_and(|last| alert.started_at - last > gap_ms)
     }
 }
 
@@ -202,8 +226,8 @@ impl IncidentStore {
     fn can_wait(&mut self, at: TimestampMs, id: &IncidentId, change: RevisionChange) -> bool {
         let notify = &self.notify;
         let Some(incident) = self.incidents.get_mut(id) else { return false };
-        let may_tell = || incident.notify.may_tell(notify, &incident.facts(at));
-        incident.owes = change == RevisionChange::Updated && at < incident.revised_at + incident.gathers_for() && !may_tell();
+        let may_notify = || incident.notify.may_notify(notify, &incident.facts(at));
+        incident.owes = change == RevisionChange::Updated && at < incident.revised_at + incident.gathers_for() && !may_notify();
         incident.owes
     }
 
@@ -237,7 +261,8 @@ impl IncidentStore {
             self.reset_wake(&id);
         }
         self.counts.revisions += revisions.len() as u64;
-        self.counts.notifications += revisions.iter().filter(|revision| revision.decision.send).count() as u64;
+        revisions.iter().for_each(|revision| self.counts.decisions[revision.decision.index()] += 1);
+        self.counts.notifications += revisions.iter().filter(|revision| revision.decision.is_sent()).count() as u64;
         revisions
     }
 
@@ -250,7 +275,18 @@ impl IncidentStore {
             touch(touched, id, RevisionChange::Escalated);
         }
         self.index.put(id, &alert);
-        incident.alerts.put(alert);
+        incident.changed.insert(alert.fingerprint);
+        if let Some(evicted) = incident.alerts.put(alert) {
+            let id = *id;
+            self.forget_evicted(&id, &evicted);
+        }
+    }
+
+    /// An ended alert is no longer held by its incident.
+    fn forget_evicted(&mut self, id: &IncidentId, alert: &Alert) {
+        self.counts.evicted += 1;
+        self.index.take(id, alert);
+        self.home.remove(&alert.fingerprint);
     }
 
     fn fire(
@@ -324,6 +360,7 @@ impl IncidentStore {
         self.index.put(&id, &alert);
         touch(touched, &id, RevisionChange::Opened);
         let mut incident = Incident { notify: NotifyState::new(&self.notify, at), ..Incident::new(at, &alert) };
+        incident.changed.insert(alert.fingerprint);
         incident.alerts.put(alert);
         self.incidents.insert(id, incident);
     }
@@ -336,14 +373,13 @@ impl IncidentStore {
             touch(touched, id, RevisionChange::Escalated);
         }
         incident.started_at = incident.started_at.min(alert.started_at);
-        if incident.alerts.len() >= ALERTS_PER_INCIDENT_MAX && !incident.alerts.contains(alert.fingerprint) {
-            self.counts.over_limit += 1;
-            self.index.refuse(&alert);
-            return;
-        }
         self.home.insert(alert.fingerprint, *id);
         self.index.put(id, &alert);
         ties.iter().for_each(|tie| incident.links.tie(tie, &alert, &self.topology));
+        if incident.is_unrelated(&alert, ties, self.params.gap_ms) {
+            incident.notify.joined_unrelated();
+        }
+        incident.changed.insert(alert.fingerprint);
         incident.alerts.put(alert);
     }
 
@@ -381,8 +417,9 @@ impl IncidentStore {
             for alert in other.alerts.iter() {
                 self.home.insert(alert.fingerprint, survivor);
                 self.index.move_to(&gone, &survivor, alert);
-                incident.alerts.put(Arc::clone(alert));
             }
+            incident.changed.append(&mut other.changed);
+            let evicted = incident.alerts.absorb(other.alerts);
             incident.links.absorb(other.links);
             if other.severity > incident.severity {
                 incident.severity = other.severity;
@@ -396,6 +433,7 @@ impl IncidentStore {
                 &survivor,
                 if was == Some(RevisionChange::Opened) { RevisionChange::Updated } else { RevisionChange::Merged },
             );
+            evicted.iter().for_each(|alert| self.forget_evicted(&survivor, alert));
         }
         survivor
     }
@@ -437,11 +475,16 @@ impl IncidentStore {
         incident.revision += 1;
         incident.revised_at = at;
         incident.cause = candidates.first().map(|candidate| Arc::clone(&candidate.entity));
-        let mut state = incident.notify.clone();
-        let held_by = held_by.as_ref().map(|(dependency, dependent)| (dependency.as_ref(), dependent.as_ref()));
+        let mut state = std::mem::take(&mut incident.notify);
         let decision = state.decide(&self.notify, &NotifyFacts { held_by, ..incident.facts(at) });
         incident.notify = state;
-        Some(revision_of(id, incident, at, change, (topology, candidates), decision))
+        let is_sent = decision.is_sent();
+        let revision = revision_of(id, incident, at, change, (topology, candidates), decision);
+        incident.changed.clear();
+        if is_sent {
+            incident.alerts.mark_notified();
+        }
+        Some(revision)
     }
 
     fn candidates(&self, incident: &Incident) -> Vec<Candidate> {

@@ -15,14 +15,12 @@ impl IncidentStore {
             return None;
         }
         let pending = pending(&incident.env);
-        let of_env = self.index.of_env(&incident.env)?;
-        let fails =
-            |entity: &str| incident.alerts.iter().any(|alert| alert.is_firing() && alert.entity.as_deref() == Some(entity));
-        let suspects = pending.into_iter().filter(|entity| !fails(entity));
+        let env_index = self.index.of_env(&incident.env)?;
+        let suspects = pending.into_iter().filter(|entity| incident.alerts.fails(entity) != Some(true));
         let numbered = suspects.filter_map(|entity| Some((self.topology.number(&entity)?, entity)));
         let mut held = numbered.filter_map(|(number, suspect)| {
-            let failing = incident.alerts.iter().filter(|alert| alert.is_firing()).filter_map(|alert| alert.entity.as_ref());
-            let dependent = failing.filter(|entity| of_env.depends(entity, EntityId::of_node(number))).min()?;
+            let failing = incident.alerts.failing_entities().map(|(entity, _)| entity);
+            let dependent = failing.filter(|entity| env_index.depends(entity, EntityId::of_node(number))).min()?;
             Some((suspect, Arc::clone(dependent)))
         });
         held.next()

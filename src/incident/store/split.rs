@@ -13,7 +13,7 @@ use crate::incident::entity_ids::EntityId;
 use crate::incident::id::IncidentId;
 use crate::incident::link::Link;
 use crate::incident::link::LinkBasis;
-use crate::incident::notify::NotifyState;
+use crate::incident::notify::state::NotifyState;
 use crate::incident::status::{RevisionChange, Status};
 use crate::incident::store::{Incident, IncidentStore, touch};
 use crate::model::time::TimestampMs;
@@ -46,7 +46,7 @@ impl IncidentStore {
         let Some(of_env) = self.index.of_env(&incident.env) else { return };
         incident.doubted_at = None;
         // Of so many links the weakest are not kept: what they tied cannot be told.
-        let known = !incident.links.is_full();
+        let known = incident.links.dropped() == 0;
         incident.links.extract(|link| !holds(link, of_env, &self.topology));
         touch(touched, id, RevisionChange::Updated);
         if !known {
@@ -94,13 +94,15 @@ impl IncidentStore {
         };
         for alert in alerts {
             incident.alerts.take(alert.fingerprint);
+            incident.changed.remove(&alert.fingerprint);
             self.index.move_to(from, &id, &alert);
             self.home.insert(alert.fingerprint, id);
             part.severity = part.severity.max(alert.severity);
+            part.changed.insert(alert.fingerprint);
             part.alerts.put(alert);
         }
         part.links = incident.links.extract(|link| part.alerts.iter().any(|alert| alert.subject() == link.from.as_ref()));
-        incident.severity = incident.alerts.iter().map(|alert| alert.severity).max().unwrap_or(incident.severity);
+        incident.severity = incident.alerts.severity().unwrap_or(incident.severity);
         self.incidents.insert(id, part);
         self.counts.opened += 1;
         touch(touched, from, RevisionChange::Split);

@@ -39,7 +39,7 @@ pub fn run(seed: u64, out: &mut dyn Write, style: Style) -> Result<()> {
     let took = took();
     let last = last_revisions(&revisions);
     writeln!(out, "\n{}", heading("What broke", style))?;
-    for revision in last.values().filter(|revision| revision.entities().len() > 1) {
+    for revision in last.values().filter(|revision| revision.entity_names().len() > 1) {
         writeln!(
             out,
             "{} {}, {} to {}",
@@ -71,7 +71,7 @@ fn replay(
     let mut engine = Engine::new(book.rules, graph, &EngineParams::default())?;
     let mut revisions = Vec::new();
     let mut emit = |revision: Revision| {
-        if revision.decision.send {
+        if revision.decision.is_sent() {
             writeln!(out, "{}", incidents_text::revision(&revision, style))?;
         }
         revisions.push(revision);
@@ -94,16 +94,14 @@ fn last_revisions(revisions: &[Revision]) -> BTreeMap<(i64, &IncidentId), &Revis
         .collect()
 }
 
-/// Reasons for silence with how often each was given; what differs from case to case is cut off.
+/// Reasons for silence, with how often each was given.
 fn silences(revisions: &[Revision]) -> String {
-    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
-    for revision in revisions.iter().filter(|revision| !revision.decision.send) {
-        let reason =
-            revision.decision.reason.split(" until ").next().unwrap_or_default().split(": told at").next().unwrap_or_default();
-        *reasons.entry(reason.to_string()).or_default() += 1;
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for revision in revisions.iter().filter(|revision| !revision.decision.is_sent()) {
+        *reasons.entry(revision.decision.kind()).or_default() += 1;
     }
-    let mut by_number: Vec<(usize, String)> = reasons.into_iter().map(|(reason, number)| (number, reason)).collect();
-    by_number.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    let mut by_number: Vec<(usize, &str)> = reasons.into_iter().map(|(reason, number)| (number, reason)).collect();
+    by_number.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(b.1)));
     by_number.into_iter().map(|(number, reason)| format!("  {:<13} {reason}\n", count(number, "revision"))).collect()
 }
 

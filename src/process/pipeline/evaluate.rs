@@ -279,7 +279,7 @@ pub fn outgoing(subject: &str, revisions: &[Revision]) -> Vec<OutRevision> {
     let out = revisions.iter().map(|revision| {
         tracing::info!(
             incident = %revision.id, revision = revision.revision, change = revision.change.as_str(), severity = %revision.severity,
-            send = revision.decision.send, reason = revision.decision.reason, "{}", revision.title
+            send = revision.decision.is_sent(), code = revision.decision.code(), reason = %revision.decision, "{}", revision.title
         );
         OutRevision {
             subject: incident_message::subject(subject, revision),

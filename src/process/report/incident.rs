@@ -245,7 +245,7 @@ mod tests {
         json!({"id": "inc-1", "revision": number, "change": "updated", "status": "open", "severity": "warning", "env": "prod",
             "title": "slow", "started_at": "2026-03-14T23:59:00Z", "updated_at": "2026-03-15T00:01:00Z", "resolved_at": null,
             "root_cause": cause, "candidates": [], "entities": [], "alerts": alerts, "links": [], "merged_into": null,
-            "notify": {"send": false, "reason": "nothing new for a person"}})
+            "notify": {"send": false, "reason": "nothing new"}})
     }
 
     fn described(revisions: &[Value]) -> String {

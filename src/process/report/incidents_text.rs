@@ -52,12 +52,12 @@ impl Style {
 pub fn revision(revision: &Revision, style: Style) -> String {
     let at = format_clock(revision.updated_at);
     let head = format!("{at}  {:<8}  {:<11}  {}", revision.severity, revision.env, revision.title);
-    if !revision.decision.send {
-        return style.dim(&format!("{at}  silent    {}  r{}: {}", revision.id, revision.revision, revision.decision.reason));
+    if !revision.decision.is_sent() {
+        return style.dim(&format!("{at}  silent    {}  r{}: {}", revision.id, revision.revision, revision.decision));
     }
     let mut text = style.loud(&head, revision.severity) + "\n";
     let mut line = |name: &str, value: &str| writeln!(text, "          {:<9} {value}", name).is_ok();
-    line("why now", &revision.decision.reason);
+    line("why now", &revision.decision.to_string());
     line("summary", &revision.summary);
     if let Some(cause) = revision.root_cause() {
         line("cause", &style.bold(&cause.entity));
@@ -65,7 +65,7 @@ pub fn revision(revision: &Revision, style: Style) -> String {
             line("", &format!("- {reason}"));
         });
     }
-    let failing = revision.entities();
+    let failing = revision.entity_names();
     if failing.len() > 1 {
         line("failing", &failing.join(", "));
     }

@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::engine::{Engine, EngineStats};
+use crate::incident::notify::decision::Decision;
 use crate::io::http::Status;
 use crate::io::nats::client::health::Health;
 use crate::io::nats::cluster::lease::HeldLease;
@@ -340,15 +341,14 @@ impl Collector for Endpoint {
         write.gauge("squelch_alerts_pending", "Alerts pending", now.alerts.0 as i64)?;
         write.gauge("squelch_alerts_firing", "Alerts firing", now.alerts.1 as i64)?;
         write.counter("squelch_alerts_fired", "Alerts that fired", now.engine.book.alerts)?;
-        write.counter(
-            "squelch_alerts_over_limit",
-            "Alerts left out because their incident was full",
-            now.engine.book.over_limit,
-        )?;
+        write.counter("squelch_alerts_evicted", "Ended alerts that their incident no longer holds", now.engine.book.evicted)?;
         write.gauge("squelch_incidents_open", "Incidents open", now.incidents_open as i64)?;
         write.counter("squelch_incidents_opened", "Incidents opened", now.engine.book.opened)?;
         write.counter("squelch_revisions", "Incident revisions made", now.engine.book.revisions)?;
-        write.counter("squelch_notifications", "Revisions of which a person is told", now.engine.book.notifications)?;
+        write.counter("squelch_notifications", "Revisions of which a person is notified", now.engine.book.notifications)?;
+        let decisions = Decision::CODES.into_iter().zip(now.engine.book.decisions);
+        let decisions = decisions.map(|(code, number)| (vec![("code", code)], number));
+        write.counters("squelch_notify_decisions", "Revisions by the code of the decision whether to notify", decisions)?;
         write.topology(&now)?;
         write.gauge("squelch_window_groups", "Groups known to all windows", now.windows.0 as i64)?;
         write.gauge("squelch_window_panes", "Panes held by all windows", now.windows.1 as i64)?;

@@ -10,16 +10,23 @@ fn the_demo_pages_once_for_the_outage_and_names_the_cause() {
     let done = Command::new(binary()).arg("demo").output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let story = String::from_utf8(done.stdout).unwrap();
-    let pages: Vec<&str> = story.lines().filter(|line| line.contains("first page")).collect();
+    let pages: Vec<&str> = story.lines().filter(|line| line.contains("first notification")).collect();
     let first_of = |what: &str| {
-        story.split("\n\n").find(|page| page.contains("first page") && page.contains(what)).unwrap_or_default().to_string()
+        story
+            .split("\n\n")
+            .find(|page| page.contains("first notification") && page.contains(what))
+            .unwrap_or_default()
+            .to_string()
     };
-    assert!(first_of("cause     postgres").contains("auth, chat, postgres"), "the outage's first page names postgres:\n{story}");
+    assert!(
+        first_of("cause     postgres").contains("auth, chat, postgres"),
+        "the outage's first notification names postgres:\n{story}"
+    );
     assert!(first_of("cause     payment-provider").contains("critical"), "the second incident is its own:\n{story}");
-    assert!(story.contains("the cause is now prod-node-5"), "the disk under postgres is found:\n{story}");
+    assert!(story.contains("the likeliest cause is now prod-node-5"), "the disk under postgres is found:\n{story}");
     assert!(story.contains("└─ web-client"), "the graph of what broke is drawn:\n{story}");
     assert!(story.contains("What nobody was notified of, and why"), "{story}");
-    assert!(pages.len() <= 10, "{} first pages:\n{story}", pages.len());
+    assert!(pages.len() <= 10, "{} first notifications:\n{story}", pages.len());
     for readme in ["README.md", "README.ko.md"] {
         let text = std::fs::read_to_string(root().join(readme)).unwrap();
         let shown = text.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();

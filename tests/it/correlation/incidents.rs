@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use squelch::alert::EndReason;
 use squelch::engine::{Engine, EngineParams, Input};
 use squelch::incident::revision::Revision;
+use squelch::incident::status::Status;
 use squelch::io::decode::{Decoder, MessageInfo};
 use squelch::model::event::LabelKeys;
 use squelch::rule::check::{Complaints, from_texts};
@@ -79,8 +81,8 @@ fn parts(edges: &[(&str, &str)]) -> TopologyDefinition {
 /// `change entities sent` of each.
 fn told(revisions: &[Revision]) -> Vec<String> {
     let one = |revision: &Revision| {
-        let sent = if revision.decision.send { "sent" } else { "silent" };
-        format!("{} {} {sent}: {}", revision.change.as_str(), revision.entities().join("+"), revision.decision.reason)
+        let sent = if revision.decision.is_sent() { "sent" } else { "silent" };
+        format!("{} {} {sent}: {}", revision.change.as_str(), revision.entity_names().join("+"), revision.decision)
     };
     revisions.iter().map(one).collect()
 }
@@ -94,7 +96,7 @@ fn an_incident_falls_apart_when_its_edge_is_gone() {
     before.extend(night.fails(8, "cart"));
     before.extend(night.until(100));
     let whole = before.last().unwrap().clone();
-    assert_eq!(whole.entities(), ["cart", "db", "web"], "{:?}", told(&before));
+    assert_eq!(whole.entity_names(), ["cart", "db", "web"], "{:?}", told(&before));
     assert_eq!(night.engine.open_incidents(), 1);
 
     night.graph(&[("web", "cart"), ("web", "db"), ("shop", "mail"), ("shop", "cart")]);
@@ -103,10 +105,10 @@ fn an_incident_falls_apart_when_its_edge_is_gone() {
     let apart = night.until(120);
     assert_eq!(
         told(&apart.iter().filter(|revision| revision.id == whole.id).cloned().collect::<Vec<_>>()),
-        ["split db silent: nothing new for a person"]
+        ["split db silent: nothing new"]
     );
     let part = apart.iter().find(|revision| revision.id != whole.id).unwrap().clone();
-    assert_eq!((part.revision, part.split_from, part.entities()), (1, Some(whole.id), vec!["cart", "web"]));
+    assert_eq!((part.revision, part.split_from, part.entity_names()), (1, Some(whole.id), vec!["cart", "web"]));
     assert_eq!(part.root_cause().unwrap().entity.as_ref(), "cart");
     assert_eq!(night.engine.open_incidents(), 2);
 
@@ -117,10 +119,10 @@ fn an_incident_falls_apart_when_its_edge_is_gone() {
     after.extend(night.recovers(301, "web"));
     after.extend(night.until(900));
     let of_part: Vec<Revision> = after.iter().filter(|revision| revision.id == part.id).cloned().collect();
-    assert!(told(&of_part).contains(&"updated cart+web sent: first page".to_string()), "{:?}", told(&of_part));
+    assert!(told(&of_part).contains(&"updated cart+web sent: first notification".to_string()), "{:?}", told(&of_part));
     assert!(told(&of_part).last().unwrap().starts_with("resolved cart+web sent"), "{:?}", told(&of_part));
     assert_eq!(night.engine.open_incidents(), 1);
-    assert!(after.iter().all(|revision| revision.id == part.id || revision.entities() == ["db"]), "{:?}", told(&after));
+    assert!(after.iter().all(|revision| revision.id == part.id || revision.entity_names() == ["db"]), "{:?}", told(&after));
 }
 
 /// An edge goes, and something else still ties what it tied: another way, or another edge that came with the change.
@@ -182,8 +184,8 @@ fn a_named_label_ties_strangers() {
     params.correlation.keys = vec!["release".into()];
     let (open, last) = run(&params);
     assert_eq!(open, 2, "{:?}", told(&last));
-    let tied = last.iter().find(|revision| revision.entities().contains(&"web")).unwrap();
-    assert_eq!(tied.entities(), ["mail", "shop", "web"]);
+    let tied = last.iter().find(|revision| revision.entity_names().contains(&"web")).unwrap();
+    assert_eq!(tied.entity_names(), ["mail", "shop", "web"]);
     assert!(tied.links.iter().any(|link| link.reason == "shop and web share release=r7"), "{:?}", tied.links);
 }
 
@@ -201,11 +203,16 @@ fn a_dependent_is_held_back_while_its_dependency_may_be_failing() {
     }
     let said = told(&revisions);
     assert!(
-        said.iter().any(|line| line.starts_with("updated web silent: held back until 00:01:20: db, on which web depends")),
+        said.iter()
+            .any(|line| line.starts_with("updated web silent: held until 00:01:20: db may be failing, and web depends on it")),
         "{said:?}"
     );
-    let first = revisions.iter().find(|revision| revision.decision.send).unwrap();
-    assert_eq!((first.decision.reason.as_str(), first.entities()), ("first page", vec!["db", "web"]), "{said:?}");
+    let first = revisions.iter().find(|revision| revision.decision.is_sent()).unwrap();
+    assert_eq!(
+        (first.decision.to_string().as_str(), first.entity_names()),
+        ("first notification", vec!["db", "web"]),
+        "{said:?}"
+    );
     assert_eq!(first.root_cause().unwrap().entity.as_ref(), "db");
 }
 
@@ -223,8 +230,9 @@ fn nothing_is_held_back_for_long() {
                 revisions.extend(night.fails(at_s, "web"));
             }
         }
-        let first = revisions.iter().find(|revision| revision.decision.send).unwrap_or_else(|| panic!("{:?}", told(&revisions)));
-        assert_eq!(first.entities(), ["web"]);
+        let first =
+            revisions.iter().find(|revision| revision.decision.is_sent()).unwrap_or_else(|| panic!("{:?}", told(&revisions)));
+        assert_eq!(first.entity_names(), ["web"]);
         (first.updated_at - START_MS) / 1000
     };
     assert_eq!(first_page_at("mail", 100), 90, "web does not depend on mail");
@@ -247,7 +255,7 @@ fn only_what_flaps_is_muted() {
         }
         revisions.extend(night.fails(at_s, last));
         revisions.extend(night.until(at_s + 400));
-        let sent = revisions.into_iter().filter(|revision| revision.decision.send).collect::<Vec<_>>();
+        let sent = revisions.into_iter().filter(|revision| revision.decision.is_sent()).collect::<Vec<_>>();
         (sent.len(), told(&sent).pop().unwrap())
     };
     let (flapping, last) = sent(120, "web");
@@ -255,7 +263,7 @@ fn only_what_flaps_is_muted() {
     let (with_another, last) = sent(120, "db");
     assert!(with_another == 7 && last.contains("db"), "{with_another}: {last}");
     let (slow, last) = sent(600, "web");
-    assert_eq!((slow, last.as_str()), (11, "reopened web sent: it is back"), "each time a new failure");
+    assert_eq!((slow, last.as_str()), (11, "reopened web sent: failing again after it was resolved"), "each time a new failure");
 }
 
 /// Two services that no graph ties fail together again and again: the fourth time they are one incident, and it says why. One that
@@ -351,16 +359,16 @@ fn title_and_summary_tell_what_a_woken_person_needs() {
     night.says(0, "firing", "db", &summary("db: no connections left"));
     let opened = night.until(11).pop().unwrap();
     assert_eq!(opened.title, "db: no connections left");
-    assert_eq!(opened.summary, "critical in default since 2026-03-14T00:00:00Z. Likeliest cause: db.");
+    assert_eq!(opened.summary, "Critical in default since 00:00:00 UTC. Likeliest cause: db.");
     night.says(20, "firing", "web", &summary("web: 60% of requests fail"));
     for (at_s, service) in [(21, "shop"), (22, "mail"), (23, "app")] {
         night.fails(at_s, service);
     }
     let page = night.until(40).pop().unwrap();
-    assert!(page.decision.send, "{}", page.decision.reason);
+    assert!(page.decision.is_sent(), "{}", page.decision);
     assert_eq!(
         page.summary,
-        "critical in default since 2026-03-14T00:00:00Z. Likeliest cause: db. Fails too: web: 60% of requests fail; Down; Down; and 1 more."
+        "Critical in default since 00:00:00 UTC. Likeliest cause: db. Also failing: web: 60% of requests fail; Down; Down; and 1 more."
     );
     night.recovers(300, "db");
     night.recovers(301, "web");
@@ -368,17 +376,79 @@ fn title_and_summary_tell_what_a_woken_person_needs() {
     let recovering = night.until(313).pop().unwrap();
     assert_eq!(
         recovering.summary,
-        "critical in default since 2026-03-14T00:00:00Z. Likeliest cause: db, which has recovered. \
-         Fails too: Down; Down. Failed too, and recovered: shop, web."
+        "Critical in default since 00:00:00 UTC. Likeliest cause: db, which has recovered. \
+         Also failing: Down. Recovered: shop, web."
     );
+    assert_eq!(recovering.title, "Down", "what fails now, not what has recovered");
     night.recovers(320, "mail");
     night.recovers(321, "app");
     let over = night.until(500).pop().unwrap();
     assert_eq!(
         over.summary,
-        "critical in default from 2026-03-14T00:00:00Z to 2026-03-14T00:05:21Z. Likeliest cause: db. \
-         Failed too, and recovered: app, mail, shop and 1 more."
+        "Critical in default from 00:00:00 to 00:05:21 UTC. Likeliest cause: db. \
+         Also failed: app, mail, shop and 1 more."
     );
+}
+
+/// Another system reports another alert of a service.
+fn reports(night: &mut Night, at_s: i64, name: &str, severity: &str, service: &str) -> Vec<Revision> {
+    let ts = START_MS + at_s * 1000;
+    let line = format!(
+        r#"{{"kind":"alert","ts":{ts},"name":"{name}","status":"firing","severity":"{severity}","service":"{service}"}}"#
+    );
+    night.decoder.message(line.as_bytes(), MessageInfo::default(), &mut |bad| panic!("{}", bad.reason));
+    night.engine.step(Input::Events(&night.decoder.take()))
+}
+
+fn sent(revisions: &[Revision]) -> Vec<(String, String)> {
+    let sent = revisions.iter().filter(|revision| revision.decision.is_sent());
+    sent.map(|revision| (revision.decision.to_string(), revision.title.clone())).collect()
+}
+
+/// A second, unrelated critical fault on an entity that people know to fail is notified at once, and by its own name.
+#[test]
+fn a_second_fault_on_a_known_host_is_notified() {
+    let mut night = Night::new(&[], &EngineParams::default());
+    let mut all = reports(&mut night, 0, "BackupFailed", "critical", "h1");
+    all.extend(night.until(1_400));
+    all.extend(reports(&mut night, 1_500, "RaidDegraded", "critical", "h1"));
+    all.extend(night.until(1_520));
+    let pair = |reason: &str, title: &str| (reason.to_string(), title.to_string());
+    assert_eq!(sent(&all), [pair("first notification", "BackupFailed"), pair("new fault: RaidDegraded on h1", "RaidDegraded")]);
+    let last = all.iter().rfind(|revision| revision.decision.is_sent()).unwrap();
+    assert!(last.summary.contains("Also failing: BackupFailed."), "{}", last.summary);
+    // The repetition names the worst that fails, and the other with it.
+    let repeated = night.until(1_500 + 4 * 3_600 - 60);
+    let repeated = repeated.iter().find(|revision| revision.decision.is_sent());
+    assert!(repeated.is_none(), "other systems' alerts expire before it is due: {repeated:?}");
+}
+
+/// What is less severe than the incident is not worth a message of its own; what is as severe waits for the interval while the outage unfolds.
+#[test]
+fn a_related_fault_waits_and_a_lesser_one_is_only_in_the_record() {
+    let mut night = Night::new(&[], &EngineParams::default());
+    let mut all = reports(&mut night, 0, "ErrorRate", "critical", "chat");
+    all.extend(reports(&mut night, 100, "LogErrors", "warning", "chat"));
+    all.extend(reports(&mut night, 110, "Latency", "critical", "chat"));
+    all.extend(night.until(300));
+    assert_eq!(sent(&all).len(), 1, "{:?}", sent(&all));
+    all.extend(night.until(400));
+    let sent = sent(&all);
+    assert_eq!(sent.last().unwrap().0, "new fault: Latency on chat");
+    assert_eq!(sent.len(), 2);
+}
+
+/// Another system that falls silent has not said that all is well.
+#[test]
+fn an_alert_that_expires_is_not_called_resolved() {
+    let params = EngineParams { external_expiry_ms: 600_000, ..EngineParams::default() };
+    let mut night = Night::new(&[], &params);
+    let mut all = reports(&mut night, 0, "DiskFull", "critical", "h1");
+    all.extend(night.until(900));
+    let last = all.last().unwrap();
+    assert_eq!((last.status, last.decision.code()), (Status::Resolved, "ended_unknown"));
+    assert!(last.summary.contains("Nobody knows that all is well"), "{}", last.summary);
+    assert_eq!(last.alerts[0].ended_because(), Some(EndReason::Expired));
 }
 
 /// A ranking that decides little says so.
@@ -389,7 +459,7 @@ fn a_cause_that_is_hardly_likelier_than_the_next_is_told_with_it() {
     night.fails(0, "shop");
     night.fails(10, "cart");
     let page = night.until(40).pop().unwrap();
-    assert!(page.summary.contains(" Cause: shop, or nearly as likely cart."), "{}", page.summary);
+    assert!(page.summary.contains(" Likeliest cause: shop, or nearly as likely cart."), "{}", page.summary);
 }
 
 /// What an entity reaches only through the other is no tie between them beyond the one that they have.

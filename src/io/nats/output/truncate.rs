@@ -29,14 +29,16 @@ pub fn revision(body: &[u8], room: usize) -> Option<Bytes> {
 }
 
 fn shortened(whole: &Map<String, Value>, chars: usize, entries: usize) -> Bytes {
-    let mut left_out = Map::new();
+    // The message may say already that it has no room for all.
+    let mut left_out = whole.get("left_out").and_then(Value::as_object).cloned().unwrap_or_default();
     let mut short: Map<String, Value> = whole
         .iter()
         .map(|(key, value)| {
             if let Value::Array(list) = value
                 && list.len() > entries
             {
-                left_out.insert(key.clone(), json!(list.len() - entries));
+                let before = left_out.get(key).and_then(Value::as_u64).unwrap_or(0);
+                left_out.insert(key.clone(), json!(before + (list.len() - entries) as u64));
             }
             (key.clone(), cut(value, chars, entries))
         })

@@ -1,0 +1,39 @@
+//! Whether a person is notified of a revision: the answer with its reason ([`decision`]), and how it is found ([`state`]). Every
+//! revision gets an answer, for silence as much as for a page.
+
+pub mod decision;
+pub mod state;
+
+/// When people are notified. Times in milliseconds of event time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NotifyParams {
+    /// How long the first notification waits for related alerts, so that it can name the cause.
+    pub wait_ms: i64,
+    /// How much longer the first notification waits while a dependency of what fails may be failing too.
+    pub hold_ms: i64,
+    /// How long a changed cause waits after a notification: rankings settle.
+    pub settle_ms: i64,
+    /// How long newly failing entities and new faults wait after a notification.
+    pub interval_ms: i64,
+    /// An incident that is still open is notified again after this much silence.
+    pub repeat_ms: i64,
+    /// Reopened this often within an hour, an incident flaps.
+    pub flaps: usize,
+    /// What returns later than this after it ended is a new failure and no flap.
+    pub flap_within_ms: i64,
+}
+
+impl Default for NotifyParams {
+    fn default() -> Self {
+        let minute_ms = 60_000;
+        Self {
+            wait_ms: minute_ms / 2,
+            hold_ms: minute_ms / 2,
+            settle_ms: minute_ms,
+            interval_ms: 5 * minute_ms,
+            repeat_ms: 240 * minute_ms,
+            flaps: 3,
+            flap_within_ms: 5 * minute_ms,
+        }
+    }
+}
