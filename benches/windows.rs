@@ -12,8 +12,8 @@ use datafusion::catalog::MemTable;
 use datafusion::prelude::SessionContext;
 use squelch::model::event::{EventBatch, Kind, LabelKeys};
 use squelch::rule::check::{Complaints, from_texts};
-use squelch::window::WindowLimits;
 use squelch::window::evaluator::Evaluator;
+use squelch::window::limits::WindowLimits;
 
 const START_MS: i64 = 1_773_446_400_000;
 const BATCH: usize = 65_536;
@@ -154,10 +154,10 @@ fn feed(evaluator: &mut Evaluator, batch: &EventBatch) -> usize {
     let until = last_time(batch) - 10_000;
     let mut breaches = 0;
     while let Some(at) = evaluator.next_tick().filter(|at| *at <= until) {
-        for index in evaluator.due(at) {
-            breaches += evaluator.tick(index, at, i64::MIN).map_or(0, |rows| rows.len());
+        for index in evaluator.take_due(at) {
+            breaches += evaluator.evaluate(index, at, i64::MIN).map_or(0, |rows| rows.len());
         }
-        evaluator.clean_up();
+        evaluator.compact();
     }
     breaches
 }
@@ -251,9 +251,9 @@ fn many_groups() {
     batches.iter().for_each(|batch| evaluator.ingest(batch, [0; 4], std::array::from_fn(|kind| batch.tables[kind].num_rows())));
     let known = again.elapsed();
     let at = evaluator.next_tick().unwrap();
-    evaluator.due(at);
+    evaluator.take_due(at);
     let began = Instant::now();
-    assert_eq!(evaluator.tick(0, at, i64::MIN).unwrap().len(), 0);
+    assert_eq!(evaluator.evaluate(0, at, i64::MIN).unwrap().len(), 0);
     let tick = began.elapsed();
     let (groups, _, bytes) = evaluator.size();
     assert_eq!(groups, KEYS);

@@ -28,8 +28,9 @@ use crate::rule::definition::output_columns::Breach;
 use crate::rule::definition::window_spec::WindowSpec;
 use crate::topology::Topology;
 use crate::topology::live::LiveTopology;
-use crate::window::WindowLimits;
-use crate::window::evaluator::{Evaluator, RuleStats};
+use crate::window::evaluator::Evaluator;
+use crate::window::limits::WindowLimits;
+use crate::window::rule_stats::RuleStats;
 use crate::window::time::watermark::{Watermark, WatermarkParams};
 
 /// Other systems' alerts of one such interval are handled together, at its end: in a storm that is sixty decisions a minute, and not
@@ -98,7 +99,7 @@ impl Engine {
             Input::Events(batch) => self.ingest(batch, &mut revisions),
             Input::Partial { partition, position, partial } => self.ingest_partial(partition, position, partial, &mut revisions),
             Input::Idle { silence_ms } => {
-                self.watermark.idle(silence_ms);
+                self.watermark.observe_silence(silence_ms);
                 self.advance(&mut revisions);
             }
             Input::Topology { source, parts } => self.set_topology(source, parts),
@@ -140,7 +141,7 @@ impl Engine {
                 self.await_alert(alert.clone());
             }
             alerts_done = mark.alerts_end;
-            self.watermark.message(mark);
+            self.watermark.observe(mark);
             self.stats.messages += 1;
             // Rows are ingested in one piece unless time passes something that is due: only then does it matter which rows count.
             if self.is_due() {
@@ -158,7 +159,7 @@ impl Engine {
 
     pub(super) fn is_due(&self) -> bool {
         let Some(now) = self.watermark.now() else { return false };
-        !self.evaluator.started() || self.evaluator.passes(now) || self.next_due().is_some_and(|at| at <= now)
+        !self.evaluator.started() || self.evaluator.instant_rules_due(now) || self.next_due().is_some_and(|at| at <= now)
     }
 
     /// The next instant at which something happens by itself.
@@ -194,7 +195,7 @@ impl Engine {
             }
             self.handle(at, revisions);
         }
-        self.evaluator.pass(now);
+        self.evaluator.seal_instant_rules(now);
         // Observed calls must not pile up where nothing else happens.
         self.learn_until(now);
     }
@@ -211,21 +212,21 @@ impl Engine {
     fn handle(&mut self, at: TimestampMs, revisions: &mut Vec<Revision>) {
         self.learn_until(at);
         let mut transitions = Vec::new();
-        for index in self.evaluator.due(at) {
+        for index in self.evaluator.take_due(at) {
             // A window that ends before the first event has no answer, not even that nothing happened.
             if let Some(first) = self.watermark.min_ts().filter(|first| at > *first) {
-                let Some(breaches) = self.evaluator.tick(index, at, first) else { continue };
+                let Some(breaches) = self.evaluator.evaluate(index, at, first) else { continue };
                 let rule = self.evaluator.rule(index);
                 transitions
                     .extend(self.alerts[index].evaluate(at, breaches, &|breach, severity| texts_of(rule, breach, severity)));
                 if rule.front.window_spec == WindowSpec::Instant && self.alerts[index].pending_and_firing() != (0, 0) {
-                    self.evaluator.again(index, at);
+                    self.evaluator.schedule_after(index, at);
                 }
             }
         }
         transitions.extend(self.receive_external_alerts(at));
         transitions.extend(self.external.expire(at));
-        self.evaluator.clean_up();
+        self.evaluator.compact();
         self.handled_until = at;
         if !transitions.is_empty() || self.incidents.wake_at().is_some_and(|wake| wake <= at) {
             revisions.extend(self.apply(at, transitions));

@@ -7,8 +7,9 @@ use datafusion::common::DataFusionError;
 
 use crate::engine::params::EngineParams;
 use crate::rule::Rule;
-use crate::window::WindowLimits;
-use crate::window::evaluator::{CostClock, Evaluator};
+use crate::window::evaluator::Evaluator;
+use crate::window::limits::WindowLimits;
+use crate::window::rule_stats::CostClock;
 
 /// How an evaluator is made of rules that are sorted by name.
 type NewEvaluator = fn(Vec<Arc<Rule>>, WindowLimits, CostClock) -> Result<Evaluator, DataFusionError>;
@@ -40,7 +41,7 @@ impl NextRules {
 
     /// The same for a worker that only counts.
     pub fn that_only_count(rules: Vec<Rule>, params: &EngineParams) -> Result<Self, DataFusionError> {
-        Self::over(rules.into_iter().map(Arc::new).collect(), params, Evaluator::that_only_counts)
+        Self::over(rules.into_iter().map(Arc::new).collect(), params, Evaluator::counter)
     }
 
     fn over(mut rules: Vec<Arc<Rule>>, params: &EngineParams, evaluator: NewEvaluator) -> Result<Self, DataFusionError> {

@@ -8,8 +8,8 @@ use crate::incident::notify::NotifyParams;
 use crate::incident::store::IncidentCounts;
 use crate::model::limits::ALERTS_PER_RULE_MAX;
 use crate::topology::learn::LearnParams;
-use crate::window::WindowLimits;
-use crate::window::evaluator::CostClock;
+use crate::window::limits::WindowLimits;
+use crate::window::rule_stats::CostClock;
 
 /// What the engine is set to. Times in milliseconds of event time.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ impl Engine {
     pub fn with_partitions(mut self, partitions: usize) -> Self {
         self.partitions = PartitionMerge::new(partitions);
         if partitions > 0 {
-            self.evaluator.counted_by_others();
+            self.evaluator.set_merger();
         }
         self
     }
@@ -46,7 +46,7 @@ impl Engine {
         self.stats.events += partial.events;
         if let Some(windows) = &partial.windows {
             let latest = partial.message_times().map(|times| times.max_ts).max().unwrap_or(TimestampMs::MIN);
-            self.evaluator.absorb(partition, windows, latest);
+            self.evaluator.merge_partial(partition, windows, latest);
         }
         partial.calls.replay(&mut self.topology);
         partial.self_alerts.iter().cloned().for_each(|alert| self.raise(alert));
@@ -63,7 +63,7 @@ impl Engine {
             self.sources = Arc::clone(self.partitions.sources.names());
         }
         if let Some(silence_ms) = self.partitions.silence_ms() {
-            self.watermark.idle(silence_ms);
+            self.watermark.observe_silence(silence_ms);
             self.advance(revisions);
         }
     }
@@ -72,7 +72,7 @@ impl Engine {
     fn counted_message(&mut self, times: &MessageTimes, alerts: Vec<ExternalAlert>, source: &str, revisions: &mut Vec<Revision>) {
         alerts.into_iter().for_each(|alert| self.await_alert(alert));
         let source = self.partitions.sources.id(source);
-        self.watermark.message(&MessageMark {
+        self.watermark.observe(&MessageMark {
             rows_end: [0; 4],
             alerts_end: 0,
             max_ts: Some(times.max_ts),

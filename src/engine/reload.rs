@@ -9,15 +9,15 @@ use crate::engine::core::{Engine, policy_of};
 use crate::engine::next_rules::NextRules;
 use crate::incident::revision::Revision;
 use crate::rule::definition::window_spec::WindowSpec;
-use crate::window::state::table_registry::Began;
+use crate::window::time::rule_set_start::RuleSetStart;
 
 impl Engine {
     pub(super) fn set_rules(&mut self, next: NextRules, revisions: &mut Vec<Revision>) {
-        let began = self.began();
+        let start = self.rule_set_start();
         let old = std::mem::replace(&mut self.evaluator, next.fresh);
         let names = (0..old.len()).map(|index| old.rule(index).name().to_string());
         let mut alerts: BTreeMap<String, RuleAlerts> = names.zip(std::mem::take(&mut self.alerts)).collect();
-        match old.with_rules(next.rules.clone(), self.limits, began) {
+        match old.with_rules(next.rules.clone(), self.limits, start) {
             Ok(evaluator) => self.evaluator = evaluator,
             // `NextRules` has planned the same rules before: this cannot fail, and must not stop the engine.
             Err(error) => tracing::error!(%error, "the windows cannot be taken over: all rules start with empty ones"),
@@ -32,7 +32,7 @@ impl Engine {
         self.alerts = kept.collect();
         for (index, rule) in next.rules.iter().enumerate() {
             if rule.front.window_spec == WindowSpec::Instant && self.alerts[index].pending_and_firing() != (0, 0) {
-                self.evaluator.again(index, began.now);
+                self.evaluator.schedule_after(index, start.now);
             }
         }
         revisions.extend(self.end_alerts(alerts.into_values()));
@@ -40,9 +40,9 @@ impl Engine {
     }
 
     /// The time at which rules start that are new now.
-    pub(super) fn began(&self) -> Began {
-        let began = self.watermark.began();
-        Began { latest: began.latest.max(self.partitions.latest()), ..began }
+    pub(super) fn rule_set_start(&self) -> RuleSetStart {
+        let start = self.watermark.rule_set_start();
+        RuleSetStart { latest: start.latest.max(self.partitions.latest()), ..start }
     }
 
     /// Ends the alerts of rules that are gone, at the last instant handled. Yields what follows from that.

@@ -20,22 +20,21 @@ use crate::incident::store::snapshot::IncidentStoreSnapshot;
 use crate::model::event::ExternalAlert;
 use crate::model::severity::Severity;
 use crate::model::snapshot::blob::Blob;
-use crate::model::snapshot::{Found, Saved as State};
+use crate::model::snapshot::versioned::{RestoreError, StateFormat};
+use crate::model::snapshot::{LoadedSnapshot, StateSnapshot};
 use crate::model::time::TimestampMs;
 use crate::rule::definition::window_spec::WindowSpec;
 use crate::topology::live::LiveTopologySnapshot;
-use crate::window::snapshot::RestoreError;
-use crate::window::snapshot::versioned::Form;
-use crate::window::time::watermark::{SavedWatermark, Watermark};
+use crate::window::time::watermark::{EventTime, Watermark};
 
 /// Bytes of another version are refused.
-const FORM: Form = Form { magic: *b"squelchE", version: 5 };
+const FORMAT: StateFormat = StateFormat { magic: *b"squelchE", version: 5 };
 
 #[derive(Serialize, Deserialize)]
 struct EngineSnapshot {
     /// The head of the windows.
     windows: Blob,
-    watermark: SavedWatermark,
+    watermark: EventTime,
     sources: Vec<String>,
     partitions: PartitionMergeSnapshot,
     /// By the name of the rule.
@@ -54,8 +53,8 @@ impl Engine {
     /// # Errors
     ///
     /// Windows that cannot be written: a defect.
-    pub fn save(&mut self) -> Result<State, RestoreError> {
-        let State { head: windows, pieces } = self.evaluator.save()?;
+    pub fn save(&mut self) -> Result<StateSnapshot, RestoreError> {
+        let StateSnapshot { head: windows, chunks } = self.evaluator.save()?;
         let names = (0..self.evaluator.len()).map(|index| self.evaluator.rule(index).name().to_string());
         let saved = EngineSnapshot {
             windows: Blob(windows),
@@ -70,7 +69,7 @@ impl Engine {
             handled_until: self.handled_until,
             stats: self.stats,
         };
-        Ok(State { head: FORM.to_bytes(&saved)?, pieces })
+        Ok(StateSnapshot { head: FORMAT.encode(&saved)?, chunks })
     }
 
     /// Fills an engine without history. Yields what follows from rules that are gone: their alerts end.
@@ -78,21 +77,21 @@ impl Engine {
     /// # Errors
     ///
     /// The bytes are something else, of another version, or damaged; then the engine is of no more use.
-    pub fn restore(&mut self, found: &Found) -> Result<Vec<Revision>, RestoreError> {
+    pub fn restore(&mut self, found: &LoadedSnapshot) -> Result<Vec<Revision>, RestoreError> {
         // Arrow's reader, and sums of damaged times, answer some damage with a panic. Nothing of this engine is used after one.
         let whole = catch_unwind(AssertUnwindSafe(|| self.restore_whole(found)));
         whole.unwrap_or_else(|_| Err(RestoreError::Damaged("what they say cannot be".into())))
     }
 
-    fn restore_whole(&mut self, found: &Found) -> Result<Vec<Revision>, RestoreError> {
-        let saved: EngineSnapshot = FORM.from_bytes(&found.head)?;
+    fn restore_whole(&mut self, found: &LoadedSnapshot) -> Result<Vec<Revision>, RestoreError> {
+        let saved: EngineSnapshot = FORMAT.decode(&found.head)?;
         self.watermark = Watermark::restore(self.watermark.params(), saved.watermark);
         self.sources = Arc::new(saved.sources);
         self.partitions.restore(saved.partitions, &self.sources);
-        let began = self.began();
-        let now = began.now;
-        let windows = Found { head: saved.windows.0, pieces: found.pieces.clone() };
-        self.evaluator.restore(&windows, began)?;
+        let start = self.rule_set_start();
+        let now = start.now;
+        let windows = LoadedSnapshot { head: saved.windows.0, chunks: found.chunks.clone() };
+        self.evaluator.restore(&windows, start)?;
         self.external.restore(saved.external);
         saved.awaited_alerts.into_iter().for_each(|alert| self.await_alert(alert));
         self.topology.restore(saved.topology);
@@ -109,7 +108,7 @@ impl Engine {
                 && self.alerts[index].pending_and_firing() != (0, 0)
                 && !self.evaluator.is_scheduled(index)
             {
-                self.evaluator.again(index, now);
+                self.evaluator.schedule_after(index, now);
             }
         }
         self.invariants = Invariants::after_restart();

@@ -43,7 +43,7 @@ pub const PANES_PER_WINDOW_MAX: i64 = 10_000;
 /// Values that the history of one label set remembers, evenly spaced over its time.
 pub const VALUES_PER_HISTORY_MAX: usize = 2_000;
 /// Different contents of one column that a change remembers at once for one key: versions that run side by side are few.
-pub const CONTENTS_PER_KEY_MAX: usize = 64;
+pub const VALUES_PER_CHANGE_KEY_MAX: usize = 64;
 /// Steps in one sequence. With it, the events of a key always have room for every step that is still needed.
 pub const STEPS_PER_SEQUENCE_MAX: usize = 12;
 /// Recent events that a sequence remembers of one key.

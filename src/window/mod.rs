@@ -1,39 +1,22 @@
-//! Floor 1: windows. Aggregates kept as mergeable state per group and pane, rows led to the rules that want them, time measured
-//! by what arrives, and all rules together ([`evaluator`]).
+//! Floor 1: windows. Aggregates as mergeable state per group and pane, rows routed to the rules that read them, event time measured
+//! by the events that arrive, and the evaluation of all rules over it ([`evaluator`]).
 //!
-//! - In: [`router`] sorts a micro-batch by metric name, [`micro_batch`] shows each table its stretch, [`key_space`] interns keys.
-//! - Held: [`table`] and [`pane`] are the state, [`pane_store`] rolls panes up, [`session`] stitches them to sessions,
-//!   [`row_table`] keeps rows where a plan needs them, [`tables`] says who shares what.
-//! - Out: [`schedule`] says when, [`merge`] merges panes, [`detector`] decides which rows are breaches.
-//! - A rule that breaks a limit goes to [`quarantine`].
-//! - Where the work is shared by several processes, [`partial`] is what one says to another.
+//! - [`ingest`]: rows come in. A router sorts a micro-batch by metric name, tables read slices of it, key spaces intern group keys.
+//! - [`state`]: what windows hold. Open and sealed panes, rollups, sessions, raw rows where a plan needs them; which rules share what.
+//! - [`time`]: how far event time has come, and which rule is due when.
+//! - [`detector`]: which rows of a result are breaches, where a rule compares with the past.
+//! - [`evaluator`]: all rules at each tick; their snapshots, reloads and quarantines ([`quarantine`]).
+//! - [`partial`]: what one process has aggregated for another.
 //!
-//! Memory is groups times panes, never events: a row updates one pane of each table that wants it and is forgotten. Idea and
-//! traps: panes after Li et al., "No pane, no gain" (SIGMOD Record 2005); watermarks after Akidau et al., "The Dataflow Model"
-//! (VLDB 2015).
+//! Memory is groups times panes, never events: a row updates one pane of each table that reads it and is dropped. Idea and traps:
+//! panes after Li et al., "No pane, no gain" (SIGMOD Record 2005); watermarks after Akidau et al., "The Dataflow Model" (VLDB 2015).
 
 pub mod detector;
 pub mod evaluator;
 pub mod ingest;
+pub mod limits;
 pub mod partial;
 pub mod quarantine;
-pub mod snapshot;
+pub mod rule_stats;
 pub mod state;
 pub mod time;
-
-use crate::model::limits::{GROUPS_PER_TABLE_MAX, ROWS_RETAINED_MAX};
-
-/// What one rule may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WindowLimits {
-    /// Groups of one aggregate.
-    pub groups: usize,
-    /// Rows kept as they came.
-    pub retained_rows: usize,
-}
-
-impl Default for WindowLimits {
-    fn default() -> Self {
-        Self { groups: GROUPS_PER_TABLE_MAX, retained_rows: ROWS_RETAINED_MAX }
-    }
-}

@@ -1,57 +1,65 @@
-//! What windows have counted in, as one process says it to another.
+//! What a worker has aggregated, as it is sent to the process that evaluates the rules.
 //!
-//! Whoever reads a part of the events counts them into panes and hands the panes on, whole or not: states merge, so the tables of
-//! the one who takes them hold what they would hold had they counted the rows themselves, whatever the split. Groups travel as
-//! keys, since ids are nobody else's, and tables are found again by what they mean, as after a restart.
+//! States merge, so the tables of the receiver hold what they would hold had they aggregated the rows themselves, however the rows
+//! were divided. Groups are sent as keys, because ids are local to a process. Tables are identified by their content, as in
+//! snapshots.
 
-use arrow::array::AsArray;
+use arrow::array::{AsArray, RecordBatch};
 use datafusion::common::{DataFusionError, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::model::snapshot::blob::Blob;
+use crate::model::snapshot::ipc_stream::{decode_stream, encode_stream};
+use crate::model::snapshot::versioned::RestoreError;
 use crate::model::time::TimestampMs;
-use crate::window::ingest::key_space::{GroupId, KeySpace, NO_GROUP};
-use crate::window::snapshot::RestoreError;
-use crate::window::snapshot::pieces::{batch_of_pane, batches_of, pane_of_batch, stream_of, with_times, without_times};
+use crate::window::ingest::group_id::{GroupId, NO_GROUP};
+use crate::window::ingest::key_chunk::check_ends;
+use crate::window::ingest::key_space::KeySpace;
+use crate::window::state::aggregate_table::AggregateTable;
+use crate::window::state::aggregate_table::partial::PartialPane;
+use crate::window::state::ingest_counts::IngestCounts;
+use crate::window::state::pane_codec::{batch_to_pane, join_times, pane_to_batch, split_times};
+use crate::window::state::pane_layout::PaneLayout;
 use crate::window::state::row_table::RowTable;
-use crate::window::state::table::{AggregateTable, Ingested, Layout};
-use crate::window::state::table_registry::{SharedTable, TableState};
+use crate::window::state::shared_table::{SharedTable, TableState};
 
-/// What all tables of an evaluator have counted in since the last time.
+/// All tables of an evaluator since they were last taken.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PartialWindows {
-    pub(crate) spaces: Vec<Keys>,
-    /// All tables, those without rows too: who is not named is not fed.
+    pub(crate) spaces: Vec<PartialKeys>,
+    /// All tables, also those without rows: a table that is missing here is not fed.
     pub(crate) tables: Vec<PartialTable>,
-    pub(crate) losses: Vec<Loss>,
+    pub(crate) losses: Vec<RuleLosses>,
 }
 
-/// The keys of one space, by id.
+/// The keys of one space, in order of their ids.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Keys {
+pub(crate) struct PartialKeys {
     bytes: Blob,
+    /// Where each key ends.
     ends: Vec<usize>,
 }
 
-/// What one table has counted in.
+/// The rows of one table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PartialTable {
     key: String,
-    layout: Layout,
-    /// Whose keys its groups are; nothing for rows.
+    layout: PaneLayout,
+    /// The index of the key space; `None` for raw rows.
     space: Option<usize>,
+    /// The key of each aggregate, and its number of state columns.
     aggregates: Vec<(String, usize)>,
-    /// When each pane starts, and how many rows it holds.
+    /// The start and the number of rows of each pane.
     panes: Vec<(TimestampMs, u64)>,
-    /// Why rows are missing.
-    broken: Option<String>,
-    /// An IPC stream with one batch a pane; nothing where there is none.
-    content: Blob,
+    /// Why raw rows are missing.
+    failure: Option<String>,
+    /// An IPC stream with one batch a pane; empty where there is no pane.
+    stream: Blob,
 }
 
-/// What a rule could not count in.
+/// What a rule lost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Loss {
+pub(crate) struct RuleLosses {
     pub(crate) rule: String,
     pub(crate) overflow: u64,
     pub(crate) errors: u64,
@@ -59,130 +67,127 @@ pub(crate) struct Loss {
 }
 
 impl PartialWindows {
-    /// Whether no row is in it.
+    /// Whether there is nothing in it to merge.
     pub fn is_empty(&self) -> bool {
-        self.tables.iter().all(|table| table.panes.is_empty() && table.broken.is_none()) && self.losses.is_empty()
+        self.tables.iter().all(|table| table.panes.is_empty() && table.failure.is_none()) && self.losses.is_empty()
     }
 }
 
-impl Keys {
-    pub(crate) fn take(space: &mut KeySpace) -> Self {
-        let (bytes, ends) = space.take();
+impl PartialKeys {
+    pub(crate) fn take_from(space: &mut KeySpace) -> Self {
+        let (bytes, ends) = space.take_encoded();
         Self { bytes: Blob(bytes), ends }
     }
 
-    fn adopted_by(&self, space: &mut KeySpace) -> Result<Vec<GroupId>, RestoreError> {
-        if !self.ends.is_sorted() || self.ends.last().copied().unwrap_or(0) != self.bytes.0.len() {
-            return Err(RestoreError::Damaged("the keys do not end where their bytes do".into()));
-        }
-        Ok(space.adopt(&self.bytes.0, &self.ends))
+    /// The ids of the keys in another space.
+    fn intern_in(&self, space: &mut KeySpace) -> Result<Vec<GroupId>, RestoreError> {
+        check_ends(&self.bytes.0, &self.ends)?;
+        Ok(space.intern_encoded(&self.bytes.0, &self.ends))
     }
 }
 
 impl PartialTable {
-    /// Takes out what a table has counted in.
-    pub(crate) fn drain(table: &mut SharedTable) -> Result<Self> {
-        let (key, layout) = (table.key.clone(), table.state.layout().clone());
-        let mut taken =
-            Self { key, layout, space: None, aggregates: Vec::new(), panes: Vec::new(), broken: None, content: Blob::default() };
-        let rows = match &mut table.state {
+    /// Takes the panes out of a table.
+    pub(crate) fn take_from(table: &mut SharedTable) -> Result<Self> {
+        let mut partial = Self {
+            key: table.key.clone(),
+            layout: table.state.layout().clone(),
+            space: None,
+            aggregates: Vec::new(),
+            panes: Vec::new(),
+            failure: None,
+            stream: Blob::default(),
+        };
+        let batches = match &mut table.state {
             TableState::Aggregate(table, space) => {
-                let drained = table.drain()?;
-                taken.space = Some(*space);
-                taken.aggregates = drained.aggregates;
-                taken.panes = drained.panes.iter().map(|(start, rows, _)| (*start, *rows)).collect();
-                drained.panes.iter().map(|(.., pane)| batch_of_pane(pane)).collect::<Result<Vec<_>, _>>()?
+                let taken = table.take_partial()?;
+                partial.space = Some(*space);
+                partial.aggregates = taken.aggregates;
+                partial.panes = taken.panes.iter().map(|pane| (pane.start, pane.rows)).collect();
+                taken.panes.iter().map(|pane| pane_to_batch(&pane.pane)).collect::<Result<Vec<_>, _>>()?
             }
             TableState::Rows(table) => {
-                let (drained, broken) = table.drain()?;
-                taken.broken = broken;
-                taken.panes = drained.iter().map(|pane| (pane.start, pane.rows.num_rows() as u64)).collect();
-                drained.iter().map(|pane| with_times(&pane.rows, &pane.times)).collect::<Result<Vec<_>, _>>()?
+                let (panes, failure) = table.take_partial()?;
+                partial.failure = failure;
+                partial.panes = panes.iter().map(|pane| (pane.start, pane.rows.num_rows() as u64)).collect();
+                panes.iter().map(|pane| join_times(&pane.rows, &pane.times)).collect::<Result<Vec<_>, _>>()?
             }
         };
-        if !rows.is_empty() {
-            taken.content = Blob(stream_of(&rows)?);
+        if !batches.is_empty() {
+            partial.stream = Blob(encode_stream(&batches)?);
         }
-        Ok(taken)
+        Ok(partial)
     }
 
-    /// What it means.
+    /// Identifies the content.
     pub(crate) fn key(&self) -> &str {
         &self.key
     }
 
-    /// Whose keys its groups are; rows have none, and ask for none.
+    /// The index of the key space; of raw rows, which have none, one that does not exist.
     pub(crate) fn space(&self) -> usize {
         self.space.unwrap_or(usize::MAX)
     }
 
-    /// Whether a table's content can be made of this one's.
-    pub(crate) fn feeds(&self, table: &SharedTable) -> bool {
+    /// Whether all that the rules over a table ask for can be merged from this one.
+    pub(crate) fn can_feed(&self, table: &SharedTable) -> bool {
         self.key == table.key
             && match &table.state {
                 TableState::Aggregate(state, _) => {
-                    self.layout.feeds(state.layout(), table.asked_ms()) && state.places_among(&self.aggregates).is_some()
+                    self.layout.can_feed(state.layout(), table.tick_ms) && state.places_among(&self.aggregates).is_some()
                 }
-                // Rows have times of their own.
-                TableState::Rows(state) => self.layout.is_cut_like(state.layout()),
+                // Rows have their own times.
+                TableState::Rows(state) => self.layout.differs_in_width_only(state.layout()),
             }
     }
 
-    /// Counts it into an aggregate that it feeds. `ids` are kept for the next table over the same keys.
-    pub(crate) fn count_into(
+    /// Merges the panes into an aggregate table that they can feed. `ids` are those of the keys in `space`, for the next table.
+    pub(crate) fn merge_panes(
         &self,
         table: &mut AggregateTable,
         space: &mut KeySpace,
-        keys: &[Keys],
+        keys: &[PartialKeys],
         ids: &mut Option<Vec<GroupId>>,
-    ) -> Result<Ingested> {
-        let Some(places) = table.places_among(&self.aggregates) else { return Ok(Ingested::default()) };
+    ) -> Result<IngestCounts> {
+        let Some(columns) = table.places_among(&self.aggregates) else { return Ok(IngestCounts::default()) };
         let Some(keys) = self.space.and_then(|space| keys.get(space)) else { return Err(damaged("a table has no keys")) };
         if ids.is_none() {
-            *ids = Some(keys.adopted_by(space).map_err(from_restore)?);
+            *ids = Some(keys.intern_in(space).map_err(unusable)?);
         }
-        let known = ids.as_deref().unwrap_or_default();
-        let mut done = Ingested::default();
-        for ((start, rows), batch) in self.pieces()? {
-            let pane = pane_of_batch(&batch, &self.layout, &self.aggregates, known.len()).map_err(from_restore)?;
-            let ids = pane.groups.iter().map(|group| known.get(*group as usize).copied().unwrap_or(NO_GROUP)).collect();
-            done.and(table.absorb((start, self.layout.pane_ms), rows, &pane, (ids, &places), space.len())?);
+        let ids = ids.as_deref().unwrap_or_default();
+        let mut counts = IngestCounts::default();
+        for ((start, rows), batch) in self.decode_panes()? {
+            let mut pane = batch_to_pane(&batch, &self.layout, &self.aggregates, ids.len()).map_err(unusable)?;
+            pane.groups.iter_mut().for_each(|group| *group = ids.get(*group as usize).copied().unwrap_or(NO_GROUP));
+            let partial = PartialPane { start, pane_ms: self.layout.pane_ms, rows, pane };
+            counts.add(table.merge_partial(partial, &columns, space.len())?);
         }
-        Ok(done)
+        Ok(counts)
     }
 
-    /// Keeps its rows in a table that it feeds.
-    pub(crate) fn keep_in(&self, table: &mut RowTable) -> Result<Ingested> {
-        let mut done = Ingested::default();
-        if let Some(reason) = &self.broken {
-            table.break_for(reason);
-            return Ok(done);
+    /// Adds the rows to a table that they can feed.
+    pub(crate) fn merge_rows(&self, table: &mut RowTable) -> Result<IngestCounts> {
+        let mut counts = IngestCounts::default();
+        if let Some(reason) = &self.failure {
+            table.fail(reason.clone());
+            return Ok(counts);
         }
-        for (_, batch) in self.pieces()? {
-            let (times, rows) = without_times(&batch).map_err(from_restore)?;
-            done.and(table.absorb(&rows, times.as_primitive())?);
+        for (_, batch) in self.decode_panes()? {
+            let (times, rows) = split_times(&batch).map_err(unusable)?;
+            counts.add(table.merge_partial(&rows, times.as_primitive())?);
         }
-        Ok(done)
+        Ok(counts)
     }
 
-    fn pieces(&self) -> Result<Vec<((TimestampMs, u64), arrow::array::RecordBatch)>> {
+    fn decode_panes(&self) -> Result<Vec<((TimestampMs, u64), RecordBatch)>> {
         if self.panes.is_empty() {
             return Ok(Vec::new());
         }
-        let batches = batches_of(&self.content.0)?;
+        let batches = decode_stream(&self.stream.0)?;
         if batches.len() != self.panes.len() {
-            return Err(damaged("there are other panes than it says"));
+            return Err(damaged("the number of panes is not what it says"));
         }
         Ok(self.panes.iter().copied().zip(batches).collect())
-    }
-}
-
-impl Ingested {
-    /// Adds what became of other rows.
-    fn and(&mut self, other: Ingested) {
-        self.rows += other.rows;
-        self.late += other.late;
-        self.overflow += other.overflow;
     }
 }
 
@@ -190,6 +195,6 @@ fn damaged(what: &str) -> DataFusionError {
     DataFusionError::Execution(format!("what another process counted is damaged: {what}"))
 }
 
-fn from_restore(error: RestoreError) -> DataFusionError {
+fn unusable(error: RestoreError) -> DataFusionError {
     DataFusionError::Execution(format!("what another process counted cannot be used: {error}"))
 }

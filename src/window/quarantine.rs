@@ -1,14 +1,16 @@
-//! Rules that broke a limit.
+//! The quarantine of a rule that exceeded a limit.
+//!
+//! It is part of snapshots as it is: a type of its own for them would be the same two fields.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::time::TimestampMs;
 
-/// A rule that broke a limit rests.
+/// Until when a rule is not evaluated, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantine {
-    /// Until when, in event time.
+    /// The end, in event time.
     pub until: TimestampMs,
-    /// Which limit.
+    /// Which limit was exceeded.
     pub reason: String,
 }

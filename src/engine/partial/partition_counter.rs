@@ -106,7 +106,7 @@ impl PartitionCounter {
     ///
     /// A state that cannot be written as Arrow: a defect.
     pub fn flush(&mut self, until: u64, silence_ms: Option<i64>) -> Result<PartialResult> {
-        let windows = if self.rows > 0 || self.rules_changed { Some(self.evaluator.export()?) } else { None };
+        let windows = if self.rows > 0 || self.rules_changed { Some(self.evaluator.take_partial()?) } else { None };
         let until = until.max(self.next.until);
         (self.rows, self.last, self.rules_changed) = (0, None, false);
         self.sources.clear();

@@ -4,14 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::self_alert::SelfAlert;
 use crate::model::event::{ExternalAlert, MessageMark};
+use crate::model::snapshot::versioned::{RestoreError, StateFormat};
 use crate::model::time::TimestampMs;
 use crate::topology::observed_calls::ObservedCalls;
 use crate::window::partial::PartialWindows;
-use crate::window::snapshot::RestoreError;
-use crate::window::snapshot::versioned::Form;
 
 /// Bytes of another version are refused.
-const FORM: Form = Form { magic: *b"squelchP", version: 1 };
+const FORMAT: StateFormat = StateFormat { magic: *b"squelchP", version: 1 };
 
 /// What one worker found in a stretch of the stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,7 +69,7 @@ impl PartialResult {
     ///
     /// A result that cannot be written: a defect.
     pub fn to_bytes(&self) -> Result<Vec<u8>, RestoreError> {
-        FORM.to_bytes(self)
+        FORMAT.encode(self)
     }
 
     /// Reads bytes back.
@@ -79,7 +78,7 @@ impl PartialResult {
     ///
     /// They are something else, of another version, or damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, RestoreError> {
-        FORM.from_bytes(bytes)
+        FORMAT.decode(bytes)
     }
 
     /// Events in it.

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::model::snapshot::checksum::{self, Broken};
+use crate::model::snapshot::checksum::{self, ChecksumError};
 
 /// What of a segment is written at once.
 const SEGMENT_BUFFER_BYTES: usize = 256 << 10;
@@ -33,7 +33,7 @@ pub enum CheckpointError {
         /// Which.
         path: PathBuf,
         /// In which way.
-        what: Broken,
+        what: ChecksumError,
     },
 }
 
@@ -170,7 +170,7 @@ impl Checkpoints {
     fn write_whole(&self, content: &[u8]) -> Result<(), CheckpointError> {
         let of_writing = |source| at(&self.writing, source);
         let mut file = File::create(&self.writing).map_err(of_writing)?;
-        let [before, behind] = checksum::seal(content);
+        let [before, behind] = checksum::header_and_trailer(content);
         for part in [&before, content, &behind] {
             file.write_all(part).map_err(of_writing)?;
         }
@@ -186,7 +186,7 @@ impl Checkpoints {
 fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
     let mut bytes = Vec::new();
     File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(|source| at(path, source))?;
-    checksum::open(bytes).map_err(|what| CheckpointError::Damaged { path: path.to_path_buf(), what })
+    checksum::verify(bytes).map_err(|what| CheckpointError::Damaged { path: path.to_path_buf(), what })
 }
 
 fn at(path: &Path, source: io::Error) -> CheckpointError {

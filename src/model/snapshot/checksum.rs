@@ -1,67 +1,68 @@
-//! Bytes that tell whether they are whole: a mark before them, a digest behind them. Wherever checkpoints are kept, this is their form.
+//! The frame around stored checkpoints: magic bytes before the content, its SHA-256 digest behind it. A checkpoint that is cut off or
+//! damaged is detected by them, wherever it is stored.
 
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
-const MARK: [u8; 8] = *b"squelchC";
+const MAGIC: [u8; 8] = *b"squelchC";
 /// Length of a digest.
 pub const DIGEST_BYTES: usize = 32;
 
-/// What is wrong with bytes that should be sealed.
+/// Why framed content cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
-    /// They are something else.
+pub enum ChecksumError {
+    /// The magic bytes are missing.
     #[error("no checkpoint")]
-    NoMark,
-    /// Their end is missing.
-    #[error("cut off")]
-    CutOff,
-    /// They are not what was sealed.
-    #[error("damaged: its digest is another")]
-    Digest,
+    NoMagic,
+    /// The end is missing.
+    #[error("truncated")]
+    Truncated,
+    /// The content does not match its digest.
+    #[error("damaged: its checksum does not match")]
+    Mismatch,
 }
 
-/// What tells bytes from all others.
-pub type Sum = [u8; DIGEST_BYTES];
+/// A SHA-256 digest.
+pub type Digest = [u8; DIGEST_BYTES];
 
-/// The digest of bytes.
-pub fn digest(content: &[u8]) -> Sum {
+/// The digest of `content`.
+pub fn digest(content: &[u8]) -> Digest {
     Sha256::digest(content).into()
 }
 
-/// The digest of bytes that come one after the other.
+/// Computes the digest of bytes that come in parts.
 #[derive(Default)]
-pub struct Summing(Sha256);
+pub struct DigestWriter(Sha256);
 
-impl Summing {
-    /// More bytes.
-    pub fn add(&mut self, more: &[u8]) {
-        self.0.update(more);
+impl DigestWriter {
+    /// Adds the next part.
+    pub fn update(&mut self, part: &[u8]) {
+        self.0.update(part);
     }
 
-    /// The digest of all of them.
-    pub fn sum(self) -> Sum {
+    /// The digest of all parts.
+    pub fn finish(self) -> Digest {
         self.0.finalize().into()
     }
 }
 
-/// What the sealed form has before and behind the content: nobody needs to copy what is large.
-pub fn seal(content: &[u8]) -> [Vec<u8>; 2] {
-    [MARK.to_vec(), digest(content).to_vec()]
+/// What is to be written before and behind `content`. They come apart from it, so that large content is not copied.
+pub fn header_and_trailer(content: &[u8]) -> [Vec<u8>; 2] {
+    [MAGIC.to_vec(), digest(content).to_vec()]
 }
 
-/// What was sealed.
+/// The content of a frame.
 ///
 /// # Errors
 ///
-/// The bytes are not whole.
-pub fn open(mut sealed: Vec<u8>) -> Result<Vec<u8>, Broken> {
-    if !sealed.starts_with(&MARK) {
-        return Err(Broken::NoMark);
+/// The bytes are no frame, or not a whole one.
+pub fn verify(mut framed: Vec<u8>) -> Result<Vec<u8>, ChecksumError> {
+    if !framed.starts_with(&MAGIC) {
+        return Err(ChecksumError::NoMagic);
     }
-    sealed.drain(..MARK.len());
-    let content = sealed.len().checked_sub(DIGEST_BYTES).ok_or(Broken::CutOff)?;
-    let known = sealed.split_off(content);
-    if digest(&sealed).as_slice() == known { Ok(sealed) } else { Err(Broken::Digest) }
+    framed.drain(..MAGIC.len());
+    let content = framed.len().checked_sub(DIGEST_BYTES).ok_or(ChecksumError::Truncated)?;
+    let expected = framed.split_off(content);
+    if digest(&framed).as_slice() == expected { Ok(framed) } else { Err(ChecksumError::Mismatch) }
 }
 
 #[cfg(test)]
@@ -69,17 +70,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_whole_opens() {
-        let [before, behind] = seal(b"state");
-        let sealed = [before, b"state".to_vec(), behind].concat();
-        assert_eq!(open(sealed.clone()), Ok(b"state".to_vec()));
-        for cut in 0..sealed.len() {
-            assert!(open(sealed[..cut].to_vec()).is_err(), "{cut} bytes");
+    fn truncated_and_changed_frames_are_refused() {
+        let [header, trailer] = header_and_trailer(b"state");
+        let framed = [header, b"state".to_vec(), trailer].concat();
+        assert_eq!(verify(framed.clone()), Ok(b"state".to_vec()));
+        for length in 0..framed.len() {
+            assert!(verify(framed[..length].to_vec()).is_err(), "{length} bytes");
         }
-        for changed in 0..sealed.len() {
-            let mut other = sealed.clone();
+        for changed in 0..framed.len() {
+            let mut other = framed.clone();
             other[changed] ^= 1;
-            assert!(open(other).is_err(), "byte {changed}");
+            assert!(verify(other).is_err(), "byte {changed}");
         }
     }
 }

@@ -1,116 +1,121 @@
-//! State that is saved in pieces: a head, and pieces that the head knows by their order.
+//! Snapshots of state: a head, and chunks that the head knows by their order.
 //!
-//! What does not change any more (a sealed pane, say) is a piece that lasts: it carries its whereabouts, and once those are known
-//! nobody makes bytes of it again. So a checkpoint costs what changed since the one before, however much a window holds. The idea is
-//! that of log-structured merge trees (O'Neil et al., Acta Informatica 1996), as Flink's incremental checkpoints use it.
+//! State that no longer changes (a sealed pane, say) is an immutable chunk. It shares a slot with whoever stores it; once the slot
+//! holds a location, the chunk is not encoded again. So a checkpoint costs what changed since the one before, however much a window
+//! holds. The idea is that of log-structured merge trees (O'Neil et al., Acta Informatica 1996), as Flink's incremental checkpoints
+//! use it.
+//!
+//! This module stores nothing and knows no format of a state: those belong to the state's owner.
 
 pub mod blob;
 pub mod checksum;
 pub mod ipc_frames;
+pub mod ipc_stream;
+pub mod versioned;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// State that can be written as bytes, later and by another thread than the one that changes it.
-pub trait Content: Send + Sync {
-    /// About how many bytes it has.
-    fn size(&self) -> usize;
+/// The content of a chunk. It may be encoded later, by another thread than the one that changes the state.
+pub trait ChunkContent: Send + Sync {
+    /// About how many bytes [`Self::encode`] yields.
+    fn size_hint(&self) -> usize;
 
-    /// The bytes.
+    /// The content as bytes.
     ///
     /// # Errors
     ///
-    /// State that cannot be written: a defect.
-    fn to_bytes(&self) -> Result<Bytes, String>;
+    /// Content that cannot be encoded: a defect.
+    fn encode(&self) -> Result<Bytes, String>;
 }
 
-/// Where a piece lies: in which segment, from which byte on, how many bytes.
+/// Where a chunk is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Spot {
-    /// The segment's number.
+pub struct ChunkLocation {
+    /// The number of the segment.
     pub segment: u64,
-    /// Its first byte there.
-    pub from: u64,
-    /// Its length.
-    pub bytes: u64,
+    /// The first byte within the segment.
+    pub offset: u64,
+    /// The length in bytes.
+    pub length: u64,
 }
 
-/// Where something that lasts was written; nobody knows it before it was. Clones are of the same thing.
+/// Holds the location of an immutable chunk once it is stored. Clones share the location.
 #[derive(Clone, Default)]
-pub struct Whereabouts(Arc<Mutex<Option<Spot>>>);
+pub struct LocationSlot(Arc<Mutex<Option<ChunkLocation>>>);
 
-impl Whereabouts {
-    /// Where it lies, once that is known.
-    pub fn get(&self) -> Option<Spot> {
+impl LocationSlot {
+    /// The location; `None` while the chunk is not stored.
+    pub fn get(&self) -> Option<ChunkLocation> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It lies there now; or it must be written again.
-    pub fn set(&self, spot: Option<Spot>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = spot;
+    /// Sets the location; `None` where the chunk must be stored again.
+    pub fn set(&self, location: Option<ChunkLocation>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = location;
     }
 }
 
-impl fmt::Debug for Whereabouts {
+impl fmt::Debug for LocationSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.get())
     }
 }
 
-/// A piece of saved state.
-pub struct Piece {
-    /// What it is; nothing where it was written already.
-    pub content: Option<Arc<dyn Content>>,
-    /// Where it lies or will lie, if it lasts.
-    pub whereabouts: Option<Whereabouts>,
-    /// Where it lay when it was saved.
-    pub spot: Option<Spot>,
+/// A chunk of a snapshot.
+pub struct Chunk {
+    /// `None` where it is stored already.
+    pub content: Option<Arc<dyn ChunkContent>>,
+    /// The slot of an immutable chunk; `None` for a transient one.
+    pub slot: Option<LocationSlot>,
+    /// The location at the time of the snapshot.
+    pub location: Option<ChunkLocation>,
 }
 
-impl Piece {
-    /// A piece that may be another the next time.
-    pub fn passing(content: impl Content + 'static) -> Self {
-        Self { content: Some(Arc::new(content)), whereabouts: None, spot: None }
+impl Chunk {
+    /// A chunk that may differ in the next snapshot.
+    pub fn transient(content: impl ChunkContent + 'static) -> Self {
+        Self { content: Some(Arc::new(content)), slot: None, location: None }
     }
 
-    /// A piece that stays as it is. Its content is asked for only where it was not written yet.
-    pub fn lasting<C: Content + 'static>(whereabouts: &Whereabouts, content: impl FnOnce() -> C) -> Self {
-        let spot = whereabouts.get();
-        let content = spot.is_none().then(|| Arc::new(content()) as Arc<dyn Content>);
-        Self { content, whereabouts: Some(whereabouts.clone()), spot }
+    /// A chunk that stays the same in all snapshots. `content` is called only where it is not stored yet.
+    pub fn immutable<C: ChunkContent + 'static>(slot: &LocationSlot, content: impl FnOnce() -> C) -> Self {
+        let location = slot.get();
+        let content = location.is_none().then(|| Arc::new(content()) as Arc<dyn ChunkContent>);
+        Self { content, slot: Some(slot.clone()), location }
     }
 }
 
-/// State as it was saved.
-pub struct Saved {
-    /// What holds the pieces together.
+/// State as of one moment, to be stored.
+pub struct StateSnapshot {
+    /// The encoded state around the chunks.
     pub head: Vec<u8>,
-    /// The pieces.
-    pub pieces: Vec<Piece>,
+    /// The chunks, in the order that the head knows.
+    pub chunks: Vec<Chunk>,
 }
 
-/// State as it was found again.
+/// A snapshot that was read back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// What holds the pieces together.
+pub struct LoadedSnapshot {
+    /// As in [`StateSnapshot`].
     pub head: Vec<u8>,
-    /// The pieces.
-    pub pieces: Vec<Bytes>,
+    /// The encoded chunks, in the order that the head knows.
+    pub chunks: Vec<Bytes>,
 }
 
-impl Saved {
-    /// The state as it would be found again, were it kept. Only where nothing was written yet.
+impl StateSnapshot {
+    /// The snapshot as it would be read back, without storing it.
     ///
     /// # Errors
     ///
-    /// A piece cannot be written, or was written elsewhere.
-    pub fn found(self) -> Result<Found, String> {
-        let bytes = |piece: &Piece| match &piece.content {
-            Some(content) => content.to_bytes(),
-            None => Err("a piece was written elsewhere".into()),
+    /// A chunk cannot be encoded, or is stored already and so has no content here.
+    pub fn into_loaded(self) -> Result<LoadedSnapshot, String> {
+        let encode = |chunk: &Chunk| match &chunk.content {
+            Some(content) => content.encode(),
+            None => Err("a chunk is stored elsewhere".into()),
         };
-        Ok(Found { pieces: self.pieces.iter().map(bytes).collect::<Result<_, _>>()?, head: self.head })
+        Ok(LoadedSnapshot { chunks: self.chunks.iter().map(encode).collect::<Result<_, _>>()?, head: self.head })
     }
 }

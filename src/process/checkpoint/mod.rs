@@ -20,16 +20,16 @@ use crate::io::nats::cluster::checkpoint_store::OutputPositions;
 use crate::io::nats::input::position::StreamPosition;
 use crate::io::nats::output::OutRevision;
 use crate::model::snapshot::blob::Blob;
-use crate::model::snapshot::{Found, Saved};
+use crate::model::snapshot::versioned::StateFormat;
+use crate::model::snapshot::{LoadedSnapshot, StateSnapshot};
 use crate::process::checkpoint::storage::CheckpointStorage;
-use crate::window::snapshot::versioned::Form;
 
 /// The form of the bytes.
-const FORM: Form = Form { magic: *b"squelchH", version: 2 };
+const FORMAT: StateFormat = StateFormat { magic: *b"squelchH", version: 2 };
 /// Taking and keeping checkpoints may take this part of a processor: one that took long is followed by a longer pause.
 const SHARE: u32 = 20;
 
-/// What a checkpoint says besides its pieces.
+/// What a checkpoint says besides its chunks.
 #[derive(Serialize, Deserialize)]
 struct CheckpointHead {
     place: StreamPosition,
@@ -54,11 +54,11 @@ pub struct Resumed {
 /// # Errors
 ///
 /// An engine that cannot be saved: a defect.
-pub fn save(engine: &mut Engine, place: StreamPosition, outbox: &[OutRevision]) -> Result<Saved> {
-    let Saved { head: engine, pieces } = engine.save()?;
+pub fn save(engine: &mut Engine, place: StreamPosition, outbox: &[OutRevision]) -> Result<StateSnapshot> {
+    let StateSnapshot { head: engine, chunks } = engine.save()?;
     let outbox = outbox.iter().cloned().map(|out| (out.subject, out.message_id, out.incident, out.open, Blob(out.body.to_vec())));
     let head = CheckpointHead { place, outbox: outbox.collect(), engine: Blob(engine) };
-    Ok(Saved { head: FORM.to_bytes(&head)?, pieces })
+    Ok(StateSnapshot { head: FORMAT.encode(&head)?, chunks })
 }
 
 /// What is `loaded`, its engine filled from the newest checkpoint that can be used. What cannot be used is said loudly, and `fresh`
@@ -96,9 +96,9 @@ pub async fn resume<L>(
     Ok((loaded, None))
 }
 
-fn restore(engine: &mut Engine, found: Found, outgoing: &dyn Fn(&[Revision]) -> Vec<OutRevision>) -> Result<Resumed> {
-    let head: CheckpointHead = FORM.from_bytes(&found.head)?;
-    let of_gone = engine.restore(&Found { head: head.engine.0, pieces: found.pieces })?;
+fn restore(engine: &mut Engine, found: LoadedSnapshot, outgoing: &dyn Fn(&[Revision]) -> Vec<OutRevision>) -> Result<Resumed> {
+    let head: CheckpointHead = FORMAT.decode(&found.head)?;
+    let of_gone = engine.restore(&LoadedSnapshot { head: head.engine.0, chunks: found.chunks })?;
     let outbox = head.outbox.into_iter().map(|(subject, message_id, incident, open, body)| OutRevision {
         subject,
         message_id,

@@ -1,4 +1,4 @@
-//! How checkpoints lie where they are kept: each has a head, and pieces that last lie in segments that several checkpoints share.
+//! How checkpoints lie where they are kept: each has a head, and chunks that last lie in segments that several checkpoints share.
 //!
 //! What of a checkpoint was not written before goes into its head, unless that is much; then into segments, one for what lasts and one
 //! for what passes. So a small state is one file, and a large one costs what changed. A segment of which most is dead, or one of many small ones, is written again with the
@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::snapshot::blob::Blob;
 use crate::model::snapshot::checksum;
-use crate::model::snapshot::{Found, Piece, Saved, Spot, Whereabouts};
-use crate::window::snapshot::versioned::Form;
+use crate::model::snapshot::versioned::StateFormat;
+use crate::model::snapshot::{Chunk, ChunkLocation, LoadedSnapshot, LocationSlot, StateSnapshot};
 
 /// The form of the head.
-const FORM: Form = Form { magic: *b"squelchS", version: 2 };
-/// Lasting pieces together as large as this get a segment.
+const FORMAT: StateFormat = StateFormat { magic: *b"squelchS", version: 2 };
+/// Lasting chunks together as large as this get a segment.
 pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 /// With more segments than these, the smaller half becomes one.
 const SEGMENTS_MAX: usize = 32;
@@ -32,16 +32,16 @@ pub struct Segment {
     /// Its length.
     pub bytes: u64,
     /// What its bytes add up to: a segment of another checkpoint is not taken for it.
-    digest: checksum::Sum,
+    digest: checksum::Digest,
 }
 
 /// What is kept under a checkpoint's name.
 #[derive(Serialize, Deserialize)]
 struct LayoutHead {
     segments: Vec<Segment>,
-    /// Of each piece.
-    spots: Vec<Spot>,
-    /// The pieces that lie here.
+    /// Of each chunk.
+    locations: Vec<ChunkLocation>,
+    /// The chunks that lie here.
     own: Blob,
     /// The head of the state.
     head: Blob,
@@ -72,8 +72,8 @@ pub struct SegmentLayout {
     written: u64,
     /// The segments that it names.
     named: Vec<Segment>,
-    /// Where all pieces that last lie then.
-    lasting: Vec<(Whereabouts, Spot)>,
+    /// Where all chunks that last lie then.
+    lasting: Vec<(LocationSlot, ChunkLocation)>,
 }
 
 impl SegmentLayout {
@@ -110,73 +110,74 @@ impl Segments {
         Self { bytes_min, next, present, named }
     }
 
-    /// Writes what of a checkpoint was not written before, piece by piece, into segments that `open` begins, and says what its head is.
+    /// Writes what of a checkpoint was not written before, chunk by chunk, into segments that `open` begins, and says what its head is.
     ///
     /// # Errors
     ///
-    /// A piece cannot be written. What [`Self::unnamed`] tells can be removed then.
+    /// A chunk cannot be written. What [`Self::unnamed`] tells can be removed then.
     pub fn lay_out(
         &mut self,
-        saved: &Saved,
+        saved: &StateSnapshot,
         open: &mut dyn FnMut(u64) -> Result<Box<dyn SegmentWriter>>,
     ) -> Result<SegmentLayout> {
-        let known = |piece: &Piece| piece.spot.or_else(|| piece.whereabouts.as_ref().and_then(Whereabouts::get));
-        let mut spots: Vec<Option<Spot>> = saved.pieces.iter().map(known).collect();
+        let known = |chunk: &Chunk| chunk.location.or_else(|| chunk.slot.as_ref().and_then(LocationSlot::get));
+        let mut locations: Vec<Option<ChunkLocation>> = saved.chunks.iter().map(known).collect();
         let mut own = Vec::new();
         let mut written = Vec::new();
         // What passes does not lie beside what lasts: it would be dead with the next checkpoint.
         for lasts in [true, false] {
-            let fresh = |at: &usize| spots[*at].is_none() && saved.pieces[*at].whereabouts.is_some() == lasts;
-            let fresh: Vec<usize> = (0..spots.len()).filter(fresh).collect();
+            let fresh = |at: &usize| locations[*at].is_none() && saved.chunks[*at].slot.is_some() == lasts;
+            let fresh: Vec<usize> = (0..locations.len()).filter(fresh).collect();
             let size: usize =
-                fresh.iter().filter_map(|at| saved.pieces[*at].content.as_ref()).map(|content| content.size()).sum();
+                fresh.iter().filter_map(|at| saved.chunks[*at].content.as_ref()).map(|content| content.size_hint()).sum();
             if size as u64 >= self.bytes_min && !fresh.is_empty() {
-                written.push(self.write(saved, &fresh, &mut spots, open)?);
+                written.push(self.write(saved, &fresh, &mut locations, open)?);
             } else {
                 for at in fresh {
-                    let bytes = bytes_of(&saved.pieces[at])?;
-                    spots[at] = Some(Spot { segment: OWN, from: own.len() as u64, bytes: bytes.len() as u64 });
+                    let bytes = bytes_of(&saved.chunks[at])?;
+                    locations[at] = Some(ChunkLocation { segment: OWN, offset: own.len() as u64, length: bytes.len() as u64 });
                     own.extend_from_slice(&bytes);
                 }
             }
         }
-        let spots: Vec<Spot> = spots.into_iter().flatten().collect();
-        let used: BTreeSet<u64> = spots.iter().map(|spot| spot.segment).filter(|number| *number != OWN).collect();
+        let locations: Vec<ChunkLocation> = locations.into_iter().flatten().collect();
+        let used: BTreeSet<u64> = locations.iter().map(|location| location.segment).filter(|number| *number != OWN).collect();
         let known = |number: &u64| {
             let known = self.named.iter().find_map(|named| named.get(number));
             let known = known.or_else(|| written.iter().find(|segment| segment.number == *number));
-            known.copied().context("a piece lies in a segment that is not there")
+            known.copied().context("a chunk lies in a segment that is not there")
         };
         let named: Vec<Segment> = used.iter().map(known).collect::<Result<_>>()?;
-        let last =
-            |(piece, spot): (&Piece, &Spot)| Some((piece.whereabouts.clone()?, *spot)).filter(|(_, spot)| spot.segment != OWN);
-        let lasting = saved.pieces.iter().zip(&spots).filter_map(last).collect();
-        let head = LayoutHead { segments: named.clone(), spots, own: Blob(own), head: Blob(saved.head.clone()) };
-        let head = FORM.to_bytes(&head)?;
+        let last = |(chunk, location): (&Chunk, &ChunkLocation)| {
+            Some((chunk.slot.clone()?, *location)).filter(|(_, location)| location.segment != OWN)
+        };
+        let lasting = saved.chunks.iter().zip(&locations).filter_map(last).collect();
+        let head = LayoutHead { segments: named.clone(), locations, own: Blob(own), head: Blob(saved.head.clone()) };
+        let head = FORMAT.encode(&head)?;
         Ok(SegmentLayout { head, written: written.iter().map(|segment| segment.bytes).sum(), named, lasting })
     }
 
     fn write(
         &mut self,
-        saved: &Saved,
+        saved: &StateSnapshot,
         fresh: &[usize],
-        spots: &mut [Option<Spot>],
+        locations: &mut [Option<ChunkLocation>],
         open: &mut dyn FnMut(u64) -> Result<Box<dyn SegmentWriter>>,
     ) -> Result<Segment> {
         let number = self.next;
         self.next += 1;
         self.present.insert(number);
         let mut out = open(number)?;
-        let (mut summing, mut from) = (checksum::Summing::default(), 0);
+        let (mut digest, mut from) = (checksum::DigestWriter::default(), 0);
         for at in fresh {
-            let bytes = bytes_of(&saved.pieces[*at])?;
+            let bytes = bytes_of(&saved.chunks[*at])?;
             out.add(&bytes)?;
-            summing.add(&bytes);
-            spots[*at] = Some(Spot { segment: number, from, bytes: bytes.len() as u64 });
+            digest.update(&bytes);
+            locations[*at] = Some(ChunkLocation { segment: number, offset: from, length: bytes.len() as u64 });
             from += bytes.len() as u64;
         }
         out.end()?;
-        Ok(Segment { number, bytes: from, digest: summing.sum() })
+        Ok(Segment { number, bytes: from, digest: digest.finish() })
     }
 
     /// A checkpoint is safe. Pieces that now lie well are not written again; those of segments that are mostly dead, or small and many,
@@ -185,8 +186,8 @@ impl Segments {
         let SegmentLayout { named, lasting, .. } = layout;
         let named: BTreeMap<u64, Segment> = named.into_iter().map(|segment| (segment.number, segment)).collect();
         let mut live: BTreeMap<u64, u64> = BTreeMap::new();
-        for (_, spot) in &lasting {
-            *live.entry(spot.segment).or_default() += spot.bytes;
+        for (_, location) in &lasting {
+            *live.entry(location.segment).or_default() += location.length;
         }
         let mut again: BTreeSet<u64> = BTreeSet::new();
         again.extend(
@@ -197,8 +198,8 @@ impl Segments {
             by_size.sort_unstable();
             again.extend(by_size.iter().take(SEGMENTS_MAX / 2).map(|(_, number)| *number));
         }
-        for (whereabouts, spot) in lasting {
-            whereabouts.set(Some(spot).filter(|spot| !again.contains(&spot.segment)));
+        for (slot, location) in lasting {
+            slot.set(Some(location).filter(|location| !again.contains(&location.segment)));
         }
         let before = std::mem::replace(&mut self.named[0], named);
         self.named[1] = before;
@@ -216,9 +217,9 @@ impl Segments {
     }
 }
 
-fn bytes_of(piece: &Piece) -> Result<Bytes> {
-    let content = piece.content.as_ref().ok_or_else(|| anyhow!("a piece of the checkpoint was never written"))?;
-    content.to_bytes().map_err(|error| anyhow!("a piece of the checkpoint cannot be written: {error}"))
+fn bytes_of(chunk: &Chunk) -> Result<Bytes> {
+    let content = chunk.content.as_ref().ok_or_else(|| anyhow!("a chunk of the checkpoint was never written"))?;
+    content.encode().map_err(|error| anyhow!("a chunk of the checkpoint cannot be written: {error}"))
 }
 
 /// The segments that a head names.
@@ -227,7 +228,7 @@ fn bytes_of(piece: &Piece) -> Result<Bytes> {
 ///
 /// It is damaged or of another version.
 pub fn named_by(head: &[u8]) -> Result<Vec<Segment>> {
-    let head: LayoutHead = FORM.from_bytes(head)?;
+    let head: LayoutHead = FORMAT.decode(head)?;
     Ok(head.segments)
 }
 
@@ -236,22 +237,22 @@ pub fn named_by(head: &[u8]) -> Result<Vec<Segment>> {
 /// # Errors
 ///
 /// Something of it is damaged.
-pub fn put_together(head: &[u8], segments: Vec<Bytes>) -> Result<Found> {
-    let LayoutHead { segments: named, spots, own, head } = FORM.from_bytes(head)?;
+pub fn put_together(head: &[u8], segments: Vec<Bytes>) -> Result<LoadedSnapshot> {
+    let LayoutHead { segments: named, locations, own, head } = FORMAT.decode(head)?;
     let mut content = BTreeMap::from([(OWN, Bytes::from(own.0))]);
     for (segment, bytes) in named.iter().zip(segments) {
         if checksum::digest(&bytes) != segment.digest {
-            bail!("segment {} of the checkpoint is damaged: its digest is another", segment.number);
+            bail!("segment {} of the checkpoint is damaged: its checksum does not match", segment.number);
         }
         content.insert(segment.number, bytes);
     }
-    let piece = |spot: &Spot| {
-        let until = spot.from.checked_add(spot.bytes)?;
-        let bytes = content.get(&spot.segment).filter(|bytes| until <= bytes.len() as u64)?;
-        Some(bytes.slice(spot.from as usize..until as usize))
+    let chunk = |location: &ChunkLocation| {
+        let until = location.offset.checked_add(location.length)?;
+        let bytes = content.get(&location.segment).filter(|bytes| until <= bytes.len() as u64)?;
+        Some(bytes.slice(location.offset as usize..until as usize))
     };
-    let pieces: Option<Vec<Bytes>> = spots.iter().map(piece).collect();
-    Ok(Found { head: head.0, pieces: pieces.context("the checkpoint is damaged: a piece lies outside of its segment")? })
+    let chunks: Option<Vec<Bytes>> = locations.iter().map(chunk).collect();
+    Ok(LoadedSnapshot { head: head.0, chunks: chunks.context("the checkpoint is damaged: a chunk lies outside of its segment")? })
 }
 
 #[cfg(test)]
@@ -260,16 +261,16 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::model::snapshot::Content;
+    use crate::model::snapshot::ChunkContent;
 
     struct Text(String);
 
-    impl Content for Text {
-        fn size(&self) -> usize {
+    impl ChunkContent for Text {
+        fn size_hint(&self) -> usize {
             self.0.len()
         }
 
-        fn to_bytes(&self) -> Result<Bytes, String> {
+        fn encode(&self) -> Result<Bytes, String> {
             Ok(Bytes::from(self.0.clone()))
         }
     }
@@ -304,9 +305,9 @@ mod tests {
         }
 
         /// Keeps these; says how much was written for it.
-        fn keep(&mut self, pieces: &[(String, Whereabouts)]) -> u64 {
-            let piece = |(text, place): &(String, Whereabouts)| Piece::lasting(place, || Text(text.clone()));
-            let saved = Saved { head: b"head".to_vec(), pieces: pieces.iter().map(piece).collect() };
+        fn keep(&mut self, chunks: &[(String, LocationSlot)]) -> u64 {
+            let chunk = |(text, place): &(String, LocationSlot)| Chunk::immutable(place, || Text(text.clone()));
+            let saved = StateSnapshot { head: b"head".to_vec(), chunks: chunks.iter().map(chunk).collect() };
             let memory = self.memory.clone();
             let layout = self.segments.lay_out(&saved, &mut |number| Ok(Box::new(Growing(memory.clone(), number)))).unwrap();
             let written = layout.written;
@@ -323,12 +324,12 @@ mod tests {
             let segments = named_by(&self.head)?
                 .into_iter()
                 .map(|segment| Bytes::from(self.memory.0.borrow().get(&segment.number).cloned().unwrap_or_default()));
-            Ok(put_together(&self.head, segments.collect())?.pieces)
+            Ok(put_together(&self.head, segments.collect())?.chunks)
         }
     }
 
-    fn texts(numbers: std::ops::Range<usize>) -> Vec<(String, Whereabouts)> {
-        numbers.map(|number| (format!("piece {number:04}"), Whereabouts::default())).collect()
+    fn texts(numbers: std::ops::Range<usize>) -> Vec<(String, LocationSlot)> {
+        numbers.map(|number| (format!("chunk {number:04}"), LocationSlot::default())).collect()
     }
 
     const BYTES: u64 = 10;
@@ -336,31 +337,31 @@ mod tests {
     #[test]
     fn what_was_written_is_not_written_again_and_what_is_dead_goes() {
         let mut keeper = Keeper::new();
-        let mut pieces = texts(0..100);
-        assert_eq!(keeper.keep(&pieces), 100 * BYTES);
-        pieces.extend(texts(100..110));
-        assert_eq!(keeper.keep(&pieces), 10 * BYTES);
-        assert_eq!(keeper.keep(&pieces), 0);
+        let mut chunks = texts(0..100);
+        assert_eq!(keeper.keep(&chunks), 100 * BYTES);
+        chunks.extend(texts(100..110));
+        assert_eq!(keeper.keep(&chunks), 10 * BYTES);
+        assert_eq!(keeper.keep(&chunks), 0);
         // More than half of the first segment is dead: what is left of it moves on with the next checkpoint, and it goes with the last
         // one that names it.
-        pieces.drain(..60);
-        assert_eq!(keeper.keep(&pieces), 0);
-        assert_eq!(keeper.keep(&pieces), 40 * BYTES);
-        keeper.keep(&pieces);
+        chunks.drain(..60);
+        assert_eq!(keeper.keep(&chunks), 0);
+        assert_eq!(keeper.keep(&chunks), 40 * BYTES);
+        keeper.keep(&chunks);
         let left: u64 = keeper.memory.0.borrow().values().map(|segment| segment.len() as u64).sum();
         assert_eq!(left, 50 * BYTES);
         let found = keeper.found().unwrap();
-        assert!(found.iter().eq(pieces.iter().map(|(text, _)| text.as_bytes())), "{found:?}");
+        assert!(found.iter().eq(chunks.iter().map(|(text, _)| text.as_bytes())), "{found:?}");
     }
 
     #[test]
     fn many_small_segments_become_one() {
         let mut keeper = Keeper::new();
-        let mut pieces = Vec::new();
+        let mut chunks = Vec::new();
         let mut written = 0;
         for number in 0..1_000 {
-            pieces.extend(texts(number..number + 1));
-            written += keeper.keep(&pieces);
+            chunks.extend(texts(number..number + 1));
+            written += keeper.keep(&chunks);
             assert!(named_by(&keeper.head).unwrap().len() <= SEGMENTS_MAX + 1);
         }
         assert!(written < 5 * 1_000 * BYTES, "{written} bytes");
@@ -372,7 +373,7 @@ mod tests {
         let mut keeper = Keeper::new();
         keeper.keep(&texts(0..3));
         keeper.memory.0.borrow_mut().values_mut().for_each(|segment| segment[4] ^= 1);
-        assert!(keeper.found().unwrap_err().to_string().contains("digest"));
+        assert!(keeper.found().unwrap_err().to_string().contains("checksum"));
         keeper.memory.0.borrow_mut().clear();
         assert!(keeper.found().is_err());
     }

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use crate::io::files::checkpoint_folder::{Checkpoints, SegmentFile};
 use crate::io::nats::cluster::checkpoint_store::{CheckpointReadError, CheckpointStore, OutputPositions, SegmentPieces};
 use crate::io::nats::cluster::lease::StoreError;
-use crate::model::snapshot::{Found, Saved};
+use crate::model::snapshot::{LoadedSnapshot, StateSnapshot};
 use crate::process::checkpoint::segments::{SEGMENT_BYTES_MIN, SegmentWriter, Segments, named_by, put_together};
 use crate::process::config::Config;
 use crate::process::telemetry::metrics::Telemetry;
@@ -76,7 +76,7 @@ impl FolderStorage {
     }
 
     /// The newest checkpoint, or an older one.
-    pub fn read(&self, nth: usize) -> Option<Result<Found>> {
+    pub fn read(&self, nth: usize) -> Option<Result<LoadedSnapshot>> {
         self.files.read(nth).map(|head| {
             let head = head?;
             let segments = named_by(&head)?.into_iter().map(|segment| Ok(self.files.read_segment(segment.number)?.into()));
@@ -89,7 +89,7 @@ impl FolderStorage {
     /// # Errors
     ///
     /// The file system's: a full disk, say. What was kept before is untouched then.
-    pub fn keep(&self, saved: &Saved) -> Result<CheckpointSize> {
+    pub fn keep(&self, saved: &StateSnapshot) -> Result<CheckpointSize> {
         let mut segments = self.segments.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = self.keep_as(&mut segments, saved);
         // Whether it is kept or not, what no head names takes room that others may need.
@@ -101,7 +101,7 @@ impl FolderStorage {
         kept
     }
 
-    fn keep_as(&self, segments: &mut Segments, saved: &Saved) -> Result<CheckpointSize> {
+    fn keep_as(&self, segments: &mut Segments, saved: &StateSnapshot) -> Result<CheckpointSize> {
         let began_ns = processor_ns();
         let mut begin = |number| Ok(Box::new(self.files.begin_segment(number)?) as Box<dyn SegmentWriter>);
         let layout = segments.lay_out(saved, &mut begin)?;
@@ -159,7 +159,7 @@ impl BucketStorage {
         Ok(Self { store, segments: Arc::new(Mutex::new(segments)) })
     }
 
-    async fn read(&self, nth: usize) -> Option<Result<(Found, OutputPositions)>> {
+    async fn read(&self, nth: usize) -> Option<Result<(LoadedSnapshot, OutputPositions)>> {
         loop {
             match self.read_once(nth).await? {
                 // Nobody begins with nothing because the server does not answer for a moment.
@@ -172,7 +172,7 @@ impl BucketStorage {
         }
     }
 
-    async fn read_once(&self, nth: usize) -> Option<Result<(Found, OutputPositions)>> {
+    async fn read_once(&self, nth: usize) -> Option<Result<(LoadedSnapshot, OutputPositions)>> {
         let head = self.store.read(nth).await?;
         let read = async {
             let (head, places) = head?;
@@ -185,7 +185,7 @@ impl BucketStorage {
         Some(read.await)
     }
 
-    async fn keep(&self, saved: Arc<Saved>, places: OutputPositions) -> Result<CheckpointSize, StoreError> {
+    async fn keep(&self, saved: Arc<StateSnapshot>, places: OutputPositions) -> Result<CheckpointSize, StoreError> {
         let mut segments = Arc::clone(&self.segments).lock_owned().await;
         let (store, runtime) = (self.store.clone(), Handle::current());
         let laid_out = tokio::task::spawn_blocking(move || {
@@ -245,7 +245,7 @@ impl CheckpointStorage {
     }
 
     /// The newest, or an older one, and how far the streams of results were then, where that is known.
-    pub async fn read(&self, nth: usize) -> Option<Result<(Found, Option<OutputPositions>)>> {
+    pub async fn read(&self, nth: usize) -> Option<Result<(LoadedSnapshot, Option<OutputPositions>)>> {
         match self {
             CheckpointStorage::Off => None,
             CheckpointStorage::Folder(folder) => folder.read(nth).map(|found| Ok((found?, None))),
@@ -257,7 +257,7 @@ impl CheckpointStorage {
     /// has more to read again.
     pub async fn keep(
         &self,
-        saved: Option<Saved>,
+        saved: Option<StateSnapshot>,
         places: OutputPositions,
         waited_for: bool,
         telemetry: &Telemetry,
@@ -292,7 +292,7 @@ impl CheckpointStorage {
         }
     }
 
-    async fn write(&self, saved: Arc<Saved>, places: OutputPositions) -> Result<CheckpointSize, StoreError> {
+    async fn write(&self, saved: Arc<StateSnapshot>, places: OutputPositions) -> Result<CheckpointSize, StoreError> {
         match self {
             CheckpointStorage::Off => Ok(CheckpointSize::default()),
             CheckpointStorage::Bucket(store) => store.keep(saved, places).await,

@@ -14,8 +14,8 @@ use crate::rule::Rule;
 use crate::rule::check::LoadedRules;
 use crate::rule::definition::window_spec::WindowSpec;
 use crate::rule::plan::stream_scan::Leaf;
-use crate::window::WindowLimits;
 use crate::window::evaluator::{Evaluator, RuleIndex};
+use crate::window::limits::WindowLimits;
 
 /// How the rule called `name`, or in the file `name`, is evaluated, and where the metrics of a process that runs are given, what it
 /// has cost there. `None` where there is no such rule.

@@ -26,7 +26,7 @@ use crate::process::config::alerts::AlertsConfig;
 use crate::process::config::topology::TopologyConfig;
 use crate::process::reload::file_watcher::Every;
 use crate::process::telemetry::rule_cpu::stopwatch_ns;
-use crate::window::WindowLimits;
+use crate::window::limits::WindowLimits;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]

@@ -15,7 +15,7 @@ use crate::io::nats::cluster::active_rules::RuleFiles;
 use crate::io::nats::input::Ack;
 use crate::io::nats::input::position::StreamPosition;
 use crate::io::nats::output::{OutRevision, Outgoing};
-use crate::model::snapshot::Saved;
+use crate::model::snapshot::StateSnapshot;
 use crate::process::checkpoint::{self, Pace};
 use crate::process::cli::replay::stopwatch;
 use crate::process::cluster::rule_distribution::run_by;
@@ -53,7 +53,7 @@ pub struct Evaluating {
 /// What is for the publisher to do. `A` acknowledges messages.
 pub struct ToSink<A = Ack> {
     /// A checkpoint to be kept before anything is stored, its results in it.
-    pub before: Option<Saved>,
+    pub before: Option<StateSnapshot>,
     /// What is to be stored.
     pub outgoing: Outgoing<A>,
     /// A checkpoint to be kept after that.
@@ -65,7 +65,7 @@ pub struct ToSink<A = Ack> {
 /// A checkpoint that is kept after results.
 pub struct After {
     /// It.
-    pub saved: Saved,
+    pub saved: StateSnapshot,
     /// Whether what comes next may be stored meanwhile: then it would only be made again without it.
     pub behind: bool,
     /// Held until it is kept.
@@ -204,7 +204,7 @@ impl Evaluating {
         ToSink { before: None, outgoing: Outgoing::default(), after, rules: None }
     }
 
-    fn checkpoint(&mut self, outbox: &[OutRevision]) -> Option<Saved> {
+    fn checkpoint(&mut self, outbox: &[OutRevision]) -> Option<StateSnapshot> {
         let (pace, place) = self.checkpoints.as_mut()?;
         let began = (self.clock)();
         let saved = checkpoint::save(&mut self.engine, *place, outbox);

@@ -1,99 +1,101 @@
-//! Judges change: a row breaches where the watched column holds what it did not hold before.
+//! Detects changes: a row is a breach where the watched column has another value than before.
+//!
+//! The state is part of snapshots as it is: a type of its own for them would repeat all of it.
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::limits::CONTENTS_PER_KEY_MAX;
+use crate::model::limits::VALUES_PER_CHANGE_KEY_MAX;
 use crate::model::time::TimestampMs;
 use crate::rule::definition::detectors::change::ChangeSpec;
 use crate::rule::definition::output_columns::Breach;
-use crate::window::detector::label_memory::{Memory, Remembered};
+use crate::window::detector::label_states::{LabelStates, LastUpdated};
 
-/// What the column held, for each set of the other labels.
+/// The values of the column, for each set of the other labels.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Changes {
+pub struct ChangeDetector {
     spec: ChangeSpec,
-    last: Memory<Held>,
-    /// Contents that found no room.
-    refused: u64,
+    last: LabelStates<RecentValues>,
+    /// Values that found no room.
+    overflow: u64,
 }
 
-/// What the column held of one key at its last two instants. There may be several contents at one instant, while two versions
-/// run side by side: none of them is a change as long as it was among those before.
+/// The values of one key at its last two instants. There may be several at one instant, while two versions run side by side: none of
+/// them is a change as long as it was among those before.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Held {
+struct RecentValues {
     at: TimestampMs,
-    now: Vec<Content>,
-    before: Vec<Content>,
+    current: Vec<WatchedValue>,
+    previous: Vec<WatchedValue>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-enum Content {
+enum WatchedValue {
     Text(String),
     Number(f64),
 }
 
-impl Remembered for Held {
-    fn last(&self) -> TimestampMs {
+impl LastUpdated for RecentValues {
+    fn last_updated(&self) -> TimestampMs {
         self.at
     }
 }
 
-impl Changes {
-    /// Nothing was held yet.
+impl ChangeDetector {
+    /// A detector that has seen nothing.
     pub fn new(spec: ChangeSpec) -> Self {
-        Self { last: Memory::new(spec.within_ms), refused: 0, spec }
+        Self { last: LabelStates::new(spec.within_ms), overflow: 0, spec }
     }
 
-    /// Keeps the rows that hold something else than before, with what that was. Rows come in order of time.
-    pub fn judge(&mut self, rows: Vec<Breach>) -> Vec<Breach> {
+    /// Returns the rows with another value than before, and adds the previous value to them. Rows come in order of time.
+    pub fn detect(&mut self, rows: Vec<Breach>) -> Vec<Breach> {
         let mut changed = Vec::new();
         for mut row in rows {
-            let (key, content) = match &self.spec.of {
-                None => (row.labels.clone(), Content::Number(row.value)),
+            let (key, value) = match &self.spec.of {
+                None => (row.labels.clone(), WatchedValue::Number(row.value)),
                 Some(of) => match row.labels.get(of) {
-                    Some(text) => (row.labels.filtered(|name| name != of), Content::Text(text.to_string())),
+                    Some(text) => (row.labels.filtered(|name| name != of), WatchedValue::Text(text.to_string())),
                     None => continue,
                 },
             };
-            let fresh = || Held { at: row.ts, now: Vec::new(), before: Vec::new() };
-            let Some((held, _)) = self.last.recall(&key, row.ts, fresh) else { continue };
-            if row.ts > held.at {
-                held.at = row.ts;
-                held.before = std::mem::take(&mut held.now);
+            let new = || RecentValues { at: row.ts, current: Vec::new(), previous: Vec::new() };
+            let Some((recent, _)) = self.last.get_or_insert(&key, row.ts, new) else { continue };
+            if row.ts > recent.at {
+                recent.at = row.ts;
+                recent.previous = std::mem::take(&mut recent.current);
             }
-            if held.now.contains(&content) {
+            if recent.current.contains(&value) {
                 continue;
             }
-            if held.now.len() >= CONTENTS_PER_KEY_MAX {
-                self.refused += 1;
+            if recent.current.len() >= VALUES_PER_CHANGE_KEY_MAX {
+                self.overflow += 1;
                 continue;
             }
-            if !held.before.is_empty() && !held.before.contains(&content) {
-                tell_previous(&held.before, &mut row);
+            if !recent.previous.is_empty() && !recent.previous.contains(&value) {
+                add_previous(&recent.previous, &mut row);
                 changed.push(row);
             }
-            held.now.push(content);
+            recent.current.push(value);
         }
         changed
     }
 
     /// Rows that found no room so far.
-    pub fn refused(&self) -> u64 {
-        self.last.refused() + self.refused
+    pub fn overflow(&self) -> u64 {
+        self.last.overflow() + self.overflow
     }
 
     #[cfg(test)]
-    pub(crate) fn with_room(self, room: usize) -> Self {
-        Self { last: self.last.with_room(room), ..self }
+    pub(crate) fn with_capacity(self, capacity: usize) -> Self {
+        Self { last: self.last.with_capacity(capacity), ..self }
     }
 }
 
-fn tell_previous(before: &[Content], row: &mut Breach) {
+fn add_previous(previous: &[WatchedValue], row: &mut Breach) {
     let mut texts = Vec::new();
-    for content in before {
-        match content {
-            Content::Text(text) => texts.push(text.as_str()),
-            Content::Number(number) => return row.numbers.push(("previous".into(), *number)),
+    for value in previous {
+        match value {
+            WatchedValue::Text(text) => texts.push(text.as_str()),
+            WatchedValue::Number(number) => return row.numbers.push(("previous".into(), *number)),
         }
     }
     row.texts.push(("previous".into(), texts.join(", ")));
@@ -101,72 +103,73 @@ fn tell_previous(before: &[Content], row: &mut Breach) {
 
 #[cfg(test)]
 mod tests {
-    use super::Changes;
-    use crate::model::limits::CONTENTS_PER_KEY_MAX;
+    use super::ChangeDetector;
+    use crate::model::limits::VALUES_PER_CHANGE_KEY_MAX;
     use crate::rule::definition::detectors::change::ChangeSpec;
-    use crate::window::detector::test_rows::row;
+    use crate::window::detector::tests::row;
 
-    fn of_version() -> Changes {
-        Changes::new(ChangeSpec { of: Some("version".into()), within_ms: 1_000 })
+    fn of_version() -> ChangeDetector {
+        ChangeDetector::new(ChangeSpec { of: Some("version".into()), within_ms: 1_000 })
     }
 
-    /// Judges rows at `at`, each a service and its version; `previous > version` of the changes.
-    fn changes(judge: &mut Changes, at: i64, rows: &[(&str, &str)]) -> Vec<String> {
+    /// The changes at `at` as `previous > version`. Each row is a service and its version.
+    fn changes(detector: &mut ChangeDetector, at: i64, rows: &[(&str, &str)]) -> Vec<String> {
         let rows = rows.iter().map(|(service, version)| row(at, &[("service", service), ("version", version)], 1.0)).collect();
-        let told = judge.judge(rows);
-        told.into_iter()
+        let changed = detector.detect(rows);
+        changed
+            .into_iter()
             .map(|it| format!("{} > {}", it.text("previous").unwrap_or_default(), it.labels.get("version").unwrap_or_default()))
             .collect()
     }
 
     #[test]
-    fn the_first_content_is_learned_and_another_one_is_a_change() {
-        let mut judge = of_version();
-        assert!(changes(&mut judge, 0, &[("a", "1"), ("b", "2")]).is_empty());
-        assert!(changes(&mut judge, 10, &[("a", "1"), ("b", "2")]).is_empty());
-        assert_eq!(changes(&mut judge, 20, &[("a", "2"), ("b", "2")]), ["1 > 2"]);
-        assert!(changes(&mut judge, 30, &[("a", "2")]).is_empty());
-        assert_eq!(changes(&mut judge, 40, &[("a", "1")]), ["2 > 1"], "back is a change too");
+    fn the_first_value_is_learned_and_another_one_is_a_change() {
+        let mut detector = of_version();
+        assert!(changes(&mut detector, 0, &[("a", "1"), ("b", "2")]).is_empty());
+        assert!(changes(&mut detector, 10, &[("a", "1"), ("b", "2")]).is_empty());
+        assert_eq!(changes(&mut detector, 20, &[("a", "2"), ("b", "2")]), ["1 > 2"]);
+        assert!(changes(&mut detector, 30, &[("a", "2")]).is_empty());
+        assert_eq!(changes(&mut detector, 40, &[("a", "1")]), ["2 > 1"], "back is a change too");
     }
 
     #[test]
     fn versions_side_by_side_are_one_change() {
-        let mut judge = of_version();
-        changes(&mut judge, 0, &[("a", "1")]);
-        assert_eq!(changes(&mut judge, 10, &[("a", "1"), ("a", "2")]), ["1 > 2"]);
-        assert!(changes(&mut judge, 20, &[("a", "1"), ("a", "2")]).is_empty());
-        assert!(changes(&mut judge, 30, &[("a", "2")]).is_empty());
-        assert_eq!(changes(&mut judge, 40, &[("a", "3")]), ["2 > 3"]);
+        let mut detector = of_version();
+        changes(&mut detector, 0, &[("a", "1")]);
+        assert_eq!(changes(&mut detector, 10, &[("a", "1"), ("a", "2")]), ["1 > 2"]);
+        assert!(changes(&mut detector, 20, &[("a", "1"), ("a", "2")]).is_empty());
+        assert!(changes(&mut detector, 30, &[("a", "2")]).is_empty());
+        assert_eq!(changes(&mut detector, 40, &[("a", "3")]), ["2 > 3"]);
     }
 
     #[test]
-    fn what_is_null_is_left_out_and_what_is_old_is_forgotten() {
-        let mut judge = of_version();
-        changes(&mut judge, 0, &[("a", "1")]);
-        assert!(changes(&mut judge, 900, &[("a", "")]).is_empty());
-        assert_eq!(changes(&mut judge, 1_000, &[("a", "2")]), ["1 > 2"], "exactly `within`");
-        assert!(changes(&mut judge, 2_001, &[("a", "3")]).is_empty(), "nobody knows what it was");
+    fn null_is_ignored_and_old_values_expire() {
+        let mut detector = of_version();
+        changes(&mut detector, 0, &[("a", "1")]);
+        assert!(changes(&mut detector, 900, &[("a", "")]).is_empty());
+        assert_eq!(changes(&mut detector, 1_000, &[("a", "2")]), ["1 > 2"], "exactly `within`");
+        assert!(changes(&mut detector, 2_001, &[("a", "3")]).is_empty(), "the value before has expired");
     }
 
     #[test]
     fn the_value_can_be_watched() {
-        let mut judge = Changes::new(ChangeSpec { of: None, within_ms: 1_000 });
-        let told: Vec<_> = [(0, 3.0), (1, 3.0), (2, 2.0), (3, -0.0), (4, 0.0)]
+        let mut detector = ChangeDetector::new(ChangeSpec { of: None, within_ms: 1_000 });
+        let changed: Vec<_> = [(0, 3.0), (1, 3.0), (2, 2.0), (3, -0.0), (4, 0.0)]
             .into_iter()
-            .flat_map(|(at, value)| judge.judge(vec![row(at, &[("service", "a")], value)]))
+            .flat_map(|(at, value)| detector.detect(vec![row(at, &[("service", "a")], value)]))
             .map(|it| (it.ts, it.numbers))
             .collect();
-        assert_eq!(told, [(2, vec![("previous".to_string(), 3.0)]), (3, vec![("previous".to_string(), 2.0)])]);
+        assert_eq!(changed, [(2, vec![("previous".to_string(), 3.0)]), (3, vec![("previous".to_string(), 2.0)])]);
     }
 
     #[test]
-    fn what_finds_no_room_is_counted() {
-        let mut judge = of_version().with_room(1);
-        changes(&mut judge, 0, &[("a", "1"), ("b", "1")]);
-        assert_eq!(judge.refused(), 1);
-        let many: Vec<String> = (0..=CONTENTS_PER_KEY_MAX).map(|i| i.to_string()).collect();
+    fn values_over_the_capacity_are_counted() {
+        let mut detector = of_version().with_capacity(1);
+        changes(&mut detector, 0, &[("a", "1"), ("b", "1")]);
+        assert_eq!(detector.overflow(), 1);
+        let many: Vec<String> = (0..=VALUES_PER_CHANGE_KEY_MAX).map(|i| i.to_string()).collect();
         let rows: Vec<(&str, &str)> = many.iter().map(|version| ("a", version.as_str())).collect();
-        changes(&mut judge, 1, &rows);
-        assert_eq!(judge.refused(), 2);
+        changes(&mut detector, 1, &rows);
+        assert_eq!(detector.overflow(), 2);
     }
 }

@@ -1,27 +1,30 @@
-//! Judges departure: a row breaches where its value is far from what is usual for its label set (see
+//! Detects deviations: a row is a breach where its value is far from what is usual for its label set (see
 //! [`crate::rule::definition::detectors::deviation`]).
+//!
+//! The state is part of snapshots as it is: a type of its own for them would repeat all of it.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::limits::VALUES_PER_HISTORY_MAX;
-use crate::model::time::{HOUR_MS, TimestampMs};
+use crate::model::time::TimestampMs;
 use crate::rule::definition::detectors::deviation::{DeviationSpec, Direction, Method, Season};
 use crate::rule::definition::output_columns::Breach;
-use crate::window::detector::ewma::Weighted;
-use crate::window::detector::label_memory::{Memory, Remembered};
+use crate::window::detector::baseline::{Baseline, season_slot};
+use crate::window::detector::ewma::Ewma;
+use crate::window::detector::label_states::{LabelStates, LastUpdated};
 
 /// Scales the median absolute deviation to the standard deviation of a normal distribution.
 const MAD_TO_SIGMA: f64 = 1.4826;
 
-/// The remembered values of one rule.
+/// The past values of one rule.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Deviation {
+pub struct DeviationDetector {
     spec: DeviationSpec,
-    /// One value is remembered a step: a window, so that values do not overlap, or longer where there would be too many.
+    /// One value is recorded for each step: a window, so that values do not overlap, or longer where there would be too many values.
     step_ms: i64,
-    of: Memory<Past>,
+    pasts: LabelStates<Past>,
     #[serde(skip)]
     scratch: Vec<f64>,
 }
@@ -29,81 +32,69 @@ pub struct Deviation {
 /// The past of one label set.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Past {
-    /// When a value was last remembered.
+    /// When a value was last recorded.
     last: TimestampMs,
-    /// Since when values depart.
-    departing_since: Option<TimestampMs>,
+    /// Since when values have deviated.
+    deviating_since: Option<TimestampMs>,
     history: History,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum History {
     Values(VecDeque<(TimestampMs, f64)>),
-    Weighted(Weighted),
+    Ewma(Ewma),
 }
 
-/// What is usual at some instant.
+/// How far a value is from its baseline.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Usual {
-    /// Values behind it; with a season: earlier periods.
-    pub(crate) history: usize,
-    /// The middle.
-    pub(crate) expected: f64,
-    /// The usual distance from it.
-    pub(crate) scale: f64,
-}
-
-/// How a value stands to its history.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Departure {
+struct Deviation {
     expected: f64,
-    /// The distance from it in usual distances, positive in the direction that is bad.
+    /// The distance in usual distances, positive in the direction that is bad.
     score: f64,
 }
 
-impl Remembered for Past {
-    fn last(&self) -> TimestampMs {
+impl LastUpdated for Past {
+    fn last_updated(&self) -> TimestampMs {
         self.last
     }
 }
 
-impl Deviation {
-    /// No memories. `window_ms` is the rule's window.
+impl DeviationDetector {
+    /// A detector that has seen nothing. `window_ms` is the length of the rule's window.
     pub fn new(spec: DeviationSpec, window_ms: i64) -> Self {
         let evenly_ms = match spec.method {
             Method::Median => spec.over_ms / VALUES_PER_HISTORY_MAX as i64,
             Method::Ewma { .. } => 0,
         };
-        Self { step_ms: window_ms.max(evenly_ms), of: Memory::new(spec.over_ms), scratch: Vec::new(), spec }
+        Self { step_ms: window_ms.max(evenly_ms), pasts: LabelStates::new(spec.over_ms), scratch: Vec::new(), spec }
     }
 
-    /// Judges the rows of one evaluation by the past, keeps those that depart from it, and remembers what is to be remembered.
-    pub fn judge(&mut self, at: TimestampMs, rows: Vec<Breach>) -> Vec<Breach> {
-        let mut departed = Vec::new();
+    /// Returns the rows that deviate from the past, with the expected value and the score, and records the values of all rows.
+    pub fn detect(&mut self, at: TimestampMs, rows: Vec<Breach>) -> Vec<Breach> {
+        let mut deviating = Vec::new();
         for mut row in rows {
-            let Some((past, _)) = self.of.recall(&row.labels, at, || Past::new(at, self.step_ms, self.spec.method)) else {
-                continue;
-            };
-            let usual = past.history.usual(&self.spec, at, &mut self.scratch);
-            let departure = departure(&self.spec, usual, row.value).filter(|it| it.score >= self.spec.score);
-            past.remember(&self.spec, self.step_ms, at, row.value, departure.is_some());
-            if let Some(departure) = departure {
-                row.numbers.push(("expected".into(), departure.expected));
-                row.numbers.push(("score".into(), departure.score));
-                departed.push(row);
+            let new = || Past::new(at, self.step_ms, self.spec.method);
+            let Some((past, _)) = self.pasts.get_or_insert(&row.labels, at, new) else { continue };
+            let baseline = past.history.baseline(&self.spec, at, &mut self.scratch);
+            let deviation = deviation(&self.spec, baseline, row.value).filter(|it| it.score >= self.spec.score);
+            past.record(&self.spec, self.step_ms, at, row.value, deviation.is_some());
+            if let Some(deviation) = deviation {
+                row.numbers.push(("expected".into(), deviation.expected));
+                row.numbers.push(("score".into(), deviation.score));
+                deviating.push(row);
             }
         }
-        departed
+        deviating
     }
 
     /// Rows whose label set found no room so far.
-    pub fn refused(&self) -> u64 {
-        self.of.refused()
+    pub fn overflow(&self) -> u64 {
+        self.pasts.overflow()
     }
 
     #[cfg(test)]
-    pub(crate) fn with_room(self, room: usize) -> Self {
-        Self { of: self.of.with_room(room), ..self }
+    pub(crate) fn with_capacity(self, capacity: usize) -> Self {
+        Self { pasts: self.pasts.with_capacity(capacity), ..self }
     }
 }
 
@@ -111,65 +102,66 @@ impl Past {
     fn new(at: TimestampMs, step_ms: i64, method: Method) -> Self {
         let history = match method {
             Method::Median => History::Values(VecDeque::new()),
-            Method::Ewma { half_life_ms } => History::Weighted(Weighted::new(half_life_ms)),
+            Method::Ewma { half_life_ms } => History::Ewma(Ewma::new(half_life_ms)),
         };
-        Self { last: at - step_ms, departing_since: None, history }
+        Self { last: at - step_ms, deviating_since: None, history }
     }
 
-    /// A value that departs is remembered once values have departed for long enough: what is usual by then.
-    fn remember(&mut self, spec: &DeviationSpec, step_ms: i64, at: TimestampMs, value: f64, departs: bool) {
-        if departs {
-            let since = *self.departing_since.get_or_insert(at);
+    /// A value that deviates is recorded only once values have deviated for `settle`: they are usual by then.
+    fn record(&mut self, spec: &DeviationSpec, step_ms: i64, at: TimestampMs, value: f64, deviates: bool) {
+        if deviates {
+            let since = *self.deviating_since.get_or_insert(at);
             if at - since < spec.settle_ms {
                 return;
             }
         } else {
-            self.departing_since = None;
+            self.deviating_since = None;
         }
         if at - self.last >= step_ms {
             self.last = at;
             match &mut self.history {
                 History::Values(values) => values.push_back((at, value)),
-                History::Weighted(weighted) => weighted.add(spec.season, at, value),
+                History::Ewma(ewma) => ewma.add(spec.season, at, value),
             }
         }
     }
 }
 
 impl History {
-    fn usual(&mut self, spec: &DeviationSpec, at: TimestampMs, scratch: &mut Vec<f64>) -> Option<Usual> {
+    fn baseline(&mut self, spec: &DeviationSpec, at: TimestampMs, scratch: &mut Vec<f64>) -> Option<Baseline> {
         let oldest = at - spec.over_ms;
         match self {
-            History::Weighted(weighted) => weighted.usual(spec.season, at, oldest),
+            History::Ewma(ewma) => ewma.baseline(spec.season, at, oldest),
             History::Values(values) => {
                 while values.front().is_some_and(|(then, _)| *then < oldest) {
                     values.pop_front();
                 }
-                let history = comparable(values, spec.season, at, scratch);
+                let history = comparable_values(values, spec.season, at, scratch);
                 (!scratch.is_empty()).then(|| {
                     let expected = median(scratch);
                     scratch.iter_mut().for_each(|value| *value = (*value - expected).abs());
-                    Usual { history, expected, scale: MAD_TO_SIGMA * median(scratch) }
+                    Baseline { history, expected, scale: MAD_TO_SIGMA * median(scratch) }
                 })
             }
         }
     }
 }
 
-/// The values that one at `at` is compared with. Yields how many they are; with a season: from how many earlier periods.
-fn comparable(values: &VecDeque<(TimestampMs, f64)>, season: Season, at: TimestampMs, into: &mut Vec<f64>) -> usize {
+/// Collects the values that one at `at` is compared with. Returns their number; with a season, the number of earlier periods they
+/// are from.
+fn comparable_values(values: &VecDeque<(TimestampMs, f64)>, season: Season, at: TimestampMs, into: &mut Vec<f64>) -> usize {
     into.clear();
     if season == Season::None {
         into.extend(values.iter().map(|(_, value)| *value));
         return into.len();
     }
-    let (now, hour) = place_in(season, at);
+    let (current_period, hour) = season_slot(season, at);
     let (mut periods, mut last) = (0, None);
     for (then, value) in values {
-        let (period, hour_then) = place_in(season, *then);
+        let (period, hour_then) = season_slot(season, *then);
         if hour_then == hour {
             into.push(*value);
-            if period != now && last != Some(period) {
+            if period != current_period && last != Some(period) {
                 periods += 1;
                 last = Some(period);
             }
@@ -178,29 +170,21 @@ fn comparable(values: &VecDeque<(TimestampMs, f64)>, season: Season, at: Timesta
     periods
 }
 
-/// Which period an evaluation's window ends in, and which hour of it; `(0, 0)` for no season.
-pub(crate) fn place_in(season: Season, at: TimestampMs) -> (i64, u16) {
-    let Some(period_ms) = season.period_ms() else { return (0, 0) };
-    // A window that ends on the hour lies in the hour before.
-    let last = at - 1;
-    (last.div_euclid(period_ms), u16::try_from(last.rem_euclid(period_ms) / HOUR_MS).unwrap_or_default())
-}
-
-fn departure(spec: &DeviationSpec, usual: Option<Usual>, value: f64) -> Option<Departure> {
-    let usual = usual.filter(|usual| usual.history >= spec.min_history)?;
-    let expected = usual.expected;
-    let scale = usual.scale.max(spec.floor_share * expected.abs()).max(spec.floor_value).max(f64::MIN_POSITIVE);
+fn deviation(spec: &DeviationSpec, baseline: Option<Baseline>, value: f64) -> Option<Deviation> {
+    let baseline = baseline.filter(|baseline| baseline.history >= spec.min_history)?;
+    let expected = baseline.expected;
+    let scale = baseline.scale.max(spec.floor_share * expected.abs()).max(spec.floor_value).max(f64::MIN_POSITIVE);
     let score = (value - expected) / scale;
     let bad = match spec.direction {
         Direction::Up => score,
         Direction::Down => -score,
         Direction::Both => score.abs(),
     };
-    // Against a scale of nearly nothing a score means no more than "very".
-    Some(Departure { expected, score: bad.min(1000.0) })
+    // Where the scale is nearly zero, a higher score tells nothing more.
+    Some(Deviation { expected, score: bad.min(1000.0) })
 }
 
-/// The lower median. Reorders what it is given, which is not empty.
+/// The lower median of values, of which there is at least one. Reorders them.
 fn median(values: &mut [f64]) -> f64 {
     let middle = (values.len() - 1) / 2;
     *values.select_nth_unstable_by(middle, f64::total_cmp).1
@@ -208,10 +192,10 @@ fn median(values: &mut [f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Departure, Deviation, History, departure};
+    use super::{Deviation, DeviationDetector, History, deviation};
     use crate::model::time::{DAY_MS, HOUR_MS, MINUTE_MS};
     use crate::rule::definition::detectors::deviation::{DeviationSpec, Direction, Method, Season};
-    use crate::window::detector::test_rows::row;
+    use crate::window::detector::tests::row;
 
     fn spec() -> DeviationSpec {
         DeviationSpec {
@@ -227,52 +211,52 @@ mod tests {
         }
     }
 
-    fn judge(spec: &DeviationSpec, past: &[f64], value: f64) -> Option<Departure> {
+    fn deviation_from(spec: &DeviationSpec, past: &[f64], value: f64) -> Option<Deviation> {
         let mut history = History::Values(past.iter().enumerate().map(|(i, value)| (i as i64, *value)).collect());
-        let usual = history.usual(spec, past.len() as i64, &mut Vec::new());
-        departure(spec, usual, value)
+        let baseline = history.baseline(spec, past.len() as i64, &mut Vec::new());
+        deviation(spec, baseline, value)
     }
 
-    /// Judges one value a `step`; the steps at which it departed.
-    fn departed(spec: DeviationSpec, step_ms: i64, values: &[f64]) -> Vec<usize> {
-        let mut judge = Deviation::new(spec, step_ms);
-        let mut judge = |i: usize| judge.judge(i as i64 * step_ms, vec![row(i as i64 * step_ms, &[], values[i])]);
-        (0..values.len()).filter(|i| !judge(*i).is_empty()).collect()
+    /// The steps at which the value deviated.
+    fn deviating_steps(spec: DeviationSpec, step_ms: i64, values: &[f64]) -> Vec<usize> {
+        let mut detector = DeviationDetector::new(spec, step_ms);
+        let mut detect = |i: usize| detector.detect(i as i64 * step_ms, vec![row(i as i64 * step_ms, &[], values[i])]);
+        (0..values.len()).filter(|i| !detect(*i).is_empty()).collect()
     }
 
     #[test]
-    fn short_histories_say_nothing() {
-        assert_eq!(judge(&spec(), &[1.0; 4], 1000.0), None);
-        assert_eq!(judge(&spec(), &[], 1000.0), None);
+    fn a_short_history_finds_no_deviation() {
+        assert_eq!(deviation_from(&spec(), &[1.0; 4], 1000.0), None);
+        assert_eq!(deviation_from(&spec(), &[], 1000.0), None);
     }
 
     #[test]
     fn the_floor_holds_for_a_series_that_never_moved() {
-        assert_eq!(judge(&spec(), &[10.0; 8], 10.5), Some(Departure { expected: 10.0, score: 0.5 }));
-        assert_eq!(judge(&spec(), &[10.0; 8], 20.0).map(|it| it.score), Some(10.0));
+        assert_eq!(deviation_from(&spec(), &[10.0; 8], 10.5), Some(Deviation { expected: 10.0, score: 0.5 }));
+        assert_eq!(deviation_from(&spec(), &[10.0; 8], 20.0).map(|it| it.score), Some(10.0));
     }
 
     #[test]
     fn one_outlier_in_the_past_changes_little() {
-        let quiet = judge(&spec(), &[9.0, 10.0, 11.0, 10.0, 9.0, 11.0, 10.0], 30.0).map(|it| it.score);
-        let spiky = judge(&spec(), &[9.0, 10.0, 11.0, 10.0, 9.0, 11.0, 500.0], 30.0).map(|it| it.score);
+        let quiet = deviation_from(&spec(), &[9.0, 10.0, 11.0, 10.0, 9.0, 11.0, 10.0], 30.0).map(|it| it.score);
+        let spiky = deviation_from(&spec(), &[9.0, 10.0, 11.0, 10.0, 9.0, 11.0, 500.0], 30.0).map(|it| it.score);
         assert!(quiet > Some(10.0) && spiky > Some(10.0), "{quiet:?} {spiky:?}");
     }
 
     #[test]
     fn direction_decides_what_is_bad() {
         let down = DeviationSpec { direction: Direction::Down, ..spec() };
-        assert!(judge(&down, &[10.0; 8], 20.0).is_some_and(|it| it.score < 0.0));
-        assert!(judge(&down, &[10.0; 8], 0.0).is_some_and(|it| it.score >= 6.0));
+        assert!(deviation_from(&down, &[10.0; 8], 20.0).is_some_and(|it| it.score < 0.0));
+        assert!(deviation_from(&down, &[10.0; 8], 0.0).is_some_and(|it| it.score >= 6.0));
     }
 
     #[test]
     fn what_lasts_becomes_usual_only_after_it_has_settled() {
         let values: Vec<f64> = (0..100).map(|i| if i < 20 { 10.0 } else { 100.0 }).collect();
         let spec = DeviationSpec { over_ms: 20 * MINUTE_MS, ..spec() };
-        let at_once = departed(spec.clone(), MINUTE_MS, &values);
+        let at_once = deviating_steps(spec.clone(), MINUTE_MS, &values);
         assert_eq!(at_once, (20..=30).collect::<Vec<_>>(), "half of the history is new by then");
-        let settled = departed(DeviationSpec { settle_ms: 8 * MINUTE_MS, ..spec }, MINUTE_MS, &values);
+        let settled = deviating_steps(DeviationSpec { settle_ms: 8 * MINUTE_MS, ..spec }, MINUTE_MS, &values);
         assert!(settled.len() > at_once.len() && settled.last() < Some(&45), "{settled:?}");
     }
 
@@ -282,15 +266,15 @@ mod tests {
         values[30..38].fill(100.0);
         let spec = DeviationSpec { over_ms: 12 * MINUTE_MS, settle_ms: 10 * MINUTE_MS, ..spec() };
         let kept = DeviationSpec { settle_ms: 0, ..spec.clone() };
-        assert_eq!(departed(spec, MINUTE_MS, &values), (30..38).collect::<Vec<_>>());
-        assert!(departed(kept, MINUTE_MS, &values).len() < 8, "it became usual");
+        assert_eq!(deviating_steps(spec, MINUTE_MS, &values), (30..38).collect::<Vec<_>>());
+        assert!(deviating_steps(kept, MINUTE_MS, &values).len() < 8, "it became usual");
     }
 
     #[test]
-    fn the_weighted_mean_finds_what_the_median_finds() {
+    fn ewma_and_median_find_the_same_outlier() {
         let values: Vec<f64> = (0..50).map(|i| if i == 40 { 100.0 } else { 10.0 + f64::from(i % 3) }).collect();
         for method in [Method::Median, Method::Ewma { half_life_ms: 10 * MINUTE_MS }] {
-            assert_eq!(departed(DeviationSpec { method, ..spec() }, MINUTE_MS, &values), [40], "{method:?}");
+            assert_eq!(deviating_steps(DeviationSpec { method, ..spec() }, MINUTE_MS, &values), [40], "{method:?}");
         }
     }
 
@@ -301,9 +285,13 @@ mod tests {
         let values: Vec<f64> = (0..hours).map(|i| if i % 24 == 10 || i == 4 * 24 + 11 { 100.0 } else { 10.0 }).collect();
         for method in [Method::Median, Method::Ewma { half_life_ms: 4 * DAY_MS }] {
             let season = DeviationSpec { season: Season::Day, over_ms: 14 * DAY_MS, min_history: 3, method, ..spec() };
-            assert_eq!(departed(season, HOUR_MS, &values), [4 * 24 + 11], "{method:?}");
+            assert_eq!(deviating_steps(season, HOUR_MS, &values), [4 * 24 + 11], "{method:?}");
         }
-        assert_eq!(departed(DeviationSpec { over_ms: 14 * DAY_MS, ..spec() }, HOUR_MS, &values).len(), 6, "without a season");
+        assert_eq!(
+            deviating_steps(DeviationSpec { over_ms: 14 * DAY_MS, ..spec() }, HOUR_MS, &values).len(),
+            6,
+            "without a season"
+        );
     }
 
     #[test]
@@ -314,25 +302,25 @@ mod tests {
         values[50] = 100.0;
         values[2 * 24 * 60 + 20] = 100.0;
         values[3 * 24 * 60 + 20] = 100.0;
-        assert_eq!(departed(season, MINUTE_MS, &values), [3 * 24 * 60 + 20], "on the fourth day");
+        assert_eq!(deviating_steps(season, MINUTE_MS, &values), [3 * 24 * 60 + 20], "on the fourth day");
     }
 
     #[test]
-    fn a_history_has_a_bound_however_long_it_is() {
+    fn the_values_of_a_long_history_are_bounded() {
         let week = DeviationSpec { over_ms: 7 * DAY_MS, ..spec() };
-        let mut judge = Deviation::new(week, 10_000);
+        let mut detector = DeviationDetector::new(week, 10_000);
         for at in (0..9 * DAY_MS).step_by(151_200) {
-            judge.judge(at, vec![row(at, &[], 1.0)]);
+            detector.detect(at, vec![row(at, &[], 1.0)]);
         }
         let lengths: Vec<usize> =
-            judge.of.iter().map(|(_, past)| if let History::Values(it) = &past.history { it.len() } else { 0 }).collect();
+            detector.pasts.iter().map(|(_, past)| if let History::Values(it) = &past.history { it.len() } else { 0 }).collect();
         assert!(lengths[0] <= 2_001 && lengths[0] > 1_900, "{lengths:?}");
     }
 
     #[test]
-    fn label_sets_that_find_no_room_are_counted() {
-        let mut judge = Deviation::new(spec(), MINUTE_MS).with_room(1);
-        judge.judge(0, vec![row(0, &[("host", "a")], 1.0), row(0, &[("host", "b")], 1.0)]);
-        assert_eq!(judge.refused(), 1);
+    fn label_sets_over_the_capacity_are_counted() {
+        let mut detector = DeviationDetector::new(spec(), MINUTE_MS).with_capacity(1);
+        detector.detect(0, vec![row(0, &[("host", "a")], 1.0), row(0, &[("host", "b")], 1.0)]);
+        assert_eq!(detector.overflow(), 1);
     }
 }

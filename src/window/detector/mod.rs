@@ -1,17 +1,18 @@
-//! Judges: between the rows of a rule's SQL and its breaches. Each is a state machine with a memory per label set, and depends on
-//! nothing but the rows and their times.
+//! Detectors: they decide which rows of a rule's SQL are breaches, where a rule compares with the past. Each is a state machine with
+//! a state for each label set, and depends on nothing but the rows and their times.
 //!
-//! A judge never reads a clock. Its memory is bounded, and is stored and restored as a whole.
+//! A detector reads no clock. Its state is bounded, and is part of snapshots as it is.
 
 pub mod absence;
+mod baseline;
 pub mod change;
 pub mod deviation;
 mod ewma;
 pub mod first_seen;
-mod label_memory;
+mod label_states;
 pub mod sequence;
 #[cfg(test)]
-mod test_rows;
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,66 +20,66 @@ use crate::model::time::TimestampMs;
 use crate::rule::definition::detectors::DetectorSpec;
 use crate::rule::definition::front_matter::FrontMatter;
 use crate::rule::definition::output_columns::Breach;
-use crate::window::detector::absence::Absence;
-use crate::window::detector::change::Changes;
-use crate::window::detector::deviation::Deviation;
-use crate::window::detector::first_seen::FirstSeen;
-use crate::window::detector::sequence::Sequences;
+use crate::window::detector::absence::AbsenceDetector;
+use crate::window::detector::change::ChangeDetector;
+use crate::window::detector::deviation::DeviationDetector;
+use crate::window::detector::first_seen::FirstSeenDetector;
+use crate::window::detector::sequence::SequenceDetector;
 
-/// What decides which rows of one rule are breaches, and all that it remembers.
+/// The detector of one rule with its state.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Judge {
-    /// Values that depart from their history.
-    Deviation(Deviation),
-    /// Label sets that stay away.
-    Absence(Absence),
+pub enum Detector {
+    /// Values that deviate from their history.
+    Deviation(DeviationDetector),
+    /// Label sets that are missing.
+    Absence(AbsenceDetector),
     /// Label sets that are new.
-    FirstSeen(FirstSeen),
-    /// Columns that hold something else.
-    Change(Changes),
-    /// Steps that follow each other.
-    Sequence(Sequences),
+    FirstSeen(FirstSeenDetector),
+    /// Columns with a new value.
+    Change(ChangeDetector),
+    /// Events that follow each other.
+    Sequence(SequenceDetector),
 }
 
-impl Judge {
-    /// The judge that the rule asks for, without memories. `None` where every row is a breach.
+impl Detector {
+    /// The detector that the rule asks for, without state. `None` where every row is a breach.
     pub fn new(front: &FrontMatter) -> Option<Self> {
         Some(match front.detector.clone()? {
-            DetectorSpec::Deviation(spec) => Self::Deviation(Deviation::new(spec, front.window_ms)),
-            DetectorSpec::Absence(spec) => Self::Absence(Absence::new(spec)),
-            DetectorSpec::FirstSeen(spec) => Self::FirstSeen(FirstSeen::new(spec)),
-            DetectorSpec::Change(spec) => Self::Change(Changes::new(spec)),
-            DetectorSpec::Sequence(spec) => Self::Sequence(Sequences::new(spec)),
+            DetectorSpec::Deviation(spec) => Self::Deviation(DeviationDetector::new(spec, front.window_ms)),
+            DetectorSpec::Absence(spec) => Self::Absence(AbsenceDetector::new(spec)),
+            DetectorSpec::FirstSeen(spec) => Self::FirstSeen(FirstSeenDetector::new(spec)),
+            DetectorSpec::Change(spec) => Self::Change(ChangeDetector::new(spec)),
+            DetectorSpec::Sequence(spec) => Self::Sequence(SequenceDetector::new(spec)),
         })
     }
 
-    /// Judges the rows of the evaluation at `at`; where the rule looks at each event alone, those of the stretch of time up to
-    /// `at`, in order of time.
-    pub fn judge(&mut self, at: TimestampMs, rows: Vec<Breach>) -> Vec<Breach> {
+    /// The breaches among the rows of the evaluation at `at`. Where the rule is about single events, those are the events of the
+    /// interval that ends at `at`, in order of time.
+    pub fn detect(&mut self, at: TimestampMs, rows: Vec<Breach>) -> Vec<Breach> {
         match self {
-            Self::Deviation(judge) => judge.judge(at, rows),
-            Self::Absence(judge) => judge.judge(at, rows),
-            Self::FirstSeen(judge) => judge.judge(rows),
-            Self::Change(judge) => judge.judge(rows),
-            Self::Sequence(judge) => judge.judge(rows),
+            Self::Deviation(detector) => detector.detect(at, rows),
+            Self::Absence(detector) => detector.detect(at, rows),
+            Self::FirstSeen(detector) => detector.detect(rows),
+            Self::Change(detector) => detector.detect(rows),
+            Self::Sequence(detector) => detector.detect(rows),
         }
     }
 
-    /// Rows so far that found no room in the memory.
-    pub fn refused(&self) -> u64 {
+    /// Rows that found no room in its state so far.
+    pub fn overflow(&self) -> u64 {
         match self {
-            Self::Deviation(judge) => judge.refused(),
-            Self::Absence(judge) => judge.refused(),
-            Self::FirstSeen(judge) => judge.refused(),
-            Self::Change(judge) => judge.refused(),
-            Self::Sequence(judge) => judge.refused(),
+            Self::Deviation(detector) => detector.overflow(),
+            Self::Absence(detector) => detector.overflow(),
+            Self::FirstSeen(detector) => detector.overflow(),
+            Self::Change(detector) => detector.overflow(),
+            Self::Sequence(detector) => detector.overflow(),
         }
     }
 
-    /// Whether evaluations without rows yield nothing, now and ever: then time may pass without them.
+    /// Whether evaluations without rows find nothing until a row comes: then they can be left out.
     pub fn is_idle(&self) -> bool {
         match self {
-            Self::Absence(judge) => judge.is_idle(),
+            Self::Absence(detector) => detector.is_idle(),
             Self::Deviation(_) | Self::FirstSeen(_) | Self::Change(_) | Self::Sequence(_) => true,
         }
     }

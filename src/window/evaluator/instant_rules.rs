@@ -1,51 +1,25 @@
-//! How long rules about single events wait for them. Their ticks come of events alone, so where none came, no tick says that the
-//! wait is over: what comes later than that is late all the same, however messages fall into batches.
-
-use std::collections::BTreeSet;
+//! Seals the tables of rules about single events as time passes.
 
 use crate::model::time::{TimestampMs, align_down};
-use crate::rule::Rule;
-use crate::rule::definition::window_spec::WindowSpec;
 use crate::window::evaluator::Evaluator;
-use crate::window::state::table_registry::TableState;
-
-/// The rules about single events.
-#[derive(Debug)]
-pub(crate) struct Instants {
-    /// Their times between two ticks.
-    every_ms: BTreeSet<i64>,
-    /// Up to where events have been waited for.
-    passed: TimestampMs,
-}
-
-impl Instants {
-    pub(crate) fn of<'a>(rules: impl Iterator<Item = &'a Rule>) -> Self {
-        let instants = rules.filter(|rule| rule.front.window_spec == WindowSpec::Instant);
-        Self { every_ms: instants.map(|rule| rule.front.every_ms).collect(), passed: TimestampMs::MIN }
-    }
-
-    /// The last tick that any of them may have had.
-    fn last_tick(&self, now: TimestampMs) -> TimestampMs {
-        self.every_ms.iter().map(|every_ms| align_down(now, *every_ms)).max().unwrap_or(TimestampMs::MIN)
-    }
-}
+use crate::window::state::shared_table::TableState;
 
 impl Evaluator {
-    /// Whether time passes an instant up to which some rule waited for single events.
-    pub fn passes(&self, now: TimestampMs) -> bool {
-        self.instants.last_tick(now) > self.instants.passed
+    /// Whether [`Self::seal_instant_rules`] would seal anything.
+    pub fn instant_rules_due(&self, now: TimestampMs) -> bool {
+        self.instant_ticks.is_due(now)
     }
 
-    /// All ticks up to `now` are done: events before them are late from here on.
-    pub fn pass(&mut self, now: TimestampMs) {
-        if !self.passes(now) {
+    /// All ticks up to `now` are done: later rows before them are late.
+    pub fn seal_instant_rules(&mut self, now: TimestampMs) {
+        if !self.instant_ticks.is_due(now) {
             return;
         }
-        self.instants.passed = self.instants.last_tick(now);
-        for evaluated in self.rules.iter().filter(|evaluated| evaluated.rule.front.window_spec == WindowSpec::Instant) {
-            for leaf in &evaluated.leaves {
-                if let TableState::Rows(table) = &mut self.tables.tables[leaf.table].state {
-                    table.seal(align_down(now, evaluated.rule.front.every_ms));
+        self.instant_ticks.set_sealed(now);
+        for state in self.rules.iter().filter(|state| state.is_instant()) {
+            for leaf in &state.leaves {
+                if let TableState::Rows(table) = &mut self.registry.tables[leaf.table].state {
+                    table.seal(align_down(now, state.rule.front.every_ms));
                 }
             }
         }

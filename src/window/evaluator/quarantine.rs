@@ -1,54 +1,50 @@
-//! Rules that rest: from when, until when, and what becomes of their windows.
+//! Rules in quarantine: when it begins and ends, and what becomes of their windows.
 
 use crate::model::limits::QUARANTINE_MS;
 use crate::model::time::TimestampMs;
-use crate::rule::definition::window_spec::WindowSpec;
 use crate::window::evaluator::{Evaluator, RuleIndex};
-use crate::window::state::table_registry::TableState;
+use crate::window::state::shared_table::TableState;
 
 impl Evaluator {
-    /// Whether a rule rests; begins or ends its rest.
-    pub(crate) fn rests(&mut self, index: RuleIndex, at: TimestampMs) -> bool {
-        let evaluated = &mut self.rules[index];
-        let tables = &mut self.tables.tables;
-        if let Some(quarantine) = &evaluated.quarantine {
+    /// Begins or ends the quarantine of a rule that is due at `at`. Returns whether the rule is not to be evaluated.
+    pub(crate) fn update_quarantine(&mut self, index: RuleIndex, at: TimestampMs) -> bool {
+        let state = &mut self.rules[index];
+        let tables = &mut self.registry.tables;
+        if let Some(quarantine) = &state.quarantine {
             if at < quarantine.until {
                 return true;
             }
-            // From here on its windows fill: of what ends here it knows nothing yet.
-            (evaluated.quarantine, evaluated.since) = (None, at);
-            for leaf in &evaluated.leaves {
+            // Its windows fill from here on. Of the one that ends here it knows nothing.
+            (state.quarantine, state.complete_since) = (None, at);
+            for leaf in &state.leaves {
                 match &mut tables[leaf.table].state {
-                    TableState::Rows(table) if table.broken().is_some() => table.mend(),
+                    TableState::Rows(table) if table.failure().is_some() => table.reset(),
                     _ => {}
                 }
             }
-            return evaluated.rule.front.window_spec != WindowSpec::Instant;
+            return !state.is_instant();
         }
-        let broken = evaluated.leaves.iter().find_map(|leaf| match &tables[leaf.table].state {
-            TableState::Rows(table) => table.broken().map(String::from),
+        let failure = state.leaves.iter().find_map(|leaf| match &tables[leaf.table].state {
+            TableState::Rows(table) => table.failure().map(String::from),
             TableState::Aggregate(..) => None,
         });
-        if let Some(reason) = broken {
+        if let Some(reason) = failure {
             self.quarantine_until(index, at + QUARANTINE_MS, &reason);
             return true;
         }
         false
     }
 
-    /// Sends a rule to rest. What only rules at rest use is emptied, and takes nothing in meanwhile.
+    /// Begins a quarantine. Tables that only quarantined rules read are emptied, and take nothing in meanwhile.
     pub fn quarantine_until(&mut self, index: RuleIndex, until: TimestampMs, reason: &str) {
-        self.rules[index].rest_until(until, reason);
-        if self.rules[index].rule.front.window_spec == WindowSpec::Instant {
-            self.again(index, until);
+        self.rules[index].quarantine_until(until, reason);
+        if self.rules[index].is_instant() {
+            self.schedule_after(index, until);
         }
         for leaf in &self.rules[index].leaves {
-            let shared = &mut self.tables.tables[leaf.table];
+            let shared = &mut self.registry.tables[leaf.table];
             if shared.rules.iter().all(|other| self.rules[*other].quarantine.is_some()) {
-                match &mut shared.state {
-                    TableState::Aggregate(table, _) => table.clear(),
-                    TableState::Rows(table) => table.mend(),
-                }
+                shared.state.reset();
             }
         }
     }

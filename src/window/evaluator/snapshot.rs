@@ -1,76 +1,92 @@
-//! What windows and rules hold, saved for a restart and taken over after it.
+//! All windows, detectors and counts as a snapshot, and back.
 
 use std::sync::Arc;
 
 use datafusion::common::DataFusionError;
 use serde::{Deserialize, Serialize};
 
-use crate::model::snapshot::{Found, Saved as State};
+use crate::model::snapshot::versioned::{RestoreError, StateFormat};
+use crate::model::snapshot::{LoadedSnapshot, StateSnapshot};
 use crate::model::time::TimestampMs;
 use crate::rule::plan::stream_scan::Leaf;
-use crate::window::detector::Judge;
-use crate::window::evaluator::{Evaluator, Quarantine, RuleStats};
-use crate::window::snapshot::{RestoreError, Saved};
-use crate::window::state::table_registry::Began;
+use crate::window::detector::Detector;
+use crate::window::evaluator::Evaluator;
+use crate::window::quarantine::Quarantine;
+use crate::window::rule_stats::RuleStats;
+use crate::window::state::table_registry::snapshot::RegistrySnapshot;
+use crate::window::time::rule_set_start::RuleSetStart;
 
-/// What is kept of a rule besides its windows.
+const FORMAT: StateFormat = StateFormat { magic: *b"squelchW", version: 4 };
+
+/// The head of the snapshot.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct SavedRule {
+struct EvaluatorSnapshot {
+    started: bool,
+    rules: Vec<RuleSnapshot>,
+    registry: RegistrySnapshot,
+}
+
+/// A rule without its tables.
+#[derive(Serialize, Deserialize)]
+struct RuleSnapshot {
     name: String,
     /// The whole file: a rule with another text is another rule.
     text: String,
     next_ticks: Vec<TimestampMs>,
-    since: TimestampMs,
+    complete_since: TimestampMs,
     stats: RuleStats,
-    judge: Option<Judge>,
+    detector: Option<Detector>,
     quarantine: Option<Quarantine>,
 }
 
 impl Evaluator {
-    /// The state of all windows, for [`Self::restore`]. The evaluator goes on unchanged.
+    /// The state of the evaluator, which goes on unchanged.
     ///
     /// # Errors
     ///
     /// A state that cannot be written as Arrow: a defect.
-    pub fn save(&mut self) -> Result<State, RestoreError> {
-        let rules = self.rules.iter().enumerate().map(|(index, evaluated)| SavedRule {
-            name: evaluated.rule.name().into(),
-            text: evaluated.rule.file.text.to_string(),
+    pub fn save(&mut self) -> Result<StateSnapshot, RestoreError> {
+        let rules = self.rules.iter().enumerate().map(|(index, state)| RuleSnapshot {
+            name: state.rule.name().into(),
+            text: state.rule.file.text.to_string(),
             next_ticks: self.schedule.of(index).collect(),
-            since: evaluated.since,
-            stats: evaluated.stats,
-            judge: evaluated.judge.clone(),
-            quarantine: evaluated.quarantine.clone(),
+            complete_since: state.complete_since,
+            stats: state.stats,
+            detector: state.detector.clone(),
+            quarantine: state.quarantine.clone(),
         });
-        let (head, pieces) = Saved::new(&mut self.tables, rules.collect(), self.started)?;
-        Ok(State { head: head.to_bytes()?, pieces })
+        let rules = rules.collect();
+        let (registry, chunks) = RegistrySnapshot::of(&mut self.registry)?;
+        let head = EvaluatorSnapshot { started: self.started, rules, registry };
+        Ok(StateSnapshot { head: FORMAT.encode(&head)?, chunks })
     }
 
-    /// Fills an evaluator that has seen nothing with what was saved. Rules that are the same go on as if nothing had happened; one
-    /// that is new or has another text starts with the tick after `began.now`.
+    /// Fills an evaluator that has seen nothing. Rules that are the same go on as if nothing had happened; one that is new or has
+    /// another text starts with the tick after `start.now`.
     ///
     /// # Errors
     ///
-    /// The bytes are something else, of another version, or damaged; then the evaluator is of no more use.
-    pub fn restore(&mut self, found: &Found, began: Began) -> Result<(), RestoreError> {
-        let saved = Saved::from_bytes(&found.head)?;
-        let leaves: Vec<&Leaf> = self.rules.iter().flat_map(|rule| &rule.rule.plan.leaves).collect();
-        let limits = self.tables.limits();
-        let mut tables = saved.tables(&found.pieces, &leaves, limits)?.left_by_all(limits, began);
-        tables.counting = self.tables.counting;
-        let rules = self.rules.iter().map(|rule| Arc::clone(&rule.rule)).collect();
-        let refused = |error: DataFusionError| RestoreError::Damaged(error.strip_backtrace());
-        *self = Self::over(tables, rules, self.clock).map_err(refused)?;
-        if saved.started {
-            self.start(began.now);
-            self.know_since_tables();
+    /// The snapshot is something else, of another version, or damaged. The evaluator is then unusable.
+    pub fn restore(&mut self, snapshot: &LoadedSnapshot, start: RuleSetStart) -> Result<(), RestoreError> {
+        let head: EvaluatorSnapshot = FORMAT.decode(&snapshot.head)?;
+        let leaves: Vec<&Leaf> = self.rules.iter().flat_map(|state| &state.rule.plan.leaves).collect();
+        let limits = self.registry.limits();
+        let mut registry = head.registry.restore(&snapshot.chunks, &leaves, limits)?.detach_all(limits, start);
+        registry.role = self.registry.role;
+        let rules = self.rules.iter().map(|state| Arc::clone(&state.rule)).collect();
+        let damaged = |error: DataFusionError| RestoreError::Damaged(error.strip_backtrace());
+        *self = Self::over(registry, rules, self.clock).map_err(damaged)?;
+        if head.started {
+            self.start(start.now);
+            self.update_completeness();
         }
-        for old in saved.rules {
-            let Some(index) = self.rules.iter().position(|rule| rule.rule.name() == old.name) else { continue };
-            let evaluated = &mut self.rules[index];
-            evaluated.stats = old.stats;
-            if *evaluated.rule.file.text == *old.text {
-                (evaluated.judge, evaluated.quarantine, evaluated.since) = (old.judge, old.quarantine, old.since);
+        for old in head.rules {
+            let Some(index) = self.rules.iter().position(|state| state.rule.name() == old.name) else { continue };
+            let state = &mut self.rules[index];
+            state.stats = old.stats;
+            if *state.rule.file.text == *old.text {
+                (state.detector, state.quarantine) = (old.detector, old.quarantine);
+                state.complete_since = old.complete_since;
                 self.schedule.set(index, &old.next_ticks);
             }
         }

@@ -1,8 +1,8 @@
 //! Interns the keys of a GROUP BY list to small dense ids, once for all rules that group a stream alike.
 //!
-//! A key is kept as sortable bytes in one arena, so that keys compare and hash as bytes and results come in the order of keys,
-//! whatever the order of arrival. Keys of text columns, nearly all there are, are written and read here; others take arrow's
-//! row format.
+//! Keys are sortable bytes in one arena: they compare and hash as bytes, and results come in the order of keys, whatever the order of
+//! arrival. Keys of text columns (nearly all) are encoded and decoded here, others in Arrow's row format. Ids are never reused: keys
+//! that no pane holds any more are dropped by [`KeySpace::retain`], which renumbers the rest.
 
 use std::sync::Arc;
 
@@ -15,43 +15,39 @@ use arrow::row::{RowConverter, SortField};
 use hashbrown::HashTable;
 
 use crate::model::limits::KEYS_PER_SPACE_MAX;
-use crate::model::snapshot::{Piece, Whereabouts};
-use crate::window::snapshot::pieces::SavedKeys;
+use crate::model::snapshot::versioned::RestoreError;
+use crate::model::snapshot::{Chunk, LocationSlot};
+use crate::window::ingest::group_id::{GroupId, NO_GROUP};
+use crate::window::ingest::key_chunk::KeyChunk;
 
-/// The id of a key within its space.
-pub type GroupId = u32;
-/// Stands for a row whose key found no room.
-pub const NO_GROUP: GroupId = GroupId::MAX;
-
-/// Ends a text within a key; a zero byte of the text itself is followed by [`ESCAPE`].
+/// Ends a text within a key. A zero byte of the text itself is followed by [`ESCAPE`].
 const END: u8 = 0;
 const ESCAPE: u8 = 0xFF;
 const NULL: u8 = 0;
 const TEXT: u8 = 1;
-/// Buffers that the texts of the key columns may be spread over before they are written anew.
+/// Text buffers that a key column may refer to before it is rebuilt from the keys.
 const TEXT_BUFFERS_MAX: usize = 64;
-/// Keys that are saved together.
-const KEYS_PER_PIECE: usize = 1 << 16;
+const KEYS_PER_CHUNK: usize = 1 << 16;
 
 /// A growing set of keys.
 #[derive(Debug)]
 pub struct KeySpace {
-    form: Form,
+    format: KeyFormat,
     index: HashTable<GroupId>,
     hasher: RandomState,
     bytes: Vec<u8>,
     ends: Vec<usize>,
-    /// The first keys as columns, for results: brought up to date when it is asked for.
+    /// The keys as columns, for results. Keys that were interned since the last result are missing.
     columns: Vec<ArrayRef>,
     scratch: Vec<u8>,
-    /// Where each full piece of keys was written.
-    written: Vec<Whereabouts>,
+    /// One for each full chunk of keys.
+    slots: Vec<LocationSlot>,
 }
 
 #[derive(Debug)]
-enum Form {
+enum KeyFormat {
     /// No GROUP BY list: the only key has id 0.
-    One,
+    Ungrouped,
     /// Text columns only.
     Texts(usize),
     /// Columns of any type.
@@ -61,26 +57,28 @@ enum Form {
 impl KeySpace {
     /// A space for keys of these columns.
     pub fn new(fields: &[Field]) -> Result<Self, ArrowError> {
-        let form = match fields {
-            [] => Form::One,
-            all if all.iter().all(|field| *field.data_type() == DataType::Utf8View) => Form::Texts(all.len()),
-            all => Form::Rows(RowConverter::new(all.iter().map(|field| SortField::new(field.data_type().clone())).collect())?),
+        let format = match fields {
+            [] => KeyFormat::Ungrouped,
+            all if all.iter().all(|field| *field.data_type() == DataType::Utf8View) => KeyFormat::Texts(all.len()),
+            all => {
+                KeyFormat::Rows(RowConverter::new(all.iter().map(|field| SortField::new(field.data_type().clone())).collect())?)
+            }
         };
         Ok(Self {
-            form,
+            format,
             index: HashTable::new(),
             hasher: RandomState::with_seeds(1, 2, 3, 4),
             bytes: Vec::new(),
             ends: Vec::new(),
             columns: Vec::new(),
             scratch: Vec::new(),
-            written: Vec::new(),
+            slots: Vec::new(),
         })
     }
 
     /// The keys interned so far.
     pub fn len(&self) -> usize {
-        if matches!(self.form, Form::One) { 1 } else { self.ends.len() }
+        if matches!(self.format, KeyFormat::Ungrouped) { 1 } else { self.ends.len() }
     }
 
     /// Whether no key was interned.
@@ -94,36 +92,36 @@ impl KeySpace {
         self.bytes.capacity() + self.ends.capacity() * size_of::<usize>() + self.index.capacity() * size_of::<GroupId>() + columns
     }
 
-    /// Appends the id of each of `rows` keys to `ids`. Returns how many rows found no room: their id is [`NO_GROUP`].
+    /// Appends the id of each of `rows` keys to `ids`. Returns how many rows found no room in the space: their id is [`NO_GROUP`].
     pub fn intern(&mut self, columns: &[ArrayRef], rows: usize, ids: &mut Vec<GroupId>) -> Result<usize, ArrowError> {
         ids.reserve(rows);
-        let mut refused = 0;
-        match &self.form {
-            Form::One => ids.extend(std::iter::repeat_n(0, rows)),
-            Form::Texts(_) => {
+        let mut overflow = 0;
+        match &self.format {
+            KeyFormat::Ungrouped => ids.extend(std::iter::repeat_n(0, rows)),
+            KeyFormat::Texts(_) => {
                 let texts: Vec<&StringViewArray> = columns.iter().map(|column| column.as_string_view()).collect();
                 let mut key = std::mem::take(&mut self.scratch);
                 for row in 0..rows {
                     key.clear();
                     texts.iter().for_each(|column| write_text(&mut key, column, row));
-                    let id = self.find_or_add(&key);
-                    refused += usize::from(id == NO_GROUP);
+                    let id = self.intern_key(&key);
+                    overflow += usize::from(id == NO_GROUP);
                     ids.push(id);
                 }
                 self.scratch = key;
             }
-            Form::Rows(converter) => {
+            KeyFormat::Rows(converter) => {
                 for key in converter.convert_columns(columns)?.iter() {
-                    let id = self.find_or_add(key.as_ref());
-                    refused += usize::from(id == NO_GROUP);
+                    let id = self.intern_key(key.as_ref());
+                    overflow += usize::from(id == NO_GROUP);
                     ids.push(id);
                 }
             }
         }
-        Ok(refused)
+        Ok(overflow)
     }
 
-    fn find_or_add(&mut self, key: &[u8]) -> GroupId {
+    fn intern_key(&mut self, key: &[u8]) -> GroupId {
         let Self { index, hasher, bytes, ends, .. } = self;
         let hash = hasher.hash_one(key);
         if let Some(id) = index.find(hash, |id| slice(bytes, ends, *id) == key) {
@@ -141,17 +139,17 @@ impl KeySpace {
 
     /// The sortable bytes of a key.
     pub fn key(&self, id: GroupId) -> &[u8] {
-        if matches!(self.form, Form::One) { &[] } else { slice(&self.bytes, &self.ends, id) }
+        if matches!(self.format, KeyFormat::Ungrouped) { &[] } else { slice(&self.bytes, &self.ends, id) }
     }
 
     /// The keys of `ids` as columns.
     pub fn columns(&mut self, ids: &[GroupId]) -> Result<Vec<ArrayRef>, ArrowError> {
-        self.bring_columns_up_to_date()?;
+        self.update_columns()?;
         let ids = UInt32Array::from(ids.to_vec());
         self.columns.iter().map(|column| take(column, &ids, None)).collect()
     }
 
-    fn bring_columns_up_to_date(&mut self) -> Result<(), ArrowError> {
+    fn update_columns(&mut self) -> Result<(), ArrowError> {
         let done = self.columns.first().map_or(0, |column| column.len());
         if done == self.ends.len() {
             return Ok(());
@@ -159,7 +157,7 @@ impl KeySpace {
         let spread =
             |column: &ArrayRef| column.as_string_view_opt().is_some_and(|texts| texts.data_buffers().len() > TEXT_BUFFERS_MAX);
         let from = if self.columns.iter().any(spread) { 0 } else { done };
-        let new = self.read_from(from)?;
+        let new = self.decode_from(from)?;
         if from == 0 {
             self.columns = new;
             return Ok(());
@@ -171,78 +169,84 @@ impl KeySpace {
     }
 
     /// The keys from an id on as columns.
-    fn read_from(&self, from: usize) -> Result<Vec<ArrayRef>, ArrowError> {
+    fn decode_from(&self, from: usize) -> Result<Vec<ArrayRef>, ArrowError> {
         let keys = (from..self.ends.len()).map(|id| self.key(id as GroupId));
-        match &self.form {
-            Form::One => Ok(Vec::new()),
-            Form::Texts(columns) => {
+        match &self.format {
+            KeyFormat::Ungrouped => Ok(Vec::new()),
+            KeyFormat::Texts(columns) => {
                 let mut builders: Vec<StringViewBuilder> = (0..*columns).map(|_| StringViewBuilder::new()).collect();
                 for mut key in keys {
                     builders.iter_mut().for_each(|builder| key = read_text(key, builder));
                 }
                 Ok(builders.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef).collect())
             }
-            Form::Rows(converter) => {
+            KeyFormat::Rows(converter) => {
                 let parser = converter.parser();
                 converter.convert_rows(keys.map(|key| parser.parse(key)))
             }
         }
     }
 
-    /// Forgets all keys but those in `alive`, which must be sorted and hold no id twice. Returns the new id of each old one.
-    pub fn retain(&mut self, alive: &[GroupId]) -> Vec<GroupId> {
-        if matches!(self.form, Form::One) {
+    /// Drops all keys but `live` (sorted, each id once). Returns the new id of each old one.
+    pub fn retain(&mut self, live: &[GroupId]) -> Vec<GroupId> {
+        if matches!(self.format, KeyFormat::Ungrouped) {
             return vec![0];
         }
-        let mut renamed = vec![NO_GROUP; self.len()];
+        let mut new_ids = vec![NO_GROUP; self.len()];
         let (old_bytes, old_ends) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.ends));
         self.index = HashTable::new();
         self.columns = Vec::new();
-        self.written = Vec::new();
-        for id in alive {
-            renamed[*id as usize] = self.find_or_add(slice(&old_bytes, &old_ends, *id));
+        self.slots = Vec::new();
+        for id in live {
+            new_ids[*id as usize] = self.intern_key(slice(&old_bytes, &old_ends, *id));
         }
-        renamed
+        new_ids
     }
 
-    /// Forgets all keys. Returns them as one text of bytes, and the end of each: what [`Self::adopt`] takes.
-    pub fn take(&mut self) -> (Vec<u8>, Vec<usize>) {
+    /// Takes all keys out: their bytes, and where each ends. [`Self::intern_encoded`] of another space takes them in.
+    pub fn take_encoded(&mut self) -> (Vec<u8>, Vec<usize>) {
         self.index.clear();
         self.columns.clear();
-        self.written.clear();
+        self.slots.clear();
         (std::mem::take(&mut self.bytes), std::mem::take(&mut self.ends))
     }
 
-    /// The ids here of keys that another space of the same columns had: of each of its ids, in order.
-    pub fn adopt(&mut self, bytes: &[u8], ends: &[usize]) -> Vec<GroupId> {
-        if matches!(self.form, Form::One) {
+    /// Interns keys that another space over the same columns encoded. Returns their ids here.
+    pub fn intern_encoded(&mut self, bytes: &[u8], ends: &[usize]) -> Vec<GroupId> {
+        if matches!(self.format, KeyFormat::Ungrouped) {
             return vec![0];
         }
         let mut start = 0;
         let mut ids = Vec::with_capacity(ends.len());
         for end in ends {
-            ids.push(self.find_or_add(&bytes[start..*end]));
+            ids.push(self.intern_key(&bytes[start..*end]));
             start = *end;
         }
         ids
     }
 
-    /// The keys, in order of their ids. A full piece lasts: keys are only added, until [`Self::retain`] begins anew.
-    pub fn save(&mut self) -> Vec<Piece> {
-        let Self { bytes, ends, written, .. } = self;
-        written.resize_with(ends.len() / KEYS_PER_PIECE, Whereabouts::default);
-        let mut begin = 0;
-        let pieces = ends.chunks(KEYS_PER_PIECE).enumerate().map(|(nth, ends)| {
-            let end = ends.last().copied().unwrap_or(begin);
-            let (from, mine) = (begin, &bytes[begin..end]);
-            begin = end;
-            let content = || SavedKeys::new(mine, from, ends);
-            match written.get(nth) {
-                Some(whereabouts) => Piece::lasting(whereabouts, content),
-                None => Piece::passing(content()),
+    /// The keys in order of their ids. Keys are only added until [`Self::retain`] renumbers them, so a full chunk is immutable.
+    pub fn save(&mut self) -> Vec<Chunk> {
+        let Self { bytes, ends, slots, .. } = self;
+        slots.resize_with(ends.len() / KEYS_PER_CHUNK, LocationSlot::default);
+        let mut next = 0;
+        let chunks = ends.chunks(KEYS_PER_CHUNK).enumerate().map(|(nth, ends)| {
+            let start = next;
+            next = ends.last().copied().unwrap_or(start);
+            let content = || KeyChunk::new(&bytes[start..next], start, ends);
+            match slots.get(nth) {
+                Some(slot) => Chunk::immutable(slot, content),
+                None => Chunk::transient(content()),
             }
         });
-        pieces.collect()
+        chunks.collect()
+    }
+
+    /// Adds the keys of a chunk that [`Self::save`] made.
+    pub fn restore(&mut self, chunk: &[u8]) -> Result<(), RestoreError> {
+        let keys = KeyChunk::decode(chunk)?;
+        self.intern_encoded(&keys.bytes.0, &keys.ends);
+        Ok(())
     }
 }
 
@@ -324,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_come_back_and_never_run_into_each_other() {
+    fn keys_round_trip_and_never_collide() {
         let mut space = space(2);
         let a = texts(&[Some("a"), Some("a\0b"), Some("a"), None, Some(""), Some("a"), Some("a much longer text than inline")]);
         let b = texts(&[Some("bc"), Some("c"), Some("\0bc"), Some("x"), None, Some("bc"), Some("ü")]);
@@ -339,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn forgetting_renames() {
+    fn retaining_keys_renumbers_them() {
         let mut space = space(1);
         let mut ids = Vec::new();
         space.intern(&[texts(&[Some("a"), Some("b"), Some("c")])], 3, &mut ids).unwrap();

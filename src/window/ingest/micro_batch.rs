@@ -1,5 +1,5 @@
-//! A micro-batch of one stream as tables see it: stretches of rows, sorted by metric name where tables are routed by it. A
-//! column is brought into that order once, when the first table asks for it.
+//! A micro-batch of one stream as tables see it: slices of rows, sorted by metric name where tables are routed by it. A column is
+//! sorted once, when the first table reads it.
 
 use std::cell::OnceCell;
 use std::ops::Range;
@@ -12,27 +12,27 @@ use datafusion::common::Result;
 use crate::model::time::TimestampMs;
 use crate::rule::plan::stream_scan::Binding;
 
-/// Rows in an order, with their columns.
+/// The rows of a batch, in the order of arrival or routed.
 pub struct MicroBatch<'a> {
     rows: &'a RecordBatch,
-    /// When the broker took each row, where it said so.
-    received: &'a [TimestampMs],
+    /// The broker's timestamp of each row; empty where no rule reads it.
+    broker_times: &'a [TimestampMs],
     order: Option<UInt32Array>,
     columns: Vec<OnceCell<ArrayRef>>,
     times: [OnceCell<Vec<TimestampMs>>; 2],
 }
 
-/// A stretch of a micro-batch.
-pub struct Stretch<'a> {
+/// Consecutive rows of a micro-batch.
+pub struct RowSlice<'a> {
     batch: &'a MicroBatch<'a>,
     range: Range<usize>,
 }
 
 impl<'a> MicroBatch<'a> {
-    /// The rows as they came, or those at `order`. `received` has one stamp a row.
-    pub fn new(rows: &'a RecordBatch, received: &'a [TimestampMs], order: Option<Vec<u32>>) -> Self {
+    /// The rows as they came, or the rows at `order`.
+    pub fn new(rows: &'a RecordBatch, broker_times: &'a [TimestampMs], order: Option<Vec<u32>>) -> Self {
         let columns = (0..rows.num_columns()).map(|_| OnceCell::new()).collect();
-        Self { rows, received, order: order.map(UInt32Array::from), columns, times: Default::default() }
+        Self { rows, broker_times, order: order.map(UInt32Array::from), columns, times: Default::default() }
     }
 
     fn column(&self, at: usize) -> Result<&ArrayRef> {
@@ -47,7 +47,7 @@ impl<'a> MicroBatch<'a> {
     fn times(&self, broker: bool) -> &[TimestampMs] {
         self.times[usize::from(broker)].get_or_init(|| {
             let own = self.rows.column(0).as_primitive::<TimestampMillisecondType>().values();
-            let times = if broker && !self.received.is_empty() { self.received } else { own };
+            let times = if broker && !self.broker_times.is_empty() { self.broker_times } else { own };
             match &self.order {
                 Some(order) => order.values().iter().map(|row| times[*row as usize]).collect(),
                 None => times.to_vec(),
@@ -55,19 +55,19 @@ impl<'a> MicroBatch<'a> {
         })
     }
 
-    /// Rows `range` of the order.
-    pub fn stretch(&'a self, range: Range<usize>) -> Stretch<'a> {
-        Stretch { batch: self, range }
+    /// Rows `range`, in the batch's order.
+    pub fn slice(&'a self, range: Range<usize>) -> RowSlice<'a> {
+        RowSlice { batch: self, range }
     }
 
     /// All rows.
-    pub fn whole(&'a self) -> Stretch<'a> {
-        self.stretch(0..self.order.as_ref().map_or(self.rows.num_rows(), arrow::array::Array::len))
+    pub fn all(&'a self) -> RowSlice<'a> {
+        self.slice(0..self.order.as_ref().map_or(self.rows.num_rows(), arrow::array::Array::len))
     }
 }
 
-impl Stretch<'_> {
-    /// How many rows.
+impl RowSlice<'_> {
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.range.len()
     }
@@ -77,12 +77,12 @@ impl Stretch<'_> {
         self.range.is_empty()
     }
 
-    /// The rows' times: their own, or the broker's stamps.
+    /// The rows' event times, or the broker's.
     pub fn times(&self, broker: bool) -> &[TimestampMs] {
         &self.batch.times(broker)[self.range.clone()]
     }
 
-    /// The columns that are read.
+    /// The columns that `binding` reads.
     pub fn batch(&self, binding: &Binding) -> Result<RecordBatch> {
         let column = |at: &usize| Ok(self.batch.column(*at)?.slice(self.range.start, self.range.len()));
         let columns = binding.columns.iter().map(column).collect::<Result<Vec<_>>>()?;

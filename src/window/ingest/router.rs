@@ -1,6 +1,6 @@
-//! Leads rows to the tables that want them. Tables whose filter lists metric names are indexed by name: one counting sort brings
-//! the rows of each name together, so that a row costs one look-up however many rules there are, and each table sees a
-//! contiguous stretch of rows. The others see every row of their stream.
+//! Routes rows to tables. Tables whose filter lists metric names are indexed by name: one counting sort brings the rows of each name
+//! together, so that a row costs one lookup however many rules there are, and each table sees one slice of rows. Other tables see
+//! every row of their stream.
 
 use std::collections::BTreeSet;
 
@@ -8,33 +8,33 @@ use ahash::RandomState;
 use arrow::array::{Array, StringViewArray};
 use hashbrown::HashTable;
 
-/// Which tables take which rows of one stream.
+/// The tables of one stream, by metric name.
 #[derive(Debug, Default)]
 pub struct Router {
-    /// Names that some table wants; a name's number is its class.
+    /// The names that tables list. The index of a name is its class.
     names: Vec<String>,
     index: HashTable<u32>,
     hasher: RandomState,
-    /// Tables of each class, in order.
+    /// The tables of each class.
     tables: Vec<Vec<usize>>,
-    /// Tables that take every row.
-    all: Vec<usize>,
+    /// Tables that list no names.
+    unfiltered: Vec<usize>,
 }
 
-/// The rows of a batch that some named table wants, brought together by name.
+/// The rows of a batch whose name some table lists, sorted by name.
 #[derive(Debug, Default)]
-pub struct Routed {
-    /// Indices of the batch's rows, class by class, within a class in the order of the batch.
+pub struct RoutedRows {
+    /// Indices of the batch's rows: class by class, within a class in the order of the batch.
     pub order: Vec<u32>,
-    /// The classes that got rows, with their stretch of `order`.
+    /// The classes that have rows, each with its range of `order`.
     pub classes: Vec<(usize, std::ops::Range<usize>)>,
 }
 
 impl Router {
-    /// Adds a table that wants the rows with these names, or all.
+    /// Adds a table that lists these metric names; `None` for every row.
     pub fn add(&mut self, table: usize, names: Option<&BTreeSet<String>>) {
         let Some(names) = names else {
-            self.all.push(table);
+            self.unfiltered.push(table);
             return;
         };
         for name in names {
@@ -56,26 +56,26 @@ impl Router {
         self.index.find(self.hasher.hash_one(name.as_bytes()), |class| self.names[*class as usize] == name).copied()
     }
 
-    /// Whether no table takes rows of this stream.
+    /// Whether no table reads this stream.
     pub fn is_empty(&self) -> bool {
-        self.names.is_empty() && self.all.is_empty()
+        self.names.is_empty() && self.unfiltered.is_empty()
     }
 
-    /// The tables that take the rows of a class.
+    /// The tables that list the name of a class.
     pub fn tables(&self, class: usize) -> &[usize] {
         &self.tables[class]
     }
 
-    /// The tables that take every row.
-    pub fn tables_of_all(&self) -> &[usize] {
-        &self.all
+    /// The tables that see every row.
+    pub fn unfiltered_tables(&self) -> &[usize] {
+        &self.unfiltered
     }
 
-    /// Sorts the rows by the class of their name; rows that no named table wants are left out.
-    pub fn route(&self, names: &StringViewArray) -> Routed {
+    /// Sorts the rows by the class of their name. Rows whose name no table lists are left out.
+    pub fn route(&self, names: &StringViewArray) -> RoutedRows {
         const NONE: u32 = u32::MAX;
         if self.names.is_empty() {
-            return Routed::default();
+            return RoutedRows::default();
         }
         let mut class_of = Vec::with_capacity(names.len());
         let mut counts = vec![0_u32; self.names.len()];
@@ -109,7 +109,7 @@ impl Router {
             order[*place as usize] = row as u32;
             *place += 1;
         }
-        Routed { order, classes }
+        RoutedRows { order, classes }
     }
 }
 
@@ -129,6 +129,6 @@ mod tests {
         let routed = router.route(&names);
         assert_eq!(routed.order, [2, 4, 6, 1, 5]);
         assert_eq!(routed.classes, [(0, 0..3), (1, 3..5)]);
-        assert_eq!((router.tables(0), router.tables(1), router.tables_of_all()), (&[0, 1][..], &[1][..], &[2][..]));
+        assert_eq!((router.tables(0), router.tables(1), router.unfiltered_tables()), (&[0, 1][..], &[1][..], &[2][..]));
     }
 }

@@ -1,4 +1,5 @@
-//! Panes: the state of one table over one slice of event time. Open while rows may still come, then sealed to plain columns.
+//! Panes: the state of one table over one interval of event time. A pane is open while rows may still come, then it is sealed to
+//! columns of state.
 
 use std::sync::Arc;
 
@@ -13,47 +14,47 @@ use crate::model::time::TimestampMs;
 use crate::rule::aggregate::grouped;
 use crate::rule::exec::expression_chain::{evaluate, mask_of};
 use crate::rule::plan::stream_scan::AggregateColumn;
-use crate::window::ingest::key_space::{GroupId, NO_GROUP};
+use crate::window::ingest::group_id::{GroupId, NO_GROUP};
 use crate::window::ingest::local_ids::LocalIds;
 
-/// A pane that still takes rows. Its groups are numbered from 0 in order of appearance, so that its state is as large as the
-/// groups it saw, not as the key space: an accumulator that is told of a group takes it for seen.
+/// A pane that takes rows. Its groups are numbered from 0 in order of appearance, so that its state grows with the groups it saw and
+/// not with the key space: an accumulator has state for every group number below the largest.
 pub struct OpenPane {
-    local: LocalIds,
+    local_ids: LocalIds,
     groups: Vec<GroupId>,
     accumulators: Vec<Box<dyn GroupsAccumulator>>,
-    times: Option<Vec<Times>>,
+    times: Option<Vec<EventTimes>>,
     rows: u64,
 }
 
-/// When the first and the last event of a group came.
+/// The times of a group's first and last event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Times {
-    /// The first.
+pub struct EventTimes {
+    /// The earliest.
     pub first: TimestampMs,
-    /// The last.
+    /// The latest.
     pub last: TimestampMs,
 }
 
-/// A pane that takes no more rows: each accumulator's state, one row a group.
+/// A pane that takes no more rows: the state of each aggregate, one row a group.
 #[derive(Clone, Debug, Default)]
 pub struct SealedPane {
-    /// The groups seen, in the order of the states' rows.
+    /// The groups, in the order of the states' rows.
     pub groups: Vec<GroupId>,
     /// The state columns of each aggregate.
     pub states: Vec<Vec<ArrayRef>>,
-    /// When each group's events came, where sessions are to be told apart.
-    pub times: Option<Vec<Times>>,
+    /// The times of each group's events; for sessions only.
+    pub times: Option<Vec<EventTimes>>,
 }
 
-/// What an aggregate needs of each row: evaluated once, used by every pane that the rows fall into.
+/// The arguments of an aggregate for each row: evaluated once, used by every pane that the rows fall into.
 pub struct AggregateInput {
     arguments: Vec<ArrayRef>,
     filter: Option<BooleanArray>,
 }
 
 impl AggregateInput {
-    /// Evaluates an aggregate's arguments and FILTER over a batch.
+    /// Evaluates arguments and FILTER over a batch.
     pub fn new(arguments: &[Arc<dyn PhysicalExpr>], filter: Option<&Arc<dyn PhysicalExpr>>, batch: &RecordBatch) -> Result<Self> {
         let filter = filter.map(|filter| mask_of(filter, batch)).transpose()?;
         Ok(Self { arguments: evaluate(arguments, batch)?, filter })
@@ -70,15 +71,15 @@ impl AggregateInput {
     }
 }
 
-/// Fresh accumulators, one an aggregate.
+/// Empty accumulators, one for each aggregate.
 pub fn accumulators<'a>(columns: impl IntoIterator<Item = &'a AggregateColumn>) -> Result<Vec<Box<dyn GroupsAccumulator>>> {
     columns.into_iter().map(|column| grouped(&column.function)).collect()
 }
 
-impl Times {
-    /// The stretch that holds both.
-    pub fn and(self, other: Times) -> Times {
-        Times { first: self.first.min(other.first), last: self.last.max(other.last) }
+impl EventTimes {
+    /// The times of the events of both.
+    pub fn union(self, other: EventTimes) -> EventTimes {
+        EventTimes { first: self.first.min(other.first), last: self.last.max(other.last) }
     }
 }
 
@@ -86,7 +87,7 @@ impl OpenPane {
     /// An empty pane for these aggregates.
     pub fn new(columns: &[AggregateColumn], with_times: bool) -> Result<Self> {
         Ok(Self {
-            local: LocalIds::default(),
+            local_ids: LocalIds::default(),
             groups: Vec::new(),
             accumulators: accumulators(columns)?,
             times: with_times.then(Vec::new),
@@ -94,18 +95,18 @@ impl OpenPane {
         })
     }
 
-    /// Counts rows in. `ids` are the rows' groups, `times` their times; all of them have a group.
+    /// Aggregates rows. `ids` are their groups, none of them [`NO_GROUP`].
     pub fn update(&mut self, ids: &[GroupId], times: &[TimestampMs], inputs: &[AggregateInput]) -> Result<()> {
         self.rows += ids.len() as u64;
-        let locals = self.locals(ids);
+        let locals = self.local_ids_of(ids);
         for (accumulator, input) in self.accumulators.iter_mut().zip(inputs) {
             accumulator.update_batch(&input.arguments, &locals, input.filter.as_ref(), self.groups.len())?;
         }
         if let Some(seen) = &mut self.times {
             for (local, ts) in locals.iter().zip(times) {
-                let this = Times { first: *ts, last: *ts };
+                let this = EventTimes { first: *ts, last: *ts };
                 match seen.get_mut(*local) {
-                    Some(known) => *known = known.and(this),
+                    Some(known) => *known = known.union(this),
                     None => seen.push(this),
                 }
             }
@@ -113,12 +114,11 @@ impl OpenPane {
         Ok(())
     }
 
-    /// The number of each group within this pane.
-    fn locals(&mut self, ids: &[GroupId]) -> Vec<usize> {
+    fn local_ids_of(&mut self, ids: &[GroupId]) -> Vec<usize> {
         let mut locals = Vec::with_capacity(ids.len());
         for id in ids {
-            debug_assert_ne!(*id, NO_GROUP, "rows without a group are dropped before");
-            let (local, new) = self.local.number(*id);
+            debug_assert_ne!(*id, NO_GROUP, "the table drops rows without a group");
+            let (local, new) = self.local_ids.get_or_assign(*id);
             if new {
                 self.groups.push(*id);
             }
@@ -127,19 +127,19 @@ impl OpenPane {
         locals
     }
 
-    /// Counts in what another pane of the same time has counted, each group once.
+    /// Merges another pane of the same interval, which has each group once.
     pub fn merge(&mut self, other: &SealedPane) -> Result<()> {
         if other.groups.is_empty() {
             return Ok(());
         }
-        let locals = self.locals(&other.groups);
+        let locals = self.local_ids_of(&other.groups);
         for (accumulator, states) in self.accumulators.iter_mut().zip(&other.states) {
             accumulator.merge_batch(states, &locals, self.groups.len())?;
         }
         if let (Some(seen), Some(times)) = (&mut self.times, &other.times) {
             for (local, this) in locals.iter().zip(times) {
                 match seen.get_mut(*local) {
-                    Some(known) => *known = known.and(*this),
+                    Some(known) => *known = known.union(*this),
                     None => seen.push(*this),
                 }
             }
@@ -147,14 +147,14 @@ impl OpenPane {
         Ok(())
     }
 
-    /// How many rows were counted in here; what was merged is not among them.
+    /// Rows aggregated here. Those of merged panes are not among them.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// The pane as it would be sealed now; it goes on taking rows.
+    /// The pane as it would be sealed now. It goes on taking rows.
     pub fn snapshot(&mut self, columns: &[AggregateColumn]) -> Result<SealedPane> {
-        // To say their state empties accumulators. Fresh ones take it back; which group has which number stays.
+        // Accumulators yield their state by giving it up. New ones take it over; the groups keep their numbers.
         let states = self.take_states()?;
         self.accumulators = accumulators(columns)?;
         let locals: Vec<usize> = (0..self.groups.len()).collect();
@@ -170,74 +170,74 @@ impl OpenPane {
         self.accumulators.iter_mut().map(|accumulator| accumulator.state(EmitTo::All)).collect()
     }
 
-    /// A pane that takes rows again.
-    pub fn resume(columns: &[AggregateColumn], sealed: &SealedPane) -> Result<Self> {
+    /// The open pane of which `sealed` is a snapshot.
+    pub fn restore(columns: &[AggregateColumn], sealed: &SealedPane) -> Result<Self> {
         let mut pane = Self::new(columns, sealed.times.is_some())?;
         pane.merge(sealed)?;
         Ok(pane)
     }
 
-    /// Ends the pane.
+    /// The pane as columns of state.
     pub fn seal(mut self) -> Result<SealedPane> {
         let states = self.take_states()?;
         Ok(SealedPane { groups: self.groups, states, times: self.times })
     }
 
-    /// The groups seen, for counting.
+    /// The groups, in order of appearance.
     pub fn groups(&self) -> &[GroupId] {
         &self.groups
     }
 
-    /// Gives every group its new id.
-    pub fn rename(&mut self, renamed: &[GroupId]) {
-        self.groups.iter_mut().for_each(|id| *id = renamed[*id as usize]);
-        self.local = LocalIds::default();
-        self.groups.iter().for_each(|id| _ = self.local.number(*id));
+    /// Replaces every group id by its new one.
+    pub fn renumber(&mut self, new_ids: &[GroupId]) {
+        self.groups.iter_mut().for_each(|id| *id = new_ids[*id as usize]);
+        self.local_ids = LocalIds::default();
+        self.groups.iter().for_each(|id| _ = self.local_ids.get_or_assign(*id));
     }
 
-    /// Keeps only some of its aggregates.
-    pub fn keep_columns(&mut self, kept: &[bool]) {
-        let mut kept = kept.iter();
-        self.accumulators.retain(|_| kept.next().copied().unwrap_or(true));
+    /// Drops the aggregates that are not `used`.
+    pub fn retain_columns(&mut self, used: &[bool]) {
+        let mut used = used.iter();
+        self.accumulators.retain(|_| used.next().copied().unwrap_or(true));
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        let times = self.times.as_ref().map_or(0, |times| times.capacity() * size_of::<Times>());
+        let times = self.times.as_ref().map_or(0, |times| times.capacity() * size_of::<EventTimes>());
         self.groups.capacity() * size_of::<GroupId>()
-            + self.local.bytes()
+            + self.local_ids.bytes()
             + self.accumulators.iter().map(|accumulator| accumulator.size()).sum::<usize>()
             + times
     }
 }
 
 impl SealedPane {
-    /// The groups at `rows`.
-    pub fn keep(&self, rows: &[u32]) -> Result<Self> {
+    /// The groups at `rows` only.
+    pub fn take_rows(&self, rows: &[u32]) -> Result<Self> {
         let indices = UInt32Array::from(rows.to_vec());
-        let some = |columns: &Vec<ArrayRef>| columns.iter().map(|column| Ok(take(column, &indices, None)?)).collect();
+        let take_all = |columns: &Vec<ArrayRef>| columns.iter().map(|column| Ok(take(column, &indices, None)?)).collect();
         Ok(Self {
             groups: rows.iter().map(|row| self.groups[*row as usize]).collect(),
-            states: self.states.iter().map(some).collect::<Result<_>>()?,
+            states: self.states.iter().map(take_all).collect::<Result<_>>()?,
             times: self.times.as_ref().map(|times| rows.iter().map(|row| times[*row as usize]).collect()),
         })
     }
 
-    /// Gives every group its new id.
-    pub fn rename(&mut self, renamed: &[GroupId]) {
-        self.groups.iter_mut().for_each(|id| *id = renamed[*id as usize]);
+    /// Replaces every group id by its new one.
+    pub fn renumber(&mut self, new_ids: &[GroupId]) {
+        self.groups.iter_mut().for_each(|id| *id = new_ids[*id as usize]);
     }
 
-    /// Keeps only some of its aggregates.
-    pub fn keep_columns(&mut self, kept: &[bool]) {
-        let mut kept = kept.iter();
-        self.states.retain(|_| kept.next().copied().unwrap_or(true));
+    /// Drops the aggregates that are not `used`.
+    pub fn retain_columns(&mut self, used: &[bool]) {
+        let mut used = used.iter();
+        self.states.retain(|_| used.next().copied().unwrap_or(true));
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         let states: usize = self.states.iter().flatten().map(|column| column.get_array_memory_size()).sum();
-        let times = self.times.as_ref().map_or(0, |times| times.capacity() * size_of::<Times>());
+        let times = self.times.as_ref().map_or(0, |times| times.capacity() * size_of::<EventTimes>());
         states + self.groups.capacity() * size_of::<GroupId>() + times
     }
 }

@@ -1,36 +1,42 @@
-//! Merges panes: their states, group by group, into fresh accumulators.
+//! Merges panes: the states of each group into new accumulators.
 
 use arrow::array::ArrayRef;
 use datafusion::common::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
 use crate::rule::plan::stream_scan::AggregateColumn;
-use crate::window::ingest::key_space::GroupId;
-use crate::window::state::pane::{SealedPane, Times, accumulators};
+use crate::window::ingest::group_id::GroupId;
+use crate::window::state::pane::{EventTimes, SealedPane, accumulators};
 
 const NONE: u32 = u32::MAX;
 
-/// Room to work in, shared by all merges: which slot each group of the key space has. Between merges all are without one.
+/// Merges panes. It holds scratch space that all merges share: the slot of each group of the key space, [`NONE`] between merges.
 #[derive(Debug, Default)]
-pub struct Merger {
+pub struct PaneMerger {
     slots: Vec<u32>,
 }
 
-/// Merged panes.
-pub struct Merged {
-    /// The groups, in order of appearance: an accumulator that is told of a group takes it for seen.
+/// The result of a merge.
+pub struct MergedPanes {
+    /// The groups, in order of appearance.
     pub groups: Vec<GroupId>,
     accumulators: Vec<Box<dyn GroupsAccumulator>>,
-    times: Option<Vec<Times>>,
+    times: Option<Vec<EventTimes>>,
 }
 
-impl Merger {
-    /// Merges, of each pane, the states at the places `which` of its columns. `keys` is how many the key space has.
-    pub fn merge(&mut self, columns: &[AggregateColumn], which: &[usize], panes: &[&SealedPane], keys: usize) -> Result<Merged> {
+impl PaneMerger {
+    /// Merges the states of the aggregates `which` of `columns`. `keys` is the size of the key space.
+    pub fn merge(
+        &mut self,
+        columns: &[AggregateColumn],
+        which: &[usize],
+        panes: &[&SealedPane],
+        keys: usize,
+    ) -> Result<MergedPanes> {
         if self.slots.len() < keys {
             self.slots.resize(keys, NONE);
         }
-        let mut merged = Merged {
+        let mut merged = MergedPanes {
             groups: Vec::with_capacity(panes.first().map_or(0, |pane| pane.groups.len())),
             accumulators: accumulators(which.iter().map(|at| &columns[*at]))?,
             times: panes.iter().all(|pane| pane.times.is_some()).then(Vec::new),
@@ -40,7 +46,7 @@ impl Merger {
         done.map(|()| merged)
     }
 
-    fn fill(&mut self, merged: &mut Merged, which: &[usize], panes: &[&SealedPane]) -> Result<()> {
+    fn fill(&mut self, merged: &mut MergedPanes, which: &[usize], panes: &[&SealedPane]) -> Result<()> {
         for pane in panes {
             let mut slots = Vec::with_capacity(pane.groups.len());
             for id in &pane.groups {
@@ -57,7 +63,7 @@ impl Merger {
             if let (Some(seen), Some(times)) = (&mut merged.times, &pane.times) {
                 for (slot, this) in slots.iter().zip(times) {
                     match seen.get_mut(*slot) {
-                        Some(known) => *known = known.and(*this),
+                        Some(known) => *known = known.union(*this),
                         None => seen.push(*this),
                     }
                 }
@@ -67,8 +73,8 @@ impl Merger {
     }
 }
 
-impl Merged {
-    /// The answers, one column an aggregate, in the order of the groups.
+impl MergedPanes {
+    /// The value of each aggregate, one row a group.
     pub fn evaluate(&mut self) -> Result<Vec<ArrayRef>> {
         self.accumulators.iter_mut().map(|accumulator| accumulator.evaluate(EmitTo::All)).collect()
     }

@@ -1,10 +1,10 @@
-//! The sealed panes of one table, and roll-ups over them: a window of many panes is merged of a few pieces.
+//! The sealed panes of one table, and rollups over them: a window of many panes is merged from a few blocks.
 //!
-//! Four neighbouring panes are rolled up into one of the next level, four of those into one above, aligned to the epoch. A window
-//! is covered by the largest pieces that lie inside it, whatever the number of panes, and roll-ups are shared by all windows
-//! over the table. The large pieces in the middle of a window stay the same for many ticks: they are merged once and kept, which
-//! leaves about eight merges a tick for a day by the minute. Two stacks would need three, but now and then all of a window at
-//! once, and what they hold would depend on when they began.
+//! Four adjacent panes are rolled up to a block of the next level, four of those to a block of the level above, aligned to the
+//! epoch. A window is covered by the largest blocks that lie inside it, and all windows over the table share the rollups. The large
+//! blocks in the middle of a window stay the same for many ticks: they are merged once and kept. That leaves about eight merges a
+//! tick for a day by the minute. Two stacks would need three, but now and then a merge of the whole window, and their state would
+//! depend on when they were started.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,20 +12,20 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 
-use crate::model::snapshot::Whereabouts;
+use crate::model::snapshot::LocationSlot;
 use crate::model::time::{TimestampMs, align_down};
 use crate::rule::plan::stream_scan::AggregateColumn;
-use crate::window::ingest::key_space::GroupId;
+use crate::window::ingest::group_id::GroupId;
 use crate::window::state::pane::SealedPane;
-use crate::window::state::pane_merge::Merger;
+use crate::window::state::pane_merge::PaneMerger;
 
-/// How many pieces of a level make one of the next.
-const FAN: i64 = 4;
-/// Panes in a window up to which they are simply all merged.
+/// Blocks of a level that make one of the next.
+const FAN_OUT: i64 = 4;
+/// Up to so many panes a window is merged from panes, without rollups.
 const PANES_MERGED_MAX: i64 = 8;
 /// Levels above the panes: four to the seventh is more than the panes of any window.
 const LEVELS: usize = 7;
-/// From this level on pieces are merged once for many ticks.
+/// Blocks of this level and above are merged once for many ticks.
 const MIDDLE_LEVEL: usize = 2;
 
 /// Sealed panes by their start.
@@ -33,34 +33,34 @@ const MIDDLE_LEVEL: usize = 2;
 pub struct PaneStore {
     pane_ms: i64,
     panes: BTreeMap<TimestampMs, StoredPane>,
-    /// Roll-ups, level by level. Made when a window first needs them.
+    /// Rollups by level, made when a window first needs them.
     levels: [BTreeMap<TimestampMs, SealedPane>; LEVELS],
-    /// The middle of each window, by the window's length and its distance from the evaluation: merged pieces.
-    middles: BTreeMap<WindowId, (Vec<Piece>, SealedPane)>,
+    /// For each window, the large blocks in its middle and their merge.
+    middles: BTreeMap<WindowId, (Vec<Block>, SealedPane)>,
 }
 
-/// A sealed pane, shared with whoever writes a checkpoint of it, and where one has it already.
+/// A sealed pane. A snapshot shares it until the pane is stored.
 #[derive(Clone, Debug)]
 pub struct StoredPane {
     /// The pane.
     pub pane: Arc<SealedPane>,
-    /// Where it was written.
-    pub whereabouts: Whereabouts,
+    /// Its location in the checkpoints.
+    pub slot: LocationSlot,
 }
 
 impl StoredPane {
-    /// To change the pane: what was written is another one then.
-    fn change(&mut self) -> &mut SealedPane {
-        self.whereabouts = Whereabouts::default();
+    /// The pane to be modified. The stored one is then out of date.
+    fn modify(&mut self) -> &mut SealedPane {
+        self.slot = LocationSlot::default();
         Arc::make_mut(&mut self.pane)
     }
 }
 
-/// Tells the windows over a table apart: length, and how long before the evaluation it ends.
+/// Identifies a window over a table: its length, and how long before the evaluation it ends.
 pub type WindowId = (i64, i64);
 
-/// A piece of a window: level 0 is a pane.
-type Piece = (usize, TimestampMs);
+/// Level and start of a pane or rollup; level 0 is a pane.
+type Block = (usize, TimestampMs);
 
 impl PaneStore {
     /// An empty store for panes of this width.
@@ -69,16 +69,16 @@ impl PaneStore {
     }
 
     fn width(&self, level: usize) -> i64 {
-        self.pane_ms * FAN.pow(level as u32)
+        self.pane_ms * FAN_OUT.pow(level as u32)
     }
 
-    /// Adds a pane that was sealed.
+    /// Adds a pane.
     pub fn insert(&mut self, start: TimestampMs, pane: SealedPane) {
-        self.panes.insert(start, StoredPane { pane: Arc::new(pane), whereabouts: Whereabouts::default() });
+        self.panes.insert(start, StoredPane { pane: Arc::new(pane), slot: LocationSlot::default() });
     }
 
-    /// Forgets the panes that start before `at`, and every roll-up that begins before it.
-    pub fn forget_before(&mut self, at: TimestampMs) {
+    /// Drops the panes and rollups that start before `at`.
+    pub fn drop_before(&mut self, at: TimestampMs) {
         if self.panes.first_key_value().is_some_and(|(start, _)| *start < at) {
             self.panes = self.panes.split_off(&at);
         }
@@ -94,23 +94,24 @@ impl PaneStore {
         self.panes.range(window.clone()).next().is_some()
     }
 
-    /// Makes the roll-ups that a window needs, and its middle. The window is pane aligned and no pane of it is still open.
+    /// Makes the rollups that [`Self::cover`] of the window needs, and merges its middle. The window is aligned to panes, and none of
+    /// its panes is open.
     pub fn prepare(
         &mut self,
         id: WindowId,
         window: &Range<TimestampMs>,
         columns: &[AggregateColumn],
-        merger: &mut Merger,
+        merger: &mut PaneMerger,
         keys: usize,
     ) -> Result<()> {
-        let pieces = self.pieces(window);
-        for (level, start) in &pieces {
+        let blocks = self.blocks(window);
+        for (level, start) in &blocks {
             self.roll_up(*level, *start, columns, merger, keys)?;
         }
-        let middle: Vec<Piece> = pieces.into_iter().filter(|(level, _)| *level >= MIDDLE_LEVEL).collect();
+        let middle: Vec<Block> = blocks.into_iter().filter(|(level, _)| *level >= MIDDLE_LEVEL).collect();
         if middle.len() > 1 && self.middles.get(&id).is_none_or(|(known, _)| *known != middle) {
             let all: Vec<usize> = (0..columns.len()).collect();
-            let parts: Vec<&SealedPane> = middle.iter().filter_map(|piece| self.piece(*piece)).collect();
+            let parts: Vec<&SealedPane> = middle.iter().filter_map(|block| self.block(*block)).collect();
             let merged = merger.merge(columns, &all, &parts, keys)?.seal()?;
             self.middles.insert(id, (middle, merged));
         }
@@ -122,47 +123,47 @@ impl PaneStore {
         level: usize,
         start: TimestampMs,
         columns: &[AggregateColumn],
-        merger: &mut Merger,
+        merger: &mut PaneMerger,
         keys: usize,
     ) -> Result<()> {
         if level == 0 || self.levels[level - 1].contains_key(&start) {
             return Ok(());
         }
-        let below: Vec<Piece> = (0..FAN).map(|i| (level - 1, start + i * self.width(level - 1))).collect();
-        let full = |piece: &&Piece| self.has_any(&(piece.1..piece.1 + self.width(piece.0)));
-        let below: Vec<Piece> = below.iter().filter(full).copied().collect();
+        let below: Vec<Block> = (0..FAN_OUT).map(|i| (level - 1, start + i * self.width(level - 1))).collect();
+        let has_panes = |block: &&Block| self.has_any(&(block.1..block.1 + self.width(block.0)));
+        let below: Vec<Block> = below.iter().filter(has_panes).copied().collect();
         for (level, start) in &below {
             self.roll_up(*level, *start, columns, merger, keys)?;
         }
         let all: Vec<usize> = (0..columns.len()).collect();
-        let parts: Vec<&SealedPane> = below.iter().filter_map(|piece| self.piece(*piece)).collect();
+        let parts: Vec<&SealedPane> = below.iter().filter_map(|block| self.block(*block)).collect();
         let rolled = merger.merge(columns, &all, &parts, keys)?.seal()?;
         self.levels[level - 1].insert(start, rolled);
         Ok(())
     }
 
-    fn piece(&self, (level, start): Piece) -> Option<&SealedPane> {
+    fn block(&self, (level, start): Block) -> Option<&SealedPane> {
         if level == 0 { self.panes.get(&start).map(|stored| stored.pane.as_ref()) } else { self.levels[level - 1].get(&start) }
     }
 
-    /// What a window is merged of, after [`Self::prepare`].
+    /// The panes and rollups that a window is merged from, after [`Self::prepare`].
     pub fn cover(&self, id: WindowId, window: &Range<TimestampMs>) -> Vec<&SealedPane> {
-        let pieces = self.pieces(window);
-        let is_middle = |piece: &&Piece| piece.0 >= MIDDLE_LEVEL;
-        let Some((_, merged)) = self.middles.get(&id).filter(|(known, _)| known.iter().eq(pieces.iter().filter(is_middle)))
+        let blocks = self.blocks(window);
+        let is_middle = |block: &&Block| block.0 >= MIDDLE_LEVEL;
+        let Some((_, merged)) = self.middles.get(&id).filter(|(known, _)| known.iter().eq(blocks.iter().filter(is_middle)))
         else {
-            return pieces.into_iter().filter_map(|piece| self.piece(piece)).collect();
+            return blocks.into_iter().filter_map(|block| self.block(block)).collect();
         };
-        let first = pieces.iter().position(|piece| is_middle(&piece)).unwrap_or(pieces.len());
-        let small = |pieces: &[Piece]| -> Vec<&SealedPane> {
-            pieces.iter().filter(|piece| !is_middle(piece)).filter_map(|piece| self.piece(*piece)).collect()
+        let first = blocks.iter().position(|block| is_middle(&block)).unwrap_or(blocks.len());
+        let small = |blocks: &[Block]| -> Vec<&SealedPane> {
+            blocks.iter().filter(|block| !is_middle(block)).filter_map(|block| self.block(*block)).collect()
         };
-        [small(&pieces[..first]), vec![merged], small(&pieces[first..])].concat()
+        [small(&blocks[..first]), vec![merged], small(&blocks[first..])].concat()
     }
 
-    fn pieces(&self, window: &Range<TimestampMs>) -> Vec<Piece> {
+    fn blocks(&self, window: &Range<TimestampMs>) -> Vec<Block> {
         let few = window.end - window.start <= PANES_MERGED_MAX * self.pane_ms;
-        let mut pieces = Vec::new();
+        let mut blocks = Vec::new();
         let mut from = window.start;
         while let Some((first, _)) = self.panes.range(from..window.end).next() {
             let fits = |level: &usize| {
@@ -171,18 +172,18 @@ impl PaneStore {
             };
             let level = if few { 0 } else { (0..=LEVELS).rev().find(fits).unwrap_or(0) };
             let start = align_down(*first, self.width(level));
-            pieces.push((level, start));
+            blocks.push((level, start));
             from = start + self.width(level);
         }
-        pieces
+        blocks
     }
 
-    /// Panes held.
+    /// The number of panes.
     pub fn len(&self) -> usize {
         self.panes.len()
     }
 
-    /// Whether no pane is held.
+    /// Whether there is no pane.
     pub fn is_empty(&self) -> bool {
         self.panes.is_empty()
     }
@@ -192,7 +193,7 @@ impl PaneStore {
         self.all().map(SealedPane::bytes).sum()
     }
 
-    /// The groups of all panes.
+    /// The groups of all panes, some more than once.
     pub fn groups(&self) -> impl Iterator<Item = GroupId> {
         self.panes.values().flat_map(|stored| stored.pane.groups.iter().copied())
     }
@@ -211,18 +212,18 @@ impl PaneStore {
             .chain(self.middles.values().map(|(_, merged)| merged))
     }
 
-    /// Gives every group its new id.
-    pub fn rename(&mut self, renamed: &[GroupId]) {
-        self.all_mut().for_each(|pane| pane.rename(renamed));
+    /// Replaces every group id by its new one.
+    pub fn renumber(&mut self, new_ids: &[GroupId]) {
+        self.all_mut().for_each(|pane| pane.renumber(new_ids));
     }
 
-    /// Keeps only some of the aggregates.
-    pub fn keep_columns(&mut self, kept: &[bool]) {
-        self.all_mut().for_each(|pane| pane.keep_columns(kept));
+    /// Drops the aggregates that are not `used`.
+    pub fn retain_columns(&mut self, used: &[bool]) {
+        self.all_mut().for_each(|pane| pane.retain_columns(used));
     }
 
     fn all_mut(&mut self) -> impl Iterator<Item = &mut SealedPane> {
         let levels = self.levels.iter_mut().flat_map(BTreeMap::values_mut);
-        self.panes.values_mut().map(StoredPane::change).chain(levels).chain(self.middles.values_mut().map(|(_, merged)| merged))
+        self.panes.values_mut().map(StoredPane::modify).chain(levels).chain(self.middles.values_mut().map(|(_, merged)| merged))
     }
 }

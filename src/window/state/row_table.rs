@@ -1,7 +1,8 @@
-//! Rows kept as they came, for rules whose plan needs them: instant rules, joins and window functions over rows.
+//! Raw rows, for rules whose plan needs them: instant rules, joins and window functions over rows.
 //!
-//! Kept are only the rows that pass the rule's filters, and of them only the columns that it reads, for as long as its window;
-//! over a limit nothing is kept any more and the rules that need them are quarantined.
+//! It retains only rows that pass the filters, of them only the columns that are read, and no longer than the windows of its rules.
+//! Over a limit it drops everything and fails: an answer from a part of the rows would be wrong. The rules over it are then
+//! quarantined.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,48 +16,49 @@ use datafusion::common::Result;
 use datafusion::physical_expr::PhysicalExpr;
 
 use crate::model::limits::{ROWS_RETAINED_BYTES_MAX, ROWS_RETAINED_MAX};
-use crate::model::snapshot::Whereabouts;
+use crate::model::snapshot::LocationSlot;
 use crate::model::time::{TimestampMs, align_down};
 use crate::rule::exec::expression_chain::{batch_of, evaluate, mask_of};
 use crate::rule::plan::stream_scan::{Binding, RowSource};
-use crate::window::ingest::micro_batch::Stretch;
-use crate::window::state::table::{Ingested, Layout};
+use crate::window::ingest::micro_batch::RowSlice;
+use crate::window::state::ingest_counts::IngestCounts;
+use crate::window::state::pane_layout::PaneLayout;
 
 /// The rows of one source, shared by rules.
 pub struct RowTable {
     source: RowSource,
-    bound: Bound,
-    layout: Layout,
+    bound: BoundRows,
+    layout: PaneLayout,
     retain_ms: i64,
     panes: BTreeMap<TimestampMs, RowPane>,
     sealed_until: TimestampMs,
     rows: usize,
     bytes: usize,
     rows_max: usize,
-    /// Why nothing is kept any more.
-    broken: Option<String>,
+    /// Why nothing is retained any more.
+    failure: Option<String>,
 }
 
-/// What a pane holds.
-pub struct KeptPane {
-    /// When it starts.
+/// A pane of rows, sorted.
+pub struct RowPaneSnapshot {
+    /// The start of the pane.
     pub start: TimestampMs,
     /// Its rows.
     pub rows: RecordBatch,
-    /// Their times.
+    /// The time of each row.
     pub times: ArrayRef,
-    /// Where it was written, if it stays as it is.
-    pub whereabouts: Option<Whereabouts>,
+    /// The slot of a pane that does not change any more.
+    pub slot: Option<LocationSlot>,
 }
 
-/// The source's expressions over the few columns that they read.
-struct Bound {
+/// The expressions of the source, bound to the few columns that they read.
+struct BoundRows {
     binding: Binding,
     predicate: Option<Arc<dyn PhysicalExpr>>,
     output: Vec<Arc<dyn PhysicalExpr>>,
 }
 
-impl Bound {
+impl BoundRows {
     fn new(source: &RowSource) -> Result<Self> {
         let predicate = &source.stream.predicate;
         let binding = Binding::of(&source.stream.table, source.output.iter().chain(predicate))?;
@@ -74,7 +76,7 @@ struct RowPane {
     times: Vec<ArrayRef>,
     bytes: usize,
     sorted: bool,
-    whereabouts: Whereabouts,
+    slot: LocationSlot,
 }
 
 impl fmt::Debug for RowTable {
@@ -84,10 +86,10 @@ impl fmt::Debug for RowTable {
 }
 
 impl RowTable {
-    /// An empty table for `source` that keeps at most `rows_max` rows.
-    pub fn new(source: &RowSource, layout: Layout, rows_max: usize) -> Result<Self> {
+    /// An empty table that retains at most `rows_max` rows.
+    pub fn new(source: &RowSource, layout: PaneLayout, rows_max: usize) -> Result<Self> {
         Ok(Self {
-            bound: Bound::new(source)?,
+            bound: BoundRows::new(source)?,
             source: source.clone(),
             layout,
             retain_ms: 0,
@@ -96,74 +98,73 @@ impl RowTable {
             rows: 0,
             bytes: 0,
             rows_max: rows_max.min(ROWS_RETAINED_MAX),
-            broken: None,
+            failure: None,
         })
     }
 
-    /// How the table lays out time.
-    pub fn layout(&self) -> &Layout {
+    /// The division of time.
+    pub fn layout(&self) -> &PaneLayout {
         &self.layout
     }
 
-    /// A rule with windows that reach back `reach_ms` uses the table. `source` is the table's own, over the stream's columns as
-    /// they are now.
-    pub fn join(&mut self, source: &RowSource, reach_ms: i64) -> Result<()> {
+    /// Adds a rule whose window reaches back `reach_ms`. `source` is read over the stream's columns as they are now.
+    pub fn attach(&mut self, source: &RowSource, reach_ms: i64) -> Result<()> {
         self.retain_ms = self.retain_ms.max(reach_ms);
-        self.bound = Bound::new(source)?;
+        self.bound = BoundRows::new(source)?;
         self.source = source.clone();
         Ok(())
     }
 
-    /// No rule uses the table, until one joins.
-    pub fn leave(&mut self) {
+    /// Forgets which rules use the table. Its content stays.
+    pub fn detach_all(&mut self) {
         self.retain_ms = 0;
     }
 
-    /// Keeps the rows that the source wants.
-    pub fn ingest(&mut self, rows: &Stretch<'_>) -> Result<Ingested> {
-        let done = Ingested::default();
-        if self.broken.is_some() {
-            return Ok(done);
+    /// Retains the rows that pass the filter.
+    pub fn ingest(&mut self, rows: &RowSlice<'_>) -> Result<IngestCounts> {
+        let counts = IngestCounts::default();
+        if self.failure.is_some() {
+            return Ok(counts);
         }
         let mut batch = rows.batch(&self.bound.binding)?;
         let mut times: Vec<TimestampMs> = rows.times(self.layout.broker_time).to_vec();
         if let Some(predicate) = &self.bound.predicate {
             let mask = mask_of(predicate, &batch)?;
             if mask.true_count() == 0 {
-                return Ok(done);
+                return Ok(counts);
             }
             batch = filter_record_batch(&batch, &mask)?;
-            times = times.into_iter().zip(mask.values()).filter(|(_, kept)| *kept).map(|(ts, _)| ts).collect();
+            times = times.into_iter().zip(mask.values()).filter(|(_, passed)| *passed).map(|(ts, _)| ts).collect();
         }
         let output = evaluate(&self.bound.output, &batch)?;
         let output = batch_of(&self.source.leaf_schema, output, batch.num_rows())?;
-        self.sort_in(&output, &TimestampMillisecondArray::from(times))
+        self.insert(&output, &TimestampMillisecondArray::from(times))
     }
 
-    /// Keeps each row in the pane of its time.
-    fn sort_in(&mut self, rows: &RecordBatch, times: &TimestampMillisecondArray) -> Result<Ingested> {
-        let mut done = Ingested::default();
+    /// Adds each row to the pane of its time.
+    fn insert(&mut self, rows: &RecordBatch, times: &TimestampMillisecondArray) -> Result<IngestCounts> {
+        let mut counts = IngestCounts::default();
         let pane_ms = self.layout.pane_ms;
         let mut by_pane: BTreeMap<TimestampMs, Vec<u32>> = BTreeMap::new();
         for (row, ts) in times.values().iter().enumerate() {
             let pane = align_down(*ts, pane_ms);
             if pane + pane_ms <= self.sealed_until {
-                done.late += 1;
+                counts.late += 1;
             } else {
                 by_pane.entry(pane).or_default().push(row as u32);
             }
         }
         for (pane, indices) in by_pane {
-            done.rows += indices.len() as u64;
+            counts.rows += indices.len() as u64;
             let indices = UInt32Array::from(indices);
-            let kept = without_slack(&take_record_batch(rows, &indices)?)?;
-            self.keep(pane, kept, take(times, &indices, None)?);
+            let own = own_buffers(&take_record_batch(rows, &indices)?)?;
+            self.insert_into(pane, own, take(times, &indices, None)?);
         }
-        self.check();
-        Ok(done)
+        self.check_limits();
+        Ok(counts)
     }
 
-    fn keep(&mut self, pane: TimestampMs, rows: RecordBatch, times: ArrayRef) {
+    fn insert_into(&mut self, pane: TimestampMs, rows: RecordBatch, times: ArrayRef) {
         let bytes = rows.get_array_memory_size() + times.get_array_memory_size();
         self.rows += rows.num_rows();
         self.bytes += bytes;
@@ -172,19 +173,18 @@ impl RowTable {
         pane.times.push(times);
         pane.bytes += bytes;
         pane.sorted = false;
-        pane.whereabouts = Whereabouts::default();
+        pane.slot = LocationSlot::default();
     }
 
-    fn check(&mut self) {
-        let wrong = if self.rows > self.rows_max {
-            Some(format!("more than {} rows in its windows", self.rows_max))
+    fn check_limits(&mut self) {
+        let failure = if self.rows > self.rows_max {
+            format!("more than {} rows in its windows", self.rows_max)
         } else if self.bytes > ROWS_RETAINED_BYTES_MAX {
-            Some(format!("more than {} MB of rows in its windows", ROWS_RETAINED_BYTES_MAX >> 20))
+            format!("more than {} MB of rows in its windows", ROWS_RETAINED_BYTES_MAX >> 20)
         } else {
             return;
         };
-        self.clear();
-        self.broken = wrong;
+        self.fail(failure);
     }
 
     fn clear(&mut self) {
@@ -192,23 +192,24 @@ impl RowTable {
         (self.rows, self.bytes) = (0, 0);
     }
 
-    /// Why nothing is kept any more.
-    pub fn broken(&self) -> Option<&str> {
-        self.broken.as_deref()
+    /// Why nothing is retained any more; `None` where nothing failed.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
     }
 
-    /// Keeps nothing, for a reason that was saved.
-    pub fn break_again(&mut self, reason: Option<String>) {
-        self.broken = reason;
-    }
-
-    /// Begins anew, empty.
-    pub fn mend(&mut self) {
+    /// Drops all rows, and retains none from here on.
+    pub fn fail(&mut self, reason: String) {
         self.clear();
-        self.broken = None;
+        self.failure = Some(reason);
     }
 
-    /// Closes the panes that end at or before `until`, and forgets those that no window reaches any more.
+    /// Drops all rows, and retains new ones again.
+    pub fn reset(&mut self) {
+        self.clear();
+        self.failure = None;
+    }
+
+    /// Seals the panes that end at or before `until`, and drops those that no window reaches any more.
     pub fn seal(&mut self, until: TimestampMs) {
         self.sealed_until = self.sealed_until.max(until);
         while let Some(entry) = self.panes.first_entry() {
@@ -226,7 +227,7 @@ impl RowTable {
         self.panes.range(window.clone()).next().is_some()
     }
 
-    /// The rows of a window and their times, in the order of time, then of content: the order of arrival leaves no trace.
+    /// The rows of a window and their times, sorted by time, then by content: the order of arrival does not matter.
     pub fn rows(&mut self, window: &Range<TimestampMs>) -> Result<(RecordBatch, ArrayRef)> {
         for (_, pane) in self.panes.range_mut(window.clone()).filter(|(_, pane)| !pane.sorted) {
             pane.sort()?;
@@ -236,88 +237,82 @@ impl RowTable {
             panes().flat_map(|pane| &pane.batches).next().map_or(Arc::clone(&self.source.leaf_schema), RecordBatch::schema);
         let rows = concat_batches(&schema, panes().flat_map(|pane| &pane.batches))?;
         let times: Vec<&dyn Array> = panes().flat_map(|pane| pane.times.iter().map(AsRef::as_ref)).collect();
-        let nothing: ArrayRef = Arc::new(TimestampMillisecondArray::from(Vec::<TimestampMs>::new()));
-        Ok((rows, if times.is_empty() { nothing } else { concat(&times)? }))
+        let no_times: ArrayRef = Arc::new(TimestampMillisecondArray::from(Vec::<TimestampMs>::new()));
+        Ok((rows, if times.is_empty() { no_times } else { concat(&times)? }))
     }
 
-    /// Panes now held.
+    /// The number of panes.
     pub fn panes(&self) -> usize {
         self.panes.len()
     }
 
-    /// When the panes end that hold rows and are not sealed.
+    /// The ends of the panes that are not sealed.
     pub fn open_ends(&self) -> impl Iterator<Item = TimestampMs> {
         let ends = self.panes.keys().map(|start| start + self.layout.pane_ms);
         ends.filter(|end| *end > self.sealed_until)
     }
 
-    /// Rows now held.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.rows
     }
 
-    /// Whether it holds nothing.
+    /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
     }
 
-    /// Bytes now held.
+    /// Bytes held.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Panes that end at or before this instant take no more rows.
+    /// Panes that end at or before this instant are sealed.
     pub fn sealed_until(&self) -> TimestampMs {
         self.sealed_until
     }
 
-    /// The panes, each as one batch with its times.
-    pub fn contents(&mut self) -> Result<Vec<KeptPane>> {
-        let mut contents = Vec::with_capacity(self.panes.len());
+    /// The panes, each as one batch.
+    pub fn save(&mut self) -> Result<Vec<RowPaneSnapshot>> {
+        let mut snapshots = Vec::with_capacity(self.panes.len());
         for (start, pane) in &mut self.panes {
             if !pane.sorted {
                 pane.sort()?;
             }
             let ([rows], [times]) = (pane.batches.as_slice(), pane.times.as_slice()) else { continue };
             let sealed = start + self.layout.pane_ms <= self.sealed_until;
-            let whereabouts = sealed.then(|| pane.whereabouts.clone());
-            contents.push(KeptPane { start: *start, rows: rows.clone(), times: Arc::clone(times), whereabouts });
+            let slot = sealed.then(|| pane.slot.clone());
+            snapshots.push(RowPaneSnapshot { start: *start, rows: rows.clone(), times: Arc::clone(times), slot });
         }
-        Ok(contents)
+        Ok(snapshots)
     }
 
-    /// Takes all panes out, as [`Self::contents`] gives them, and why they are not all, where they are not.
-    pub fn drain(&mut self) -> Result<(Vec<KeptPane>, Option<String>)> {
-        let all = self.contents();
-        let broken = self.broken.take();
+    /// Adds a pane that [`Self::save`] returned.
+    pub fn restore(&mut self, start: TimestampMs, rows: RecordBatch, times: ArrayRef) {
+        self.insert_into(start, rows, times);
+    }
+
+    /// Takes all panes out. Where a limit was exceeded there are none, but the reason; the table then retains rows again.
+    pub fn take_partial(&mut self) -> Result<(Vec<RowPaneSnapshot>, Option<String>)> {
+        let panes = self.save();
+        let failure = self.failure.take();
         self.clear();
-        Ok((all?, broken))
+        Ok((panes?, failure))
     }
 
-    /// Keeps rows that another table of the same source had kept.
-    pub fn absorb(&mut self, rows: &RecordBatch, times: &TimestampMillisecondArray) -> Result<Ingested> {
-        if self.broken.is_some() {
-            return Ok(Ingested::default());
+    /// Retains rows that the table of another process retained for the same source.
+    pub fn merge_partial(&mut self, rows: &RecordBatch, times: &TimestampMillisecondArray) -> Result<IngestCounts> {
+        if self.failure.is_some() {
+            return Ok(IngestCounts::default());
         }
         let rows = batch_of(&self.source.leaf_schema, rows.columns().to_vec(), rows.num_rows())?;
-        self.sort_in(&rows, times)
+        self.insert(&rows, times)
     }
 
-    /// Cuts time otherwise. The table must be empty.
+    /// Changes the width of panes. The table must be empty.
     pub fn set_pane_ms(&mut self, pane_ms: i64) {
-        debug_assert!(self.is_empty(), "rows are in panes already");
+        debug_assert!(self.is_empty(), "the rows are in panes of the old width");
         self.layout.pane_ms = pane_ms;
-    }
-
-    /// Keeps nothing any more, because another table of the same source broke a limit.
-    pub fn break_for(&mut self, reason: &str) {
-        self.clear();
-        self.broken = Some(reason.to_string());
-    }
-
-    /// Puts a pane back that [`Self::contents`] gave.
-    pub fn restore(&mut self, start: TimestampMs, rows: RecordBatch, times: ArrayRef) {
-        self.keep(start, rows, times);
     }
 }
 
@@ -340,8 +335,8 @@ impl RowPane {
     }
 }
 
-/// Text views pin the whole buffers of their micro-batch: what is kept gets buffers of its own.
-fn without_slack(rows: &RecordBatch) -> Result<RecordBatch> {
+/// The rows with text buffers of their own. Text views would pin the buffers of the whole micro-batch.
+fn own_buffers(rows: &RecordBatch) -> Result<RecordBatch> {
     let own = |column: &ArrayRef| match column.as_string_view_opt() {
         Some(texts) => Arc::new(texts.gc()) as ArrayRef,
         None => Arc::clone(column),

@@ -1,10 +1,10 @@
-//! When which rule is to be evaluated.
+//! The ticks to come: at which instant which rule is evaluated.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::time::{TimestampMs, align_down};
 
-/// Ticks to come, by time; rules of one instant in order of their index.
+/// Ticks by time; the rules of one instant in order of their index.
 #[derive(Clone, Debug, Default)]
 pub struct Schedule {
     ticks: BTreeMap<TimestampMs, BTreeSet<usize>>,
@@ -26,15 +26,15 @@ impl Schedule {
         self.ticks.iter().filter(move |(_, rules)| rules.contains(&rule)).map(|(at, _)| *at)
     }
 
-    /// Takes the rules whose tick is at `at`.
+    /// Removes and returns the rules whose tick is at `at`.
     pub fn take(&mut self, at: TimestampMs) -> Vec<usize> {
         self.ticks.remove(&at).map(|rules| rules.into_iter().collect()).unwrap_or_default()
     }
 
-    /// Moves ticks before `at` to the first of their rule's at or after it.
+    /// Moves each tick before `at` to the first multiple of its rule's `every` at or after it.
     pub fn skip_to(&mut self, at: TimestampMs, every_ms: impl Fn(usize) -> i64) {
-        let late: Vec<TimestampMs> = self.ticks.range(..at).map(|(tick, _)| *tick).collect();
-        for tick in late {
+        let skipped: Vec<TimestampMs> = self.ticks.range(..at).map(|(tick, _)| *tick).collect();
+        for tick in skipped {
             for rule in self.take(tick) {
                 let every_ms = every_ms(rule);
                 self.add(align_down(at - 1, every_ms) + every_ms, rule);
@@ -42,7 +42,7 @@ impl Schedule {
         }
     }
 
-    /// Gives a rule these ticks and no others.
+    /// Replaces the ticks of a rule.
     pub fn set(&mut self, rule: usize, ticks: &[TimestampMs]) {
         self.ticks.retain(|_, rules| {
             rules.remove(&rule);

@@ -20,7 +20,7 @@ use squelch::process::demo_files;
 use squelch::rule::check::{Complaints, from_texts};
 use squelch::topology::Topology;
 use squelch::topology::learn::LearnParams;
-use squelch::window::evaluator::RuleStats;
+use squelch::window::rule_stats::RuleStats;
 
 use crate::live::run::{context, read_stream, replayed, runtime};
 use crate::support::expect::first_difference;
@@ -113,7 +113,7 @@ fn shared(
         let part = PartialResult::from_bytes(&bytes).unwrap();
         revisions.extend(engine.step(Input::Partial { partition: one, position: 0, partial: &part }));
         if rng.below(10) == 0 {
-            let saved = engine.save().unwrap().found().unwrap();
+            let saved = engine.save().unwrap().into_loaded().unwrap();
             engine = fresh();
             assert!(engine.restore(&saved).unwrap().is_empty());
             // What was taken before it died comes again.

@@ -8,7 +8,7 @@ use squelch::engine::partial::partition_counter::PartitionCounter;
 use squelch::engine::partial::result::PartialResult;
 use squelch::engine::{EngineParams, Input};
 use squelch::io::decode::{Decoder, MessageInfo};
-use squelch::model::snapshot::Found;
+use squelch::model::snapshot::LoadedSnapshot;
 use squelch::topology::learn::LearnParams;
 
 use crate::cluster::partitions::{Process, commands, configuration, is_as_replayed, once_all_read, publish};
@@ -66,7 +66,7 @@ struct Roles<'c> {
     version: usize,
     changes: usize,
     /// The last checkpoint, how many revisions had come out by then, and the parts that were taken in since.
-    kept: (Found, usize, Vec<(usize, PartialResult)>),
+    kept: (LoadedSnapshot, usize, Vec<(usize, PartialResult)>),
 }
 
 impl<'c> Roles<'c> {
@@ -75,7 +75,7 @@ impl<'c> Roles<'c> {
         run.engine = run.engine.with_partitions(WORKERS);
         let workers = (0..WORKERS).map(|_| Worker::new(case, &versions[version], version, 0)).collect();
         let whose = case.lines.iter().map(|_| rng.below(WORKERS as u64) as usize).collect();
-        let kept = (run.engine.save().unwrap().found().unwrap(), 0, Vec::new());
+        let kept = (run.engine.save().unwrap().into_loaded().unwrap(), 0, Vec::new());
         Self { case, versions, run, workers, whose, read: 0, version, changes: 0, kept }
     }
 
@@ -98,7 +98,7 @@ impl<'c> Roles<'c> {
     }
 
     fn checkpoint(&mut self) {
-        self.kept = (self.run.engine.save().unwrap().found().unwrap(), self.run.emitted(), Vec::new());
+        self.kept = (self.run.engine.save().unwrap().into_loaded().unwrap(), self.run.emitted(), Vec::new());
     }
 
     /// The correlator goes on with other rules; workers may hear of them once they are in a checkpoint. Returns how many revisions

@@ -25,7 +25,7 @@ fn mark(source: SourceId, received_at: Option<i64>, ts: i64) -> MessageMark {
 fn stands(params: WatermarkParams, messages: &[(SourceId, i64, i64)]) -> Vec<i64> {
     let mut watermark = Watermark::new(params);
     let after = messages.iter().map(|(source, stamp, ts)| {
-        watermark.message(&mark(*source, Some(T + stamp * 1000), T + ts * 1000));
+        watermark.observe(&mark(*source, Some(T + stamp * 1000), T + ts * 1000));
         (watermark.now().unwrap() - T) / 1000
     });
     after.collect()
@@ -64,11 +64,11 @@ fn a_source_that_has_caught_up_lets_time_go() {
 #[test]
 fn silence_and_the_end_go_on_as_if_there_were_one_source() {
     let mut watermark = Watermark::new(PARAMS);
-    watermark.message(&mark(1, Some(T), T - 20_000));
-    watermark.message(&mark(2, Some(T), T));
+    watermark.observe(&mark(1, Some(T), T - 20_000));
+    watermark.observe(&mark(2, Some(T), T));
     assert_eq!(watermark.now(), Some(T - 30_000));
     assert_eq!(watermark.sources(), (2, Some((1, 20_000))));
-    watermark.idle(30_000);
+    watermark.observe_silence(30_000);
     assert_eq!(watermark.now(), Some(T + 20_000));
     watermark.end();
     assert_eq!(watermark.now(), Some(T + 20_000));
@@ -109,7 +109,7 @@ proptest! {
         let mut watermark = Watermark::new(params);
         let (mut before, mut latest) = (i64::MIN, i64::MIN);
         for ((source, stamp, ts), meant) in messages.iter().zip(meant(params, &messages)) {
-            watermark.message(&mark(*source, Some(*stamp), *ts));
+            watermark.observe(&mark(*source, Some(*stamp), *ts));
             latest = latest.max(*ts);
             let now = watermark.now().unwrap();
             prop_assert!(now >= before);
@@ -126,8 +126,8 @@ proptest! {
         let (mut with, mut without) = (Watermark::new(PARAMS), Watermark::new(PARAMS));
         for (gap, lag) in steps {
             clock += gap;
-            with.message(&mark(1, Some(clock), clock - lag));
-            without.message(&mark(0, None, clock - lag));
+            with.observe(&mark(1, Some(clock), clock - lag));
+            without.observe(&mark(0, None, clock - lag));
             prop_assert_eq!(with.now(), without.now());
         }
     }

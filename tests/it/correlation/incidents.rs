@@ -155,7 +155,7 @@ fn a_restart_with_another_graph_splits_too() {
     night.fails(0, "db");
     night.fails(5, "web");
     night.until(100);
-    let kept = night.engine.save().unwrap().found().unwrap();
+    let kept = night.engine.save().unwrap().into_loaded().unwrap();
     let mut other = Night::new(&[("web", "cart")], &params);
     other.engine.restore(&kept).unwrap();
     let apart = other.until(120);

@@ -99,7 +99,7 @@ fn run_on_changing_graphs(alerts: &[ExternalAlert], edges: &[(u8, u8)], seed: u6
         }
         take(engine.step(Input::Events(&batch)));
         if restarts > 0 && restarting.below(3) == 0 {
-            let saved = engine.save().unwrap().found().unwrap();
+            let saved = engine.save().unwrap().into_loaded().unwrap();
             engine = fresh(&now);
             take(engine.restore(&saved).unwrap());
         }
@@ -121,7 +121,7 @@ fn run(alerts: &[ExternalAlert], edges: &[(u8, u8)], seed: u64, restarts: bool) 
     for batch in batches(alerts, rng) {
         take(engine.step(Input::Events(&batch)));
         if restarts && rng.below(3) == 0 {
-            let saved = engine.save().unwrap().found().unwrap();
+            let saved = engine.save().unwrap().into_loaded().unwrap();
             engine = fresh(&parts(edges));
             take(engine.restore(&saved).unwrap());
         }

@@ -268,7 +268,7 @@ fn what_is_raised_counts_from_the_time_of_events() {
         told.extend(revisions.iter().map(tell));
     };
     hear(engine.step(Input::SelfAlert(alert(&gap(7)))));
-    let saved = engine.save().unwrap().found().unwrap();
+    let saved = engine.save().unwrap().into_loaded().unwrap();
     engine = fresh();
     hear(engine.restore(&saved).unwrap());
     hear(engine.step(Input::Events(&events(&[0, 2, 300]))));

@@ -10,8 +10,8 @@ use squelch::io::incident_message;
 use squelch::process::telemetry::rule_cpu::CpuWatch;
 use squelch::rule::check::{self, Complaints};
 use squelch::topology::Topology;
-use squelch::window::WindowLimits;
-use squelch::window::evaluator::RuleStats;
+use squelch::window::limits::WindowLimits;
+use squelch::window::rule_stats::RuleStats;
 
 const T: i64 = 1_773_456_000_000;
 

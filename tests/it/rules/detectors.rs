@@ -7,7 +7,7 @@ use std::sync::Arc;
 use squelch::alert::Alert;
 use squelch::engine::EngineParams;
 use squelch::model::time::format_rfc3339;
-use squelch::window::WindowLimits;
+use squelch::window::limits::WindowLimits;
 
 use crate::correlation::scenarios::shuffle_within;
 use crate::support::expect::{expect_file, first_difference};

@@ -26,9 +26,9 @@ use squelch::rule::check::{Complaints, LoadedRules, from_texts};
 use squelch::rule::definition::output_columns::Breach;
 use squelch::rule::sql::query as sql;
 use squelch::rule::{Rule, plan};
-use squelch::window::WindowLimits;
 use squelch::window::evaluator::Evaluator;
-use squelch::window::state::table_registry::Began;
+use squelch::window::limits::WindowLimits;
+use squelch::window::time::rule_set_start::RuleSetStart;
 
 use crate::support::Rng;
 
@@ -330,9 +330,9 @@ impl Counting {
 
     /// Hands on what one of them has counted, as bytes.
     fn hand_on(&mut self, one: usize, evaluator: &mut Evaluator) {
-        let bytes = postcard::to_allocvec(&self.0[one].export().unwrap()).unwrap();
-        assert!(self.0[one].export().unwrap().is_empty(), "what was taken out is gone");
-        evaluator.absorb(one, &postcard::from_bytes(&bytes).unwrap(), i64::MIN);
+        let bytes = postcard::to_allocvec(&self.0[one].take_partial().unwrap()).unwrap();
+        assert!(self.0[one].take_partial().unwrap().is_empty(), "what was taken out is gone");
+        evaluator.merge_partial(one, &postcard::from_bytes(&bytes).unwrap(), i64::MIN);
     }
 
     fn hand_on_all(&mut self, evaluator: &mut Evaluator) {
@@ -355,25 +355,25 @@ fn run(texts: &[String], queries: &[&str], rows: &[Row], seed: u64, seen: Seen<'
     evaluator.start(START_MS);
     let hands = [0, 0, 1, 2, 3, 5][rng.below(6) as usize];
     let rules: Vec<Arc<Rule>> = book_of(texts).rules.into_iter().map(Arc::new).collect();
-    let hand = |_| Evaluator::that_only_counts(rules.clone(), WindowLimits::default(), || 0).unwrap();
+    let hand = |_| Evaluator::counter(rules.clone(), WindowLimits::default(), || 0).unwrap();
     let mut counting = Counting((0..hands).map(hand).collect());
     let mut latest = i64::MIN;
     let compare = |evaluator: &mut Evaluator, until: i64| {
         while let Some(at) = evaluator.next_tick().filter(|at| *at <= until) {
-            for index in evaluator.due(at) {
-                let got = comparable(&evaluator.tick(index, at, i64::MIN).unwrap());
+            for index in evaluator.take_due(at) {
+                let got = comparable(&evaluator.evaluate(index, at, i64::MIN).unwrap());
                 let want = comparable(&plain[index].answer(&book, index, &|window| seen(index, at, window, &all)));
                 assert_eq!(got, want, "{}\nat +{} s, seed {seed}", texts[index], (at - START_MS) / 1000);
             }
-            evaluator.clean_up();
+            evaluator.compact();
         }
     };
     for batch in &batches {
         counting.ingest(batch, &mut evaluator, rng);
         if rng.below(8) == 0 {
-            let saved = evaluator.save().unwrap().found().unwrap();
+            let saved = evaluator.save().unwrap().into_loaded().unwrap();
             evaluator = evaluator_of(texts);
-            evaluator.restore(&saved, Began { now: START_MS, latest: START_MS }).unwrap();
+            evaluator.restore(&saved, RuleSetStart { now: START_MS, latest: START_MS }).unwrap();
         }
         latest = batch.messages.iter().filter_map(|mark| mark.max_ts).max().unwrap_or(latest).max(latest);
         if evaluator.next_tick().is_some_and(|at| at <= latest - LATENESS_MS) {
@@ -479,9 +479,9 @@ fn keys_that_died_make_room_and_change_no_answer() {
         let batch = decoder.take();
         evaluator.ingest(&batch, [0; 4], std::array::from_fn(|kind| batch.tables[kind].num_rows()));
         let at = evaluator.next_tick().unwrap();
-        assert_eq!(evaluator.due(at), [0]);
-        assert_eq!(evaluator.tick(0, at, i64::MIN).unwrap().len(), 200, "every host of the pane has its row");
-        evaluator.clean_up();
+        assert_eq!(evaluator.take_due(at), [0]);
+        assert_eq!(evaluator.evaluate(0, at, i64::MIN).unwrap().len(), 200, "every host of the pane has its row");
+        evaluator.compact();
         most = most.max(evaluator.size().0);
     }
     assert!(most < 8000 / 2, "{most} of 8000 keys were kept at once");

@@ -86,9 +86,9 @@ impl Twins {
         let saved = self.kept.save().unwrap();
         let size = self.keeper.keep(Some(saved), OutputPositions::default(), false, &self.telemetry).await;
         let (found, _) = self.keeper.read(0).await.unwrap().unwrap();
-        let whole = self.plain.save().unwrap().found().unwrap();
-        assert!(found.pieces.len() > 1);
-        assert!(found.pieces == whole.pieces, "what is kept is not what there is");
+        let whole = self.plain.save().unwrap().into_loaded().unwrap();
+        assert!(found.chunks.len() > 1);
+        assert!(found.chunks == whole.chunks, "what is kept is not what there is");
         size.expect("it can be kept")
     }
 }
@@ -129,7 +129,7 @@ fn what_is_sealed_is_stored_once() {
         let (second, _) = store(&context, 2).await;
         let mut twins = Twins::new(second, &[("mean", MEAN)]);
         let (found, _) = twins.keeper.read(0).await.unwrap().unwrap();
-        assert!(found.pieces.len() > 10);
+        assert!(found.chunks.len() > 10);
         for tick in 0..3 {
             twins.take_in(tick, 0..10);
             twins.keep().await;

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use squelch::engine::{Engine, EngineParams};
 use squelch::io::incident_message;
-use squelch::model::snapshot::Found;
+use squelch::model::snapshot::LoadedSnapshot;
+use squelch::model::snapshot::versioned::RestoreError;
 use squelch::topology::Topology;
-use squelch::window::snapshot::RestoreError;
 
 use crate::support::expect::first_difference;
 use crate::support::runs::Scenario;
@@ -32,15 +32,16 @@ fn restarts_change_nothing() {
 #[test]
 fn what_is_no_state_is_refused() {
     let engine = || Engine::new(Vec::new(), Topology::default(), &EngineParams::default()).unwrap();
-    let saved = engine().save().unwrap().found().unwrap();
+    let saved = engine().save().unwrap().into_loaded().unwrap();
     assert!(engine().restore(&saved).unwrap().is_empty());
-    let refused = |head: &[u8]| engine().restore(&Found { head: head.to_vec(), pieces: saved.pieces.clone() }).unwrap_err();
-    assert!(matches!(refused(b"something else"), RestoreError::NoState));
-    assert!(matches!(refused(&saved.head[..10]), RestoreError::NoState));
+    let refused =
+        |head: &[u8]| engine().restore(&LoadedSnapshot { head: head.to_vec(), chunks: saved.chunks.clone() }).unwrap_err();
+    assert!(matches!(refused(b"something else"), RestoreError::WrongMagic));
+    assert!(matches!(refused(&saved.head[..10]), RestoreError::WrongMagic));
     assert!(matches!(refused(&saved.head[..saved.head.len() - 1]), RestoreError::Damaged(_)));
     let mut newer = saved.head.clone();
     newer[8] = 9;
-    assert!(matches!(refused(&newer), RestoreError::OtherVersion(9)));
-    let more = Found { pieces: vec![Bytes::from_static(b"a piece too many")], ..saved.clone() };
+    assert!(matches!(refused(&newer), RestoreError::UnsupportedVersion(9)));
+    let more = LoadedSnapshot { chunks: vec![Bytes::from_static(b"a piece too many")], ..saved.clone() };
     assert!(matches!(engine().restore(&more), Err(RestoreError::Damaged(_))));
 }

@@ -83,7 +83,7 @@ impl Scenario {
             }
             revisions.extend(engine.step(Input::Events(&decoder.take())));
             if rng.below(3) == 0 {
-                let saved = engine.save().expect("an engine can be saved").found().expect("all of it");
+                let saved = engine.save().expect("an engine can be saved").into_loaded().expect("all of it");
                 (engine, decoder) = self.engine(&params);
                 let after = engine.restore(&saved).unwrap_or_else(|error| panic!("{}: {error}", self.name()));
                 assert!(after.is_empty(), "{}: the same rules end nothing", self.name());

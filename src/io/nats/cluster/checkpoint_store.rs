@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 
 use crate::io::nats::client::kv_cas::{self, WriteError};
 use crate::io::nats::cluster::lease::{HeldLease, LeaseLost, StoreError};
-use crate::model::snapshot::checksum::{self, Broken};
+use crate::model::snapshot::checksum::{self, ChecksumError};
 
 /// The largest piece; less where the server takes less.
 const PIECE_BYTES_MAX: usize = 512 << 10;
@@ -72,7 +72,7 @@ pub enum CheckpointReadError {
         /// Where.
         bucket: String,
         /// In which way.
-        what: Broken,
+        what: ChecksumError,
     },
     /// The server does not answer.
     #[error("the bucket {bucket} of checkpoints cannot be read: {cause}")]
@@ -143,7 +143,7 @@ impl CheckpointStore {
     async fn read_named(&self, named: &Named) -> Result<(Vec<u8>, OutputPositions), CheckpointReadError> {
         let sealed = self.read_pieces(&format!("piece.{}", named.id), 0..named.pieces).await?;
         let damaged = |what| CheckpointReadError::Damaged { id: named.id.clone(), bucket: self.bucket.name.clone(), what };
-        Ok((checksum::open(sealed).map_err(damaged)?, named.places))
+        Ok((checksum::verify(sealed).map_err(damaged)?, named.places))
     }
 
     /// What is written under these keys.
@@ -241,7 +241,7 @@ impl CheckpointStore {
         let mut known = self.known.lock().await;
         known.written += 1;
         let id = format!("{}-{}", self.lease.term(), known.written);
-        let [before, behind] = checksum::seal(content);
+        let [before, behind] = checksum::header_and_trailer(content);
         let sealed = Bytes::from([&before, content, &behind].concat());
         let bytes = sealed.len();
         let (pieces, first) = self.write_pieces(&format!("piece.{id}"), 0, self.piece_bytes(), sealed).await?;

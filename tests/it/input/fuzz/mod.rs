@@ -20,7 +20,7 @@ use squelch::io::decode::{Decoder, Format, MessageInfo};
 use squelch::io::files::checkpoint_folder::Checkpoints;
 use squelch::io::files::topology_file;
 use squelch::model::event::{EventBatch, Kind, LabelKeys};
-use squelch::model::snapshot::Found;
+use squelch::model::snapshot::LoadedSnapshot;
 use squelch::process::checkpoint;
 use squelch::process::checkpoint::segments::Segments;
 use squelch::process::checkpoint::storage::{CheckpointStorage, FolderStorage};
@@ -48,10 +48,11 @@ fn fuzz(target: &str, executions: u64, corpus: impl FnOnce() -> Vec<Vec<u8>>, to
     }
     let dir = tempfile::tempdir().unwrap();
     let input = dir.path().join("input");
+    let (_, module) = module_path!().split_once("::").expect("the tests are modules of one crate");
     let mut command = Command::new("sh");
     command.args(["-c", &format!("ulimit -v {ADDRESS_SPACE_KIB} && exec \"$0\" \"$@\"")]);
     command.arg(std::env::current_exe().unwrap()).args([
-        &format!("fuzz::{target}"),
+        &format!("{module}::{target}"),
         "--exact",
         "--nocapture",
         "--test-threads=1",
@@ -390,7 +391,7 @@ fn states() -> Vec<Vec<u8>> {
             decoder.message(line, MessageInfo::default(), &mut |_| {});
         }
         engine.step(Input::Events(&decoder.take()));
-        bytes_of(&engine.save().unwrap().found().unwrap())
+        bytes_of(&engine.save().unwrap().into_loaded().unwrap())
     };
     STATEFUL.iter().map(save).collect()
 }
@@ -410,12 +411,12 @@ fn stateful() -> (Engine, Decoder) {
 }
 
 /// Saved state as bytes that can be damaged: the head, and each piece, led by their lengths.
-fn bytes_of(found: &Found) -> Vec<u8> {
-    let parts = std::iter::once(found.head.as_slice()).chain(found.pieces.iter().map(|piece| piece.as_ref()));
+fn bytes_of(found: &LoadedSnapshot) -> Vec<u8> {
+    let parts = std::iter::once(found.head.as_slice()).chain(found.chunks.iter().map(|piece| piece.as_ref()));
     parts.flat_map(|part| (part.len() as u32).to_le_bytes().into_iter().chain(part.iter().copied())).collect()
 }
 
-fn found(bytes: &[u8]) -> Option<Found> {
+fn found(bytes: &[u8]) -> Option<LoadedSnapshot> {
     let mut rest = bytes;
     let mut parts = Vec::new();
     while let Some((length, after)) = rest.split_first_chunk::<4>() {
@@ -424,7 +425,7 @@ fn found(bytes: &[u8]) -> Option<Found> {
         rest = after;
     }
     let (head, pieces) = parts.split_first()?;
-    Some(Found { head: head.to_vec(), pieces: pieces.to_vec() })
+    Some(LoadedSnapshot { head: head.to_vec(), chunks: pieces.to_vec() })
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use squelch::io::files::checkpoint_folder::Checkpoints;
 use squelch::model::snapshot::checksum;
-use squelch::model::snapshot::{Found, Saved};
+use squelch::model::snapshot::{LoadedSnapshot, StateSnapshot};
 use squelch::process::checkpoint::segments::{SegmentLayout, SegmentWriter, Segments, named_by, put_together};
 use squelch::process::checkpoint::storage::FolderStorage;
 use tempfile::TempDir;
@@ -89,14 +89,14 @@ impl Disk {
     }
 
     /// What the newest good checkpoint holds, and what the simulation knows of it.
-    pub fn newest(&self, kept: &FolderStorage) -> Option<(Found, Kept)> {
+    pub fn newest(&self, kept: &FolderStorage) -> Option<(LoadedSnapshot, Kept)> {
         let found = (0..).map_while(|nth| kept.read(nth)).find_map(Result::ok)?;
         let known = self.known.get(&digest(&found)).expect("only what was written is read").clone();
         Some((found, known))
     }
 
     /// Keeps a checkpoint.
-    pub fn write(&mut self, kept: &FolderStorage, saved: &Saved, known: Kept) -> Digest {
+    pub fn write(&mut self, kept: &FolderStorage, saved: &StateSnapshot, known: Kept) -> Digest {
         kept.keep(saved).expect("memory has room");
         let found = kept.read(0).expect("it was kept").expect("what was kept can be read");
         let digest = digest(&found);
@@ -105,7 +105,7 @@ impl Disk {
     }
 
     /// The process dies while it keeps a checkpoint; what it knew of its segments dies with it.
-    pub fn tear(&mut self, kept: Arc<FolderStorage>, saved: &Saved, known: Kept, torn: Torn) {
+    pub fn tear(&mut self, kept: Arc<FolderStorage>, saved: &StateSnapshot, known: Kept, torn: Torn) {
         drop(kept);
         let files = Checkpoints::open(self.dir.path(), NAME).expect("the process is dead");
         let heads = [0, 1].map(|nth| files.read(nth).and_then(|head| named_by(&head.ok()?).ok()).unwrap_or_default());
@@ -129,7 +129,7 @@ impl Disk {
         if let Some(found) = segments.and_then(|segments| put_together(head, segments).ok()) {
             self.known.insert(digest(&found), known);
         }
-        let [before, behind] = checksum::seal(head);
+        let [before, behind] = checksum::header_and_trailer(head);
         let whole = [before.as_slice(), head, &behind].concat();
         let bytes = if torn == Torn::Half { &whole[..whole.len() / 2] } else { &whole };
         fs::write(self.file(".writing"), bytes).unwrap();
@@ -167,8 +167,8 @@ impl Disk {
     }
 }
 
-pub fn digest(found: &Found) -> Digest {
+pub fn digest(found: &LoadedSnapshot) -> Digest {
     let mut hasher = DefaultHasher::new();
-    (&found.head, &found.pieces).hash(&mut hasher);
+    (&found.head, &found.chunks).hash(&mut hasher);
     hasher.finish()
 }

@@ -140,7 +140,7 @@ pub fn uninterrupted(world: &World, began: Files, history: &[Took], batch_of: us
                 take(engine.step(Input::Topology { source: TopologySource::Bucket, parts }))?;
             }
             Took::Began(files) => {
-                let saved = engine.save().map_err(|error| error.to_string())?.found()?;
+                let saved = engine.save().map_err(|error| error.to_string())?.into_loaded()?;
                 (engine, decoder) = fresh(world, files);
                 take(engine.restore(&saved).map_err(|error| error.to_string())?)?;
                 decoder = decoder.with_sources(std::sync::Arc::clone(engine.source_names()));

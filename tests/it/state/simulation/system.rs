@@ -13,7 +13,7 @@ use squelch::incident::revision::Revision;
 use squelch::io::decode::Decoder;
 use squelch::io::nats::input::position::StreamPosition;
 use squelch::io::nats::output::{OutRejected, OutRevision, Outgoing, WriteOp};
-use squelch::model::snapshot::Saved;
+use squelch::model::snapshot::StateSnapshot;
 use squelch::process::checkpoint;
 use squelch::process::checkpoint::storage::{self, FolderStorage};
 use squelch::process::pipeline::decode::{Decoded, Progress, ToEngine, Work};
@@ -48,7 +48,7 @@ enum Step {
 
 /// A checkpoint that is to be kept.
 struct Keeping {
-    saved: Saved,
+    saved: StateSnapshot,
     known: Kept,
     /// The results that it holds itself.
     holds: Vec<String>,
@@ -175,7 +175,7 @@ impl<'w> System<'w> {
             let exchanged = |took: &Took| matches!(took, Took::Rules(_) | Took::Began(_));
             let same = (known.files.rules, known.files.graph) == (files.rules, files.graph);
             let same = same && !known.history.iter().any(exchanged);
-            let save = |engine: &mut Engine| checkpoint::save(engine, resumed.place, &resumed.outbox).ok()?.found().ok();
+            let save = |engine: &mut Engine| checkpoint::save(engine, resumed.place, &resumed.outbox).ok()?.into_loaded().ok();
             if same && save(&mut engine).expect("it can be saved") != found {
                 return Err("an engine that was restored saves other bytes than it was restored from".into());
             }

@@ -1,4 +1,5 @@
-//! Rows for the tests of judges, and what holds for all of them: to be stored and restored changes nothing.
+//! What holds for all detectors: neither a snapshot nor left-out evaluations without rows change what they find. And rows for the
+//! tests of each.
 
 use proptest::prelude::*;
 
@@ -8,7 +9,7 @@ use crate::rule::definition::file::RuleFile;
 use crate::rule::definition::front_matter::{self, FrontMatter};
 use crate::rule::definition::output_columns::Breach;
 use crate::rule::definition::window_spec::WindowSpec;
-use crate::window::detector::Judge;
+use crate::window::detector::Detector;
 
 pub(crate) fn labels(pairs: &[(&str, &str)]) -> Labels {
     Labels::new(pairs.iter().map(|(name, text)| (name.to_string(), text.to_string())))
@@ -49,7 +50,7 @@ fn evaluations() -> impl Strategy<Value = Vec<(u32, Rows)>> {
     prop::collection::vec((pause, prop::collection::vec(row, 0..5)), 1..60)
 }
 
-/// The rows of one evaluation as the engine hands them on: sorted, and with the evaluation's time where there is a window.
+/// The rows of one evaluation as the evaluator passes them: sorted, and with the time of the evaluation where there is a window.
 fn rows_at(at: i64, rows: &Rows, front: &FrontMatter) -> Vec<Breach> {
     let instant = front.window_spec == WindowSpec::Instant;
     let make = |(host, term, value, before): &(u8, u8, u8, u16)| {
@@ -71,10 +72,10 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(24) })]
 
     #[test]
-    fn stored_and_restored_a_judge_answers_as_before(evaluations in evaluations()) {
+    fn a_restored_detector_finds_the_same(evaluations in evaluations()) {
         for keys in RULES {
             let front = front(keys);
-            let mut whole = Judge::new(&front).unwrap();
+            let mut whole = Detector::new(&front).unwrap();
             let mut interrupted = whole.clone();
             let mut at = 1_700_000_000_000_i64;
             for (pause, rows) in &evaluations {
@@ -82,35 +83,35 @@ proptest! {
                 let bytes = postcard::to_allocvec(&interrupted).unwrap();
                 interrupted = postcard::from_bytes(&bytes).unwrap();
                 let rows = rows_at(at, rows, &front);
-                prop_assert_eq!(whole.judge(at, rows.clone()), interrupted.judge(at, rows), "{}", keys);
-                prop_assert_eq!(whole.refused(), interrupted.refused());
+                prop_assert_eq!(whole.detect(at, rows.clone()), interrupted.detect(at, rows), "{}", keys);
+                prop_assert_eq!(whole.overflow(), interrupted.overflow());
                 prop_assert_eq!(whole.is_idle(), interrupted.is_idle());
             }
         }
     }
 
-    /// What the engine relies on where it lets silent stretches of time pass in one step.
+    /// The engine relies on this where it leaves out ticks.
     #[test]
-    fn evaluations_without_rows_change_nothing_while_a_judge_is_idle(evaluations in evaluations()) {
+    fn evaluations_without_rows_change_nothing_while_a_detector_is_idle(evaluations in evaluations()) {
         for keys in RULES {
             let front = front(keys);
-            let mut each = Judge::new(&front).unwrap();
+            let mut each = Detector::new(&front).unwrap();
             let mut skipping = each.clone();
             let mut at = 1_700_000_000_000_i64;
             for (pause, rows) in &evaluations {
                 for _ in 1..(*pause).min(60) {
                     at += 10_000;
                     let skipped = skipping.is_idle();
-                    let told = each.judge(at, Vec::new());
+                    let found = each.detect(at, Vec::new());
                     if skipped {
-                        prop_assert!(told.is_empty(), "{}: {:?}", keys, told);
+                        prop_assert!(found.is_empty(), "{}: {:?}", keys, found);
                     } else {
-                        prop_assert_eq!(told, skipping.judge(at, Vec::new()), "{}", keys);
+                        prop_assert_eq!(found, skipping.detect(at, Vec::new()), "{}", keys);
                     }
                 }
                 at += 10_000;
                 let rows = rows_at(at, rows, &front);
-                prop_assert_eq!(each.judge(at, rows.clone()), skipping.judge(at, rows), "{}", keys);
+                prop_assert_eq!(each.detect(at, rows.clone()), skipping.detect(at, rows), "{}", keys);
             }
         }
     }
@@ -120,21 +121,21 @@ proptest! {
 fn the_rules_of_these_tests_find_something() {
     for keys in RULES {
         let front = front(keys);
-        let mut judge = Judge::new(&front).unwrap();
-        let told: usize = (0..60_000_i64)
+        let mut detector = Detector::new(&front).unwrap();
+        let found: usize = (0..60_000_i64)
             .map(|i| {
-                let (at, draw) = (1_700_000_000_000 + i * 60_000, (i * 7919) % 101);
-                let value = if draw < 3 {
+                let (at, dice) = (1_700_000_000_000 + i * 60_000, (i * 7919) % 101);
+                let value = if dice < 3 {
                     90
-                } else if draw < 6 {
+                } else if dice < 6 {
                     0
                 } else {
-                    9 + (draw % 3) as u8
+                    9 + (dice % 3) as u8
                 };
-                let rows = vec![(0, (draw % 2) as u8, value, 0)];
-                judge.judge(at, if draw % 10 == 9 { Vec::new() } else { rows_at(at, &rows, &front) }).len()
+                let rows = vec![(0, (dice % 2) as u8, value, 0)];
+                detector.detect(at, if dice % 10 == 9 { Vec::new() } else { rows_at(at, &rows, &front) }).len()
             })
             .sum();
-        assert!(told > 0, "{keys}");
+        assert!(found > 0, "{keys}");
     }
 }
