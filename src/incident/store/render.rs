@@ -117,9 +117,8 @@ fn summary(
         Some(ended) => format!("from {began} to {} UTC", format_near(ended, at)),
         None => format!("since {began} UTC"),
     };
-    let severity = match incident.severity.as_str().split_at(1) {
-        (first, rest) => first.to_uppercase() + rest,
-    };
+    let (first, rest) = incident.severity.as_str().split_at(1);
+    let severity = first.to_uppercase() + rest;
     let mut text = format!("{severity} in {} {when}.", incident.env);
     match candidates {
         [] => text.push_str(" The cause is unknown: no alert names an entity."),

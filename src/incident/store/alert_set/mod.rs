@@ -82,6 +82,9 @@ struct Unnotified {
     rules: BTreeSet<Arc<str>>,
 }
 
+/// Of a subject: how many of its alerts are no longer held, and what those of each peer showed.
+type EvictedOf = (Subject, u64, Vec<(Option<Arc<str>>, Indicators)>);
+
 /// A checkpoint's form of the set: what cannot be derived from the alerts, and the alerts.
 #[derive(Serialize, Deserialize)]
 struct Snapshot<A, E, U> {
@@ -89,7 +92,7 @@ struct Snapshot<A, E, U> {
     joined: u64,
     last_end: Option<TimestampMs>,
     evicted: E,
-    evicted_evidence: Vec<(Subject, u64, Vec<(Option<Arc<str>>, Indicators)>)>,
+    evicted_evidence: Vec<EvictedOf>,
     unnotified: U,
 }
 
@@ -98,7 +101,7 @@ impl Serialize for AlertSet {
         let of_subject = |(subject, alerts): (&Subject, &SubjectAlerts)| {
             (alerts.evicted > 0).then(|| (subject.clone(), alerts.evicted, alerts.evicted_evidence().collect()))
         };
-        let mut evicted_evidence: Vec<(Subject, u64, Vec<_>)> = self.subjects.iter().filter_map(of_subject).collect();
+        let mut evicted_evidence: Vec<EvictedOf> = self.subjects.iter().filter_map(of_subject).collect();
         evicted_evidence.sort_by(|a, b| a.0.cmp(&b.0));
         let snapshot = Snapshot {
             alerts: self.alerts.values().collect::<Vec<_>>(),
@@ -170,7 +173,7 @@ impl AlertSet {
         let known_subjects: Vec<Subject> =
             other.subjects.keys().filter(|it| !other.unnotified.subjects.contains(it)).cloned().collect();
         let known_rules: Vec<Arc<str>> = other.rules.keys().filter(|it| !other.unnotified.rules.contains(*it)).cloned().collect();
-        let evidence: Vec<(Subject, u64, Vec<_>)> = {
+        let evidence: Vec<EvictedOf> = {
             let evicted = other.subjects.iter().filter(|(_, alerts)| alerts.evicted > 0);
             evicted.map(|(subject, alerts)| (subject.clone(), alerts.evicted, alerts.evicted_evidence().collect())).collect()
         };

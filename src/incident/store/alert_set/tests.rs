@@ -49,7 +49,7 @@ fn any_alert() -> impl Strategy<Value = Alert> {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Put(Alert),
+    Put(Box<Alert>),
     Take(u64),
     Notified,
     /// Merged with a set that holds this.
@@ -60,7 +60,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        12 => any_alert().prop_map(Step::Put),
+        12 => any_alert().prop_map(|alert| Step::Put(Box::new(alert))),
         2 => (0..40_u64).prop_map(Step::Take),
         2 => Just(Step::Notified),
         1 => prop::collection::vec(any_alert(), 0..4).prop_map(Step::Absorb),
@@ -75,7 +75,7 @@ proptest! {
         let (mut known_subjects, mut known_rules) = (BTreeSet::new(), BTreeSet::new());
         for step in steps {
             match step {
-                Step::Put(alert) => drop(set.put(Arc::new(alert))),
+                Step::Put(alert) => drop(set.put(Arc::from(alert))),
                 Step::Take(fingerprint) => drop(set.take(Fingerprint(fingerprint))),
                 Step::Absorb(alerts) => {
                     let mut other = AlertSet::default();
