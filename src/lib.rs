@@ -1,12 +1,12 @@
 //! squelch: a streaming alert-correlation engine. Metrics, logs, spans and other systems' alerts come in over NATS; windowed SQL
 //! rules turn breaches into alerts; related alerts become one incident with a ranked cause; each revision of an incident goes out
-//! with a decision to tell a person or to stay silent, and why.
+//! with a decision to notify a person or to stay silent, and why.
 //!
 //! Data flows one way:
 //!
 //! ```text
 //! message -> io::decode -> Arrow columns -> window (panes) -> rule (what stands above the aggregates) -> breach
-//!         -> alert (pending, firing) -> incident (tied, ranked, told or not) -> io::wire -> message
+//!         -> alert (pending, firing) -> incident (linked, ranked, notified or not) -> io::incident_message
 //! ```
 //!
 //! A file uses only its own floor and lower ones (`tests/it/architecture.rs` keeps it):
@@ -22,12 +22,12 @@
 //!
 //! Where to look for what:
 //!
-//! - what a rule may say: [`rule::front_matter`], [`rule::catalog`], [`rule::check`]; how its SQL is cut: [`rule::plan`]
-//! - panes, late rows, ticks: [`window::table`], [`window::watermark`], [`window::evaluator`]
-//! - `for` and `keep_firing_for`: [`alert::lifecycle`]; why two alerts are one incident: [`incident::relate`]
-//! - which entity is the cause: [`incident::rank`]; whether a person is told: [`incident::notify`]
-//! - the message that goes out: [`io::wire`]; when input is acknowledged: [`io::nats::publish`]
-//! - the threads of `squelch run`: [`process::run`]; work shared by several processes: [`engine::partial`], [`process::role`]
+//! - what a rule may say: [`rule::definition`], [`rule::sql::catalog`], [`rule::check`]; how its SQL is cut: [`rule::plan`]
+//! - panes, late rows, evaluations: [`window::state`], [`window::time::watermark`], [`window::evaluator`]
+//! - `for` and `keep_firing_for`: [`alert::lifecycle`]; why two alerts are one incident: [`incident::link_score`]
+//! - which entity is the cause: [`incident::root_cause`]; whether a person is notified: [`incident::notify`]
+//! - the message that goes out: [`io::incident_message`]; when input is acknowledged: [`io::nats::output`]
+//! - the threads of `squelch run`: [`process::run`]; work shared by several processes: [`engine::partial`], [`process::cluster`]
 //! - every limit: [`model::limits`]
 
 pub mod alert;

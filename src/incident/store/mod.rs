@@ -3,6 +3,7 @@
 //! One owner, one thread, no clock: `apply` at an instant, in the order of instants.
 
 pub(crate) mod alert_set;
+mod incident;
 mod link_set;
 mod notify_hold;
 mod render;
@@ -28,20 +29,12 @@ use crate::incident::notify::state::{NotifyFacts, NotifyState};
 use crate::incident::revision::{Candidate, Revision};
 use crate::incident::root_cause;
 use crate::incident::status::{RevisionChange, Status};
-use crate::incident::store::alert_set::AlertSet;
-use crate::incident::store::link_set::LinkSet;
+use crate::incident::store::incident::Incident;
 use crate::incident::store::render::revision_of;
 use crate::model::fingerprint::Fingerprint;
 use crate::model::severity::Severity;
 use crate::model::time::TimestampMs;
 use crate::topology::Topology;
-
-/// An incident of more alerts than this is large.
-const LARGE_ALERTS: usize = 5;
-/// For each alert that it has, a large incident waits this long for more before a revision of which nobody is told.
-const WAIT_PER_ALERT_MS: i64 = 200;
-/// But no longer than this.
-const WAIT_MAX_MS: i64 = 10_000;
 
 /// Which entities of an environment may be failing: those of alerts that breach and do not fire yet.
 pub type Pending<'a> = dyn Fn(&str) -> BTreeSet<Arc<str>> + 'a;
@@ -63,7 +56,7 @@ pub struct IncidentStore {
     counts: IncidentCounts,
 }
 
-/// What the book could not keep, and how often it spoke.
+/// What became of alerts and incidents so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IncidentCounts {
     /// Incidents opened.
@@ -82,100 +75,8 @@ pub struct IncidentCounts {
     pub surroundings_cut: u64,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Incident {
-    env: Arc<str>,
-    opened_at: TimestampMs,
-    started_at: TimestampMs,
-    resolved_at: Option<TimestampMs>,
-    severity: Severity,
-    revision: u32,
-    alerts: AlertSet,
-    links: LinkSet,
-    notify: NotifyState,
-    cause: Option<Arc<str>>,
-    revised_at: TimestampMs,
-    /// Alerts that changed since the last revision.
-    changed: BTreeSet<Fingerprint>,
-    /// Its alerts changed, and the revision that reports it waits for more.
-    owes: bool,
-    /// Since when some link stands on an edge that the graph has no more.
-    doubted_at: Option<TimestampMs>,
-    /// The incident that it was part of.
-    split_from: Option<IncidentId>,
-    /// Its place in [`IncidentStore::wakes`].
-    #[serde(skip)]
-    wake_at: Option<TimestampMs>,
-}
-
-impl Incident {
-    /// One that begins with this alert, without it.
-    fn new(at: TimestampMs, first: &Alert) -> Self {
-        Self {
-            env: Arc::clone(&first.env),
-            opened_at: at,
-            started_at: first.started_at,
-            resolved_at: None,
-            severity: first.severity,
-            revision: 0,
-            alerts: AlertSet::default(),
-            links: LinkSet::default(),
-            notify: NotifyState::default(),
-            cause: None,
-            revised_at: at,
-            changed: BTreeSet::new(),
-            owes: false,
-            doubted_at: None,
-            split_from: None,
-            wake_at: None,
-        }
-    }
-
-    /// How long alerts that are no news for a person are gathered.
-    fn gathers_for(&self) -> i64 {
-        let alerts = self.alerts.len();
-        if alerts > LARGE_ALERTS { (alerts as i64 * WAIT_PER_ALERT_MS).min(WAIT_MAX_MS) } else { 0 }
-    }
-
-    fn status(&self) -> Status {
-        if self.resolved_at.is_some() { Status::Resolved } else { Status::Open }
-    }
-
-    fn facts(&self, at: TimestampMs) -> NotifyFacts<'_> {
-        NotifyFacts {
-            at,
-            status: self.status(),
-            severity: self.severity,
-            cause: self.cause.as_ref(),
-            new_entities: self.alerts.unnotified_failing(),
-            new_fault: self.alerts.new_fault(self.severity),
-            alerts: self.alerts.joined(),
-            ended_unknown: self.ended_unknown(),
-            held_by: None,
-            merged_into: None,
-        }
-    }
-
-    /// Why nobody knows that all is well, although nothing fires.
-    fn ended_unknown(&self) -> Option<Arc<str>> {
-        self.resolved_at?;
-        let (alert, more) = self.alerts.worst_unrecovered()?;
-        let because = alert.ended_because()?.describe(&alert.rule, alert.subject());
-        Some(if more == 0 { because.into() } else { format!("{because}; {more} more alerts ended likewise").into() })
-    }
-
-    /// Whether an alert has nothing but its entity in common with what was notified: it is critical, of a rule that no notification named, and
-    /// nothing else began for a while.
-    fn is_unrelated(&self, alert: &Alert, ties: &[&Tie], gap_ms: i64) -> bool {
-        alert.severity == Severity::Critical
-            && !ties.is_empty()
-            && ties.iter().all(|tie| tie.direction() == Direction::Same)
-            && self.alerts.last_start_but(alert.fingerprint).is_some_and(|last| alert.started_at - last > gap_ms)
-    }
-}
-
 impl IncidentStore {
-    /// An empty book.
+    /// A store without incidents.
     pub fn new(params: CorrelationParams, notify: NotifyParams, topology: Arc<Topology>) -> Self {
         Self {
             index: CandidateIndex::new(Arc::clone(&topology), &params),
@@ -275,8 +176,7 @@ impl IncidentStore {
             touch(touched, id, RevisionChange::Escalated);
         }
         self.index.put(id, &alert);
-        incident.changed.insert(alert.fingerprint);
-        if let Some(evicted) = incident.alerts.put(alert) {
+        if let Some(evicted) = incident.put(alert) {
             let id = *id;
             self.forget_evicted(&id, &evicted);
         }
@@ -307,12 +207,12 @@ impl IncidentStore {
                 touch(touched, &id, RevisionChange::Reopened);
                 self.doubt(at, &id);
             }
-            self.learn_company(at, &alert, first);
+            self.learn_co_occurrence(at, &alert, first);
             self.join(&id, alert, &[], touched);
             return;
         }
         let ties = self.ties(&alert);
-        self.learn_company(at, &alert, first);
+        self.learn_co_occurrence(at, &alert, first);
         let Some(best) = ties.first().map(|(id, _)| *id) else {
             self.open_incident(at, alert, touched);
             return;
@@ -332,8 +232,8 @@ impl IncidentStore {
         self.join(&survivor, alert, &told, touched);
     }
 
-    /// An announcement keeps nobody co_occurrence, and what fails already does not begin to.
-    fn learn_company(&mut self, at: TimestampMs, alert: &Alert, first: bool) {
+    /// Learns who fails together: neither from announcements, nor from what fails already.
+    fn learn_co_occurrence(&mut self, at: TimestampMs, alert: &Alert, first: bool) {
         if let Some(entity) = alert.entity.as_ref().filter(|_| first && alert.severity > Severity::Info) {
             self.co_occurrence.saw(at, &alert.env, entity, self.params.gap_ms);
         }
@@ -360,8 +260,7 @@ impl IncidentStore {
         self.index.put(&id, &alert);
         touch(touched, &id, RevisionChange::Opened);
         let mut incident = Incident { notify: NotifyState::new(&self.notify, at), ..Incident::new(at, &alert) };
-        incident.changed.insert(alert.fingerprint);
-        incident.alerts.put(alert);
+        incident.put(alert);
         self.incidents.insert(id, incident);
     }
 
@@ -379,8 +278,7 @@ impl IncidentStore {
         if incident.is_unrelated(&alert, ties, self.params.gap_ms) {
             incident.notify.joined_unrelated();
         }
-        incident.changed.insert(alert.fingerprint);
-        incident.alerts.put(alert);
+        incident.put(alert);
     }
 
     /// Makes two incidents one: the older id survives, the other's last revision says where it went.

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use crate::incident::entity_ids::EntityId;
-use crate::incident::store::{Incident, IncidentStore, Pending};
+use crate::incident::store::incident::Incident;
+use crate::incident::store::{IncidentStore, Pending};
 use crate::model::time::TimestampMs;
 
 impl IncidentStore {

@@ -7,7 +7,7 @@ use crate::incident::id::IncidentId;
 use crate::incident::notify::decision::Decision;
 use crate::incident::revision::{Candidate, LeftOut, NEARLY_AS_LIKELY, Revision, RevisionCounts};
 use crate::incident::status::{RevisionChange, Status};
-use crate::incident::store::Incident;
+use crate::incident::store::incident::Incident;
 use crate::model::limits::LINKS_PER_MESSAGE_MAX;
 use crate::model::time::{TimestampMs, format_near};
 use crate::topology::Stamp;

@@ -1,4 +1,4 @@
-//! The book, kept over a restart. What can be found anew from incidents and graph is: where to look, and when to wake.
+//! The store, kept over a restart. What can be found anew from incidents and graph is: where to look, and when to wake.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::incident::co_occurrence::CoOccurrence;
 use crate::incident::id::IncidentId;
-use crate::incident::store::{Incident, IncidentCounts, IncidentStore};
+use crate::incident::store::incident::Incident;
+use crate::incident::store::{IncidentCounts, IncidentStore};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::time::TimestampMs;
 
@@ -30,7 +31,7 @@ impl IncidentStore {
         }
     }
 
-    /// Fills an empty book with what was kept; it goes on from `at`.
+    /// Fills an empty store with what was saved; it goes on from `at`.
     pub fn restore(&mut self, at: TimestampMs, saved: IncidentStoreSnapshot) {
         (self.incidents, self.home) = (saved.incidents, saved.home);
         (self.co_occurrence, self.counts) = (saved.co_occurrence, saved.counts);

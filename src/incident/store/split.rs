@@ -15,7 +15,8 @@ use crate::incident::link::Link;
 use crate::incident::link::LinkBasis;
 use crate::incident::notify::state::NotifyState;
 use crate::incident::status::{RevisionChange, Status};
-use crate::incident::store::{Incident, IncidentStore, touch};
+use crate::incident::store::incident::Incident;
+use crate::incident::store::{IncidentStore, touch};
 use crate::model::time::TimestampMs;
 use crate::topology::Topology;
 
@@ -98,8 +99,7 @@ impl IncidentStore {
             self.index.move_to(from, &id, &alert);
             self.home.insert(alert.fingerprint, id);
             part.severity = part.severity.max(alert.severity);
-            part.changed.insert(alert.fingerprint);
-            part.alerts.put(alert);
+            part.put(alert);
         }
         part.links = incident.links.extract(|link| part.alerts.iter().any(|alert| alert.subject() == link.from.as_ref()));
         incident.severity = incident.alerts.severity().unwrap_or(incident.severity);

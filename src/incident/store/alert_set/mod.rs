@@ -98,17 +98,12 @@ struct Snapshot<A, E, U> {
 
 impl Serialize for AlertSet {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let of_subject = |(subject, alerts): (&Subject, &SubjectAlerts)| {
-            (alerts.evicted > 0).then(|| (subject.clone(), alerts.evicted, alerts.evicted_evidence().collect()))
-        };
-        let mut evicted_evidence: Vec<EvictedOf> = self.subjects.iter().filter_map(of_subject).collect();
-        evicted_evidence.sort_by(|a, b| a.0.cmp(&b.0));
         let snapshot = Snapshot {
             alerts: self.alerts.values().collect::<Vec<_>>(),
             joined: self.joined,
             last_end: self.last_end,
             evicted: &self.evicted,
-            evicted_evidence,
+            evicted_evidence: self.evicted_evidence(),
             unnotified: &self.unnotified,
         };
         snapshot.serialize(serializer)
@@ -173,10 +168,7 @@ impl AlertSet {
         let known_subjects: Vec<Subject> =
             other.subjects.keys().filter(|it| !other.unnotified.subjects.contains(it)).cloned().collect();
         let known_rules: Vec<Arc<str>> = other.rules.keys().filter(|it| !other.unnotified.rules.contains(*it)).cloned().collect();
-        let evidence: Vec<EvictedOf> = {
-            let evicted = other.subjects.iter().filter(|(_, alerts)| alerts.evicted > 0);
-            evicted.map(|(subject, alerts)| (subject.clone(), alerts.evicted, alerts.evicted_evidence().collect())).collect()
-        };
+        let evidence = other.evicted_evidence();
         let evicted = other.alerts.into_values().filter_map(|alert| self.put(alert)).collect();
         for (subject, evicted, evidence) in evidence {
             self.restore_evicted(&subject, evicted, evidence);
@@ -337,6 +329,15 @@ impl AlertSet {
                 self.recovered.insert(Arc::clone(entity));
             }
         }
+    }
+
+    /// What is known of each subject's alerts that are no longer held, by subject.
+    fn evicted_evidence(&self) -> Vec<EvictedOf> {
+        let evicted = self.subjects.iter().filter(|(_, alerts)| alerts.evicted > 0);
+        let mut all: Vec<EvictedOf> =
+            evicted.map(|(subject, alerts)| (subject.clone(), alerts.evicted, alerts.evicted_evidence().collect())).collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
     }
 
     /// By fingerprint.

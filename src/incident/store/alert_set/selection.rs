@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::alert::Alert;
 use crate::incident::store::alert_set::AlertSet;
-use crate::incident::store::alert_set::subject::Subject;
+use crate::incident::store::alert_set::subject::{Subject, SubjectAlerts};
 use crate::incident::tally::Tally;
 use crate::model::fingerprint::Fingerprint;
 use crate::model::limits::{ALERTS_PER_MESSAGE_MAX, ENTITIES_PER_MESSAGE_MAX};
@@ -52,18 +52,13 @@ impl AlertSet {
         let all = failing.chain(&self.recovered).take(ENTITIES_PER_MESSAGE_MAX);
         let counted = |entity: &Arc<str>| {
             let alerts = self.subjects.get(&Subject::Entity(Arc::clone(entity)));
-            let tally = alerts
-                .map(|alerts| Tally { firing: alerts.firing.len() as u64, ended: alerts.ended.len() as u64 + alerts.evicted });
-            (Arc::clone(entity), tally.unwrap_or_default())
+            (Arc::clone(entity), alerts.map_or_else(Tally::default, SubjectAlerts::tally))
         };
         let mut entities: Vec<(Arc<str>, Tally)> = all.map(counted).collect();
         // What alerts are about that name no entity is listed by its rule.
         let room = ENTITIES_PER_MESSAGE_MAX - entities.len();
         let rules = self.subjects.iter().filter_map(|(subject, alerts)| match subject {
-            Subject::Rule(rule) => {
-                let ended = alerts.ended.len() as u64 + alerts.evicted;
-                Some((Arc::clone(rule), Tally { firing: alerts.firing.len() as u64, ended }))
-            }
+            Subject::Rule(rule) => Some((Arc::clone(rule), alerts.tally())),
             Subject::Entity(_) => None,
         });
         let mut rules: Vec<(Arc<str>, Tally)> = rules.collect();

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
 use crate::incident::evidence::{Evidence, IndicatorCounts, Indicators};
+use crate::incident::tally::Tally;
 use crate::model::fingerprint::Fingerprint;
 use crate::model::severity::Severity;
 use crate::model::time::TimestampMs;
@@ -104,6 +105,11 @@ impl SubjectAlerts {
     /// What evicted alerts showed, for the checkpoint.
     pub(crate) fn evicted_evidence(&self) -> impl Iterator<Item = (Option<Arc<str>>, Indicators)> {
         self.by_peer.iter().filter_map(|peer| Some((peer.total.peer.clone(), peer.evicted?)))
+    }
+
+    /// How many fire and how many have ended, those included that are no longer held.
+    pub(crate) fn tally(&self) -> Tally {
+        Tally { firing: self.firing.len() as u64, ended: self.ended.len() as u64 + self.evicted }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
