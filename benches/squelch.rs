@@ -22,7 +22,10 @@ use arrow::datatypes::DataType;
 use arrow::ipc::writer::StreamWriter;
 use criterion::{BatchSize, Criterion, Throughput};
 use squelch::engine::{Engine, EngineParams, Input};
-use squelch::io::decode::{Decoder, Format, MessageInfo};
+use squelch::io::decode::decoder::Decoder;
+use squelch::io::decode::format::Format;
+use squelch::io::decode::message_info::MessageInfo;
+use squelch::io::decode::{arrow_ipc, native_json};
 use squelch::model::event::{Kind, LabelKeys};
 use squelch::topology::Topology;
 
@@ -73,13 +76,13 @@ fn decode(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(EVENTS as u64));
     group.bench_function("squelch", |bench| {
         let mut decoder = Decoder::new(&workload.book().label_keys, i64::MAX);
-        bench.iter(|| decode_all(&mut decoder, &workload.messages, Format::Json));
+        bench.iter(|| decode_all(&mut decoder, &workload.messages, &native_json::FORMAT));
     });
     for (name, events_a_message) in ARROW {
         let messages = arrow_messages(&Workload::new(1, EVENTS, events_a_message));
         group.bench_function(name, |bench| {
             let mut decoder = Decoder::new(&workload.book().label_keys, i64::MAX);
-            bench.iter(|| assert_eq!(decode_all(&mut decoder, &messages, Format::ArrowStream), EVENTS));
+            bench.iter(|| assert_eq!(decode_all(&mut decoder, &messages, &arrow_ipc::FORMAT), EVENTS));
         });
     }
     // The baseline: what it costs to read the same lines into untyped values.
@@ -96,8 +99,8 @@ fn decode(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn decode_all(decoder: &mut Decoder, messages: &[Vec<u8>], format: Format) -> usize {
-    let info = MessageInfo { kind: Some(Kind::Metric), format, ..MessageInfo::default() };
+fn decode_all(decoder: &mut Decoder, messages: &[Vec<u8>], format: &'static Format) -> usize {
+    let info = MessageInfo { kind: Some(Kind::Metric), format: Some(format), ..MessageInfo::default() };
     let mut events = 0;
     for message in messages {
         decoder.message(message, info, &mut |bad| panic!("{}", bad.reason));

@@ -1,7 +1,7 @@
 //! Events as Arrow columns: one table a kind, the four tables that rules read.
 //!
-//! `labels` is no column of its own. Only the label keys that some rule asks for become columns, named `labels['key']` as in
-//! the rule's SQL: a map column costs a scan of all keys at each access, a plain column costs nothing.
+//! There is no column `labels`. Only the label keys that some rule reads become columns, named `labels['key']` as in the rule's
+//! SQL: a map column would be searched at each access.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,7 +18,7 @@ use crate::model::limits::SOURCES_MAX;
 use crate::model::severity::Severity;
 use crate::model::time::TimestampMs;
 
-/// What an event is, and so which table it lands in.
+/// What an event is, which is also the table that it goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// A sample of a metric: table `metrics`.
@@ -100,7 +100,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The text names no kind of event.
+/// The text is not the name of a kind.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("unknown kind {0:?}: use metric, log, span or alert")]
 pub struct UnknownKind(pub String);
@@ -151,30 +151,30 @@ pub fn label_of_column(column: &str) -> Option<&str> {
     column.strip_prefix("labels['")?.strip_suffix("']")
 }
 
-/// The label keys that somebody reads, by kind: what the decoder must keep.
+/// The label keys that are read, by kind: the decoder drops all others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LabelKeys {
-    /// Those that rules read.
+    /// Keys that rules read.
     rules: [BTreeSet<String>; 4],
-    /// Those that only others read. Rules know columns by their place: what they do not read stands behind what they do.
-    behind: [BTreeSet<String>; 4],
+    /// Keys that only other parts read. Compiled rules refer to columns by index, so these come after the keys of rules.
+    others: [BTreeSet<String>; 4],
 }
 
 impl LabelKeys {
-    /// Adds `key` to those that rules read of `kind`.
+    /// Adds a key that rules read of `kind`.
     pub fn insert(&mut self, kind: Kind, key: &str) {
         self.rules[kind as usize].insert(key.to_string());
-        self.behind[kind as usize].remove(key);
+        self.others[kind as usize].remove(key);
     }
 
-    /// Adds `key` to those that others read of `kind`: the places of what rules read stay as they are.
-    pub fn insert_behind(&mut self, kind: Kind, key: &str) {
+    /// Adds a key that other parts read of `kind`: the column indices of rules stay as they are.
+    pub fn insert_other(&mut self, kind: Kind, key: &str) {
         if !self.rules[kind as usize].contains(key) {
-            self.behind[kind as usize].insert(key.to_string());
+            self.others[kind as usize].insert(key.to_string());
         }
     }
 
-    /// Adds what rules read of `other`.
+    /// Adds the keys that rules read in `other`.
     pub fn extend(&mut self, other: &LabelKeys) {
         for kind in Kind::ALL {
             other.rules[kind as usize].iter().for_each(|key| self.insert(kind, key));
@@ -183,7 +183,7 @@ impl LabelKeys {
 
     /// The keys of `kind`, in the order of their columns.
     pub fn of(&self, kind: Kind) -> impl Iterator<Item = &str> {
-        self.rules[kind as usize].iter().chain(&self.behind[kind as usize]).map(String::as_str)
+        self.rules[kind as usize].iter().chain(&self.others[kind as usize]).map(String::as_str)
     }
 
     /// The Arrow schema of `kind`'s table with these label columns at its end.
@@ -197,27 +197,26 @@ impl LabelKeys {
 /// An alert of another system, as it enters the alert life cycle.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExternalAlert {
-    /// When the other system said so.
+    /// When the other system reported it.
     pub ts: TimestampMs,
-    /// What the other system calls the alert; stands for the rule.
+    /// The other system's name for the alert; used as the rule's name.
     pub name: String,
-    /// Firing, or resolved.
+    /// Firing or resolved.
     pub firing: bool,
-    /// As the other system ranks it.
+    /// The other system's severity.
     pub severity: Severity,
     /// All labels, with `service`, `host` and `env` among them.
     pub labels: Labels,
-    /// For people, where given.
+    /// A sentence for people.
     pub summary: Option<String>,
-    /// Where to read on, where given.
+    /// The address of the runbook.
     pub runbook: Option<String>,
 }
 
-/// Whose event time a message tells: an index into [`EventBatch::sources`].
+/// The source whose event time a message advances: an index into [`EventBatch::sources`].
 pub type SourceId = u16;
 
-/// Gives sources ids, in the order in which they come up. What comes after many others shares the id 0 with all that have no
-/// name.
+/// Assigns ids to sources, in the order of their first message. Sources beyond [`SOURCES_MAX`] share the id 0.
 #[derive(Clone, Debug)]
 pub struct Sources {
     names: Arc<Vec<String>>,
@@ -231,7 +230,7 @@ impl Default for Sources {
 }
 
 impl Sources {
-    /// Sources that have ids already, those of before a restart: the first name is that of all that have none of their own.
+    /// Continues with the ids of a checkpoint; the first name stands for all sources without an id of their own.
     pub fn known(names: Arc<Vec<String>>) -> Self {
         if names.is_empty() {
             return Self::default();
@@ -260,20 +259,20 @@ impl Sources {
     }
 }
 
-/// Where a message ends within an [`EventBatch`], and what it says about time.
+/// Where a message ends within an [`EventBatch`], and its times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageMark {
     /// Rows of each table (in the order of [`Kind::ALL`]) that belong to this message or to one before it.
     pub rows_end: [usize; 4],
     /// External alerts that belong to this message or to one before it.
     pub alerts_end: usize,
-    /// The latest event time in the message; `None` where no event of it was good.
+    /// The latest event time in the message; `None` if no event of it was good.
     pub max_ts: Option<TimestampMs>,
     /// The earliest event time in the message.
     pub min_ts: Option<TimestampMs>,
-    /// When the broker took the message, where it says.
+    /// When the broker received the message; `None` in a replay.
     pub received_at: Option<TimestampMs>,
-    /// Whose event time it tells.
+    /// The source whose event time it advances.
     pub source: SourceId,
 }
 
@@ -291,7 +290,7 @@ pub struct EventBatch {
 }
 
 impl EventBatch {
-    /// When the broker took each of some rows of a table; where it did not say, the event's own time.
+    /// When the broker received each row; in a replay, the event's own time.
     pub fn received(&self, kind: Kind, rows: Range<usize>) -> Vec<TimestampMs> {
         let own = self.tables[kind as usize].column(0).as_primitive::<TimestampMillisecondType>().values();
         let mut received = Vec::with_capacity(rows.len());

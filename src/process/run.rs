@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::engine::Engine;
 use crate::incident::revision::Revision;
-use crate::io::decode::Decoder;
+use crate::io::decode::decoder::Decoder;
 use crate::io::http;
 use crate::io::nats::client::connect;
 use crate::io::nats::client::streams::Streams;

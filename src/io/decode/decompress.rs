@@ -1,4 +1,4 @@
-//! Compressed messages, with a bound on what they may become: a zip bomb is an error, not an outage.
+//! Decompression with a limit on the result: a zip bomb is an error, not an outage.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -8,17 +8,17 @@ use crate::model::limits::MESSAGE_INFLATED_BYTES_MAX;
 /// How bytes are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Encoding {
-    /// Not at all.
+    /// Not compressed.
     #[default]
     Plain,
-    /// gzip, also of several members.
+    /// gzip, also with several members.
     Gzip,
     /// Zstandard.
     Zstd,
 }
 
 impl Encoding {
-    /// The encoding that a `Content-Encoding` header names; an unknown one is `None`.
+    /// The encoding that a `Content-Encoding` header names; `None` if it is unknown.
     pub fn of_header(value: &str) -> Option<Self> {
         match value.trim().to_ascii_lowercase().as_str() {
             "" | "identity" | "none" => Some(Encoding::Plain),
@@ -28,7 +28,7 @@ impl Encoding {
         }
     }
 
-    /// The encoding that a file's name tells.
+    /// The encoding by a file name's extension.
     pub fn of_path(path: &std::path::Path) -> Self {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("gz") => Encoding::Gzip,
@@ -38,8 +38,8 @@ impl Encoding {
     }
 }
 
-/// Inflates a message.
-pub fn inflate(bytes: &[u8], encoding: Encoding) -> Result<Cow<'_, [u8]>, String> {
+/// Decompresses a message.
+pub fn decompress(bytes: &[u8], encoding: Encoding) -> Result<Cow<'_, [u8]>, String> {
     match encoding {
         Encoding::Plain => Ok(Cow::Borrowed(bytes)),
         Encoding::Gzip => bounded(flate2::read::MultiGzDecoder::new(bytes)).map(Cow::Owned),

@@ -1,5 +1,5 @@
-//! One event as read, of whatever kind, borrowed from the message: no text is copied before it lands in its column. A field has
-//! a place, not a name: it is looked up by name once, where its key is read.
+//! One event of any kind, borrowed from its message: a text is copied once, into its column. Fields are addressed by index; a name is
+//! looked up once, where its key is read.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::model::time::{TimestampMs, parse_rfc3339};
 /// A text of the event.
 pub type Text<'a> = Cow<'a, str>;
 
-/// The text fields; the number is the place in [`RawEvent::texts`].
+/// The text fields; the discriminant is the index in [`RawEvent::texts`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextField {
     /// `name`
@@ -34,7 +34,7 @@ pub enum TextField {
     ParentId,
 }
 
-/// The number fields; the number is the place in [`RawEvent::numbers`].
+/// The number fields; the discriminant is the index in [`RawEvent::numbers`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NumberField {
     /// `value`
@@ -53,9 +53,9 @@ impl NumberField {
     }
 }
 
-/// How many texts there are.
+/// The number of text fields.
 pub(crate) const TEXT_FIELDS: usize = TextField::ParentId as usize + 1;
-/// How many numbers there are.
+/// The number of number fields.
 pub(crate) const NUMBER_FIELDS: usize = NumberField::DurationMs as usize + 1;
 
 /// What a key of the event means.
@@ -73,7 +73,7 @@ pub enum Field {
     Labels,
     /// `annotations`
     Annotations,
-    /// Nothing: it is passed over.
+    /// No field: the value is skipped.
     Unknown,
 }
 
@@ -103,16 +103,16 @@ impl Field {
     }
 }
 
-/// The fields of an event, of whatever kind.
+/// The fields of an event of any kind.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RawEvent<'a> {
     /// `kind`
     pub kind: Option<Text<'a>>,
-    /// `ts`, read: the error says what is wrong with it.
+    /// `ts`, or what is wrong with it.
     pub ts: Option<Result<TimestampMs, String>>,
-    /// The texts, each in the place of its [`TextField`].
+    /// The texts, by [`TextField`].
     pub texts: [Option<Text<'a>>; TEXT_FIELDS],
-    /// The numbers, each in the place of its [`NumberField`].
+    /// The numbers, by [`NumberField`].
     pub numbers: [Option<f64>; NUMBER_FIELDS],
     /// `labels`
     pub labels: Pairs<'a>,
@@ -133,7 +133,7 @@ impl<'a> RawEvent<'a> {
         self.numbers[field as usize]
     }
 
-    /// Forgets everything but the memory of its lists, for the next event.
+    /// Empties the event, and keeps the memory of its lists for the next one.
     #[inline]
     pub fn clear(&mut self) {
         self.kind = None;
@@ -145,17 +145,17 @@ impl<'a> RawEvent<'a> {
     }
 }
 
-/// Text to text, in the order of the message; numbers and booleans are taken as text.
+/// Labels or annotations in the order of the message; numbers and booleans become texts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pairs<'a>(pub Vec<(Text<'a>, Text<'a>)>);
 
 impl<'a> Pairs<'a> {
-    /// The value of a key; of a repeated key the last.
+    /// The value of a key; the last one, if the key is repeated.
     pub fn get(&self, key: &str) -> Option<&Text<'a>> {
         self.0.iter().rev().find(|(known, _)| known == key).map(|(_, value)| value)
     }
 
-    /// Takes a value; null is as good as absent.
+    /// Adds a value; null counts as absent.
     pub(crate) fn push(&mut self, key: Text<'a>, value: Scalar<'a>) {
         match value {
             Scalar::Null => {}
@@ -188,7 +188,7 @@ impl fmt::Display for Scalar<'_> {
 }
 
 impl<'a> Scalar<'a> {
-    /// What a text field makes of it.
+    /// Stores it in a text field.
     #[inline]
     pub(crate) fn into_text(self, key: &str, into: &mut Option<Text<'a>>) -> Result<(), String> {
         match self {
@@ -199,7 +199,7 @@ impl<'a> Scalar<'a> {
         Ok(())
     }
 
-    /// What a number field makes of it.
+    /// Stores it in a number field.
     #[inline]
     pub(crate) fn into_number(self, key: &str, into: &mut Option<f64>) -> Result<(), String> {
         match self {
@@ -216,7 +216,7 @@ impl<'a> Scalar<'a> {
         Ok(())
     }
 
-    /// What `ts` makes of it.
+    /// Reads it as a time.
     #[inline]
     pub(crate) fn into_time(self) -> Option<Result<TimestampMs, String>> {
         match self {

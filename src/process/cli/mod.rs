@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::engine::Engine;
-use crate::io::decode::Decoder;
+use crate::io::decode::decoder::Decoder;
 use crate::io::files::topology_file;
 use crate::io::incident_message;
 use crate::process::cli::check::{count, load_or_explain};

@@ -11,7 +11,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::engine::{Engine, Input};
 use crate::incident::revision::Revision;
-use crate::io::decode::{Decoder, MessageInfo, Rejected};
+use crate::io::decode::decoder::Decoder;
+use crate::io::decode::message_info::MessageInfo;
+use crate::io::decode::rejection::Rejected;
 use crate::io::files::recorded_events::{EventFiles, Line};
 use crate::model::event::EventBatch;
 use crate::process::cli::check::count;

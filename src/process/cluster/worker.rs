@@ -10,7 +10,7 @@ use async_nats::jetstream::stream::Stream;
 use tokio::sync::{mpsc, watch};
 
 use crate::engine::partial::partition_counter::PartitionCounter;
-use crate::io::decode::Decoder;
+use crate::io::decode::decoder::Decoder;
 use crate::io::nats::client::connect;
 use crate::io::nats::client::settings::{InputConfig, PARTITION_WORD, PartitionBy};
 use crate::io::nats::client::streams::Streams;

@@ -10,7 +10,10 @@ use tokio::sync::mpsc;
 
 use crate::engine::next_rules::NextRules;
 use crate::engine::partial::result::PartialResult;
-use crate::io::decode::{Decoder, MessageInfo, Reason, Rejected};
+use crate::io::decode::decoder::Decoder;
+use crate::io::decode::message_info::MessageInfo;
+use crate::io::decode::rejection::RejectReason;
+use crate::io::decode::rejection::Rejected;
 use crate::io::nats::cluster::partial_stream::{self, Found};
 use crate::io::nats::input::gap::Gap;
 use crate::io::nats::input::{Ack, Fetched, Incoming};
@@ -260,7 +263,7 @@ impl Decoding {
         let Self { decoder, sequences, rejected, progress, warnings, .. } = self;
         let mut reject = |bad: Rejected| {
             bad.counts().for_each(|(code, lines)| *progress.rejected.entry(code).or_default() += lines);
-            let more = bad.more.values().sum::<u64>();
+            let more = bad.unlisted.values().sum::<u64>();
             let like_it = if more > 0 { format!(" ({more} lines like it are not told one by one)") } else { String::new() };
             // A collector that sends nonsense sends much of it: a few lines an hour tell an operator as much as a million.
             if warnings.check_key(&bad.reason.code()).is_ok() {
@@ -288,7 +291,7 @@ impl Decoding {
                 decoder.message(&message.payload, info, &mut reject);
                 sequences.push(message.sequence);
             }
-            Err(why) => reject(Rejected::one(0, message.payload.to_vec(), Reason::Inflate(why.clone()))),
+            Err(why) => reject(Rejected::one(0, message.payload.to_vec(), RejectReason::Inflate(why.clone()))),
         }
     }
 }

@@ -293,7 +293,7 @@ impl Collector for Endpoint {
         let mut write = Writer(&mut encoder);
         write.counter("squelch_messages", "Messages taken in", now.engine.messages)?;
         write.counter("squelch_events", "Events taken in", now.engine.events)?;
-        let rejected = crate::io::decode::Reason::CODES
+        let rejected = crate::io::decode::rejection::RejectReason::CODES
             .iter()
             .map(|code| (vec![("reason", *code)], now.rejected.get(code).copied().unwrap_or(0)));
         write.counters("squelch_rejected", "Events rejected, by reason", rejected)?;

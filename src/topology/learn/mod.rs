@@ -61,11 +61,11 @@ impl LearnParams {
     /// Adds the labels that learning needs to those that the decoder keeps.
     pub fn add_label_keys(&self, keys: &mut LabelKeys) {
         if self.spans {
-            keys.insert_behind(Kind::Span, &self.peer);
+            keys.insert_other(Kind::Span, &self.peer);
         }
         if self.metrics {
-            keys.insert_behind(Kind::Metric, &self.client);
-            keys.insert_behind(Kind::Metric, &self.server);
+            keys.insert_other(Kind::Metric, &self.client);
+            keys.insert_other(Kind::Metric, &self.server);
         }
     }
 }

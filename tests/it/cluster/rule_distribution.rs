@@ -7,7 +7,8 @@ use squelch::engine::next_rules::NextRules;
 use squelch::engine::partial::partition_counter::PartitionCounter;
 use squelch::engine::partial::result::PartialResult;
 use squelch::engine::{EngineParams, Input};
-use squelch::io::decode::{Decoder, MessageInfo};
+use squelch::io::decode::decoder::Decoder;
+use squelch::io::decode::message_info::MessageInfo;
 use squelch::model::snapshot::LoadedSnapshot;
 use squelch::topology::learn::LearnParams;
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use squelch::engine::{Engine, EngineParams, Input};
-use squelch::io::decode::{Decoder, MessageInfo};
+use squelch::io::decode::decoder::Decoder;
+use squelch::io::decode::message_info::MessageInfo;
 use squelch::io::incident_message;
 use squelch::model::event::{MessageMark, SourceId};
 use squelch::rule::check::{self, Complaints};

@@ -12,8 +12,12 @@ use arrow::datatypes::{Int8Type, Schema};
 use arrow::ipc::writer::StreamWriter;
 use proptest::prelude::*;
 use proptest::sample::Index;
+use squelch::io::decode::decoder::Decoder;
 use squelch::io::decode::decompress::Encoding;
-use squelch::io::decode::{Decoder, Format, MessageInfo, Rejected};
+use squelch::io::decode::format::Format;
+use squelch::io::decode::message_info::MessageInfo;
+use squelch::io::decode::rejection::Rejected;
+use squelch::io::decode::{arrow_ipc, formats, native_json};
 use squelch::model::event::{EventBatch, Kind, LabelKeys};
 use squelch::model::severity::Severity;
 
@@ -61,10 +65,10 @@ fn decoder() -> Decoder {
     Decoder::new(&keys, 60_000)
 }
 
-fn decode(messages: &[(&[u8], Format)], info: MessageInfo) -> (EventBatch, Vec<Rejected>) {
+fn decode(messages: &[(&[u8], &'static Format)], info: MessageInfo) -> (EventBatch, Vec<Rejected>) {
     let (mut decoder, mut rejected) = (decoder(), Vec::new());
     for (message, format) in messages {
-        decoder.message(message, MessageInfo { format: *format, ..info }, &mut |bad| rejected.push(bad));
+        decoder.message(message, MessageInfo { format: Some(*format), ..info }, &mut |bad| rejected.push(bad));
     }
     (decoder.take(), rejected)
 }
@@ -75,8 +79,8 @@ fn of_kind(kind: Kind) -> MessageInfo {
 
 /// Decodes a stream of which nothing is bad, and compares it with the same events as lines.
 fn assert_same(kind: Kind, batches: &[RecordBatch], lines: &str) -> EventBatch {
-    let (lines, bad_lines) = decode(&[(lines.as_bytes(), Format::Json)], of_kind(kind));
-    let (rows, bad_rows) = decode(&[(&stream(batches), Format::ArrowStream)], of_kind(kind));
+    let (lines, bad_lines) = decode(&[(lines.as_bytes(), &native_json::FORMAT)], of_kind(kind));
+    let (rows, bad_rows) = decode(&[(&stream(batches), &arrow_ipc::FORMAT)], of_kind(kind));
     assert_eq!((bad_lines, bad_rows), (Vec::new(), Vec::new()));
     assert_eq!(rows.tables, lines.tables);
     assert_eq!(rows.alerts, lines.alerts);
@@ -86,7 +90,7 @@ fn assert_same(kind: Kind, batches: &[RecordBatch], lines: &str) -> EventBatch {
 
 /// The one thing that is said of a stream that is rejected in whole.
 fn refusal(message: &[u8], info: MessageInfo) -> String {
-    let (batch, rejected) = decode(&[(message, Format::ArrowStream)], info);
+    let (batch, rejected) = decode(&[(message, &arrow_ipc::FORMAT)], info);
     assert_eq!((batch.events(), batch.messages.len(), rejected.len()), (0, 1, 1), "{rejected:?}");
     assert_eq!((rejected[0].line, rejected[0].bytes.as_slice()), (0, message));
     format!("{}: {}", rejected[0].reason.code(), rejected[0].reason)
@@ -174,9 +178,9 @@ fn numbers_in_labels_become_texts() {
 
 #[test]
 fn a_content_type_names_the_format() {
-    assert_eq!(Format::of_header("Application/vnd.apache.arrow.stream; version=1"), Format::ArrowStream);
+    assert_eq!(formats::of_media_type("Application/vnd.apache.arrow.stream; version=1"), Some(&arrow_ipc::FORMAT));
     for other in ["application/json", "application/vnd.apache.arrow.file", "", "arrow"] {
-        assert_eq!(Format::of_header(other), Format::Json, "{other}");
+        assert_eq!(formats::of_media_type(other), None, "{other}");
     }
 }
 
@@ -194,8 +198,12 @@ fn logs_and_spans_come_so_as_well_and_messages_mix() {
     assert_same(Kind::Span, std::slice::from_ref(&spans), line);
     let other = r#"{"ts":1773446400000,"name":"a name of many letters","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"}"#;
     let rows = stream(&[spans]);
-    let mixed = [(other.as_bytes(), Format::Json), (&rows, Format::ArrowStream), (other.as_bytes(), Format::Json)];
-    let lines = [(other.as_bytes(), Format::Json), (line.as_bytes(), Format::Json), (other.as_bytes(), Format::Json)];
+    let mixed = [(other.as_bytes(), &native_json::FORMAT), (&rows, &arrow_ipc::FORMAT), (other.as_bytes(), &native_json::FORMAT)];
+    let lines = [
+        (other.as_bytes(), &native_json::FORMAT),
+        (line.as_bytes(), &native_json::FORMAT),
+        (other.as_bytes(), &native_json::FORMAT),
+    ];
     let ((mixed, _), (lines, _)) = (decode(&mixed, of_kind(Kind::Span)), decode(&lines, of_kind(Kind::Span)));
     assert_eq!((mixed.tables, mixed.messages), (lines.tables, lines.messages));
 }
@@ -244,7 +252,7 @@ fn bad_rows_are_rejected_one_by_one() {
         ("labels.code", Arc::new(StringArray::from(codes))),
     ]);
     let info = MessageInfo { received_at: Some(TS), ..of_kind(Kind::Metric) };
-    let (taken, rejected) = decode(&[(&stream(&[good, bad]), Format::ArrowStream)], info);
+    let (taken, rejected) = decode(&[(&stream(&[good, bad]), &arrow_ipc::FORMAT)], info);
     let said: Vec<String> = rejected.iter().map(|bad| format!("{} {}: {}", bad.line, bad.reason.code(), bad.reason)).collect();
     assert_eq!(
         said,
@@ -275,9 +283,9 @@ fn the_kind_is_the_schemas_or_the_subjects() {
         let schema = Schema::clone(&plain.schema()).with_metadata(metadata);
         stream(&[RecordBatch::try_new(Arc::new(schema), plain.columns().to_vec()).unwrap()])
     };
-    let (taken, _) = decode(&[(&named("log"), Format::ArrowStream)], of_kind(Kind::Span));
+    let (taken, _) = decode(&[(&named("log"), &arrow_ipc::FORMAT)], of_kind(Kind::Span));
     assert_eq!(taken.tables[Kind::Log as usize].num_rows(), 1);
-    let (taken, _) = decode(&[(&stream(std::slice::from_ref(&plain)), Format::ArrowStream)], of_kind(Kind::Span));
+    let (taken, _) = decode(&[(&stream(std::slice::from_ref(&plain)), &arrow_ipc::FORMAT)], of_kind(Kind::Span));
     assert_eq!(taken.tables[Kind::Span as usize].num_rows(), 1);
     assert_eq!(refusal(&named("meter"), of_kind(Kind::Span)), "kind: unknown kind \"meter\": use metric, log, span or alert");
     assert_eq!(
@@ -335,7 +343,7 @@ fn sound() -> Vec<u8> {
 /// Either the whole stream is rejected, or every row of it is accounted for; and the decoder works on.
 fn survives(message: &[u8]) {
     let (mut decoder, mut rejected) = (decoder(), Vec::new());
-    let info = MessageInfo { format: Format::ArrowStream, ..of_kind(Kind::Metric) };
+    let info = MessageInfo { format: Some(&arrow_ipc::FORMAT), ..of_kind(Kind::Metric) };
     decoder.message(message, info, &mut |bad| rejected.push(bad));
     let before = decoder.take();
     assert_eq!(before.messages.len(), 1);

@@ -1,5 +1,6 @@
-//! What comes in: decoders of messages, and whatever is read from outside, changed at random.
+//! What comes in: each input format, and whatever is read from outside, changed at random.
 
 pub mod arrow_ipc;
+pub mod formats;
 pub mod fuzz;
 pub mod native_json;

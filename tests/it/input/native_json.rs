@@ -2,12 +2,14 @@
 
 use arrow::array::AsArray;
 use arrow::datatypes::Float64Type;
-use squelch::io::decode::{Decoder, MessageInfo, Rejected};
+use squelch::io::decode::decoder::Decoder;
+use squelch::io::decode::message_info::MessageInfo;
+use squelch::io::decode::rejection::Rejected;
 use squelch::model::event::{EventBatch, Kind, LabelKeys};
 
 const INFO: MessageInfo = MessageInfo {
     kind: Some(Kind::Metric),
-    format: squelch::io::decode::Format::Json,
+    format: None,
     encoding: squelch::io::decode::decompress::Encoding::Plain,
     received_at: Some(1_773_456_000_000),
     source: 0,

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use squelch::engine::{Engine, EngineParams, Input};
-use squelch::io::decode::{Decoder, MessageInfo};
+use squelch::io::decode::decoder::Decoder;
+use squelch::io::decode::message_info::MessageInfo;
 use squelch::io::incident_message;
 use squelch::process::telemetry::rule_cpu::CpuWatch;
 use squelch::rule::check::{self, Complaints};

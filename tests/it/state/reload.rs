@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use squelch::engine::next_rules::NextRules;
 use squelch::engine::{Engine, EngineParams, Input};
-use squelch::io::decode::{Decoder, MessageInfo};
+use squelch::io::decode::decoder::Decoder;
+use squelch::io::decode::message_info::MessageInfo;
 use squelch::io::files::topology_file;
 use squelch::io::incident_message;
 use squelch::process::config::Config;

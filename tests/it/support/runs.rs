@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use squelch::engine::{Engine, EngineParams, Input};
 use squelch::incident::revision::Revision;
-use squelch::io::decode::{Decoder, MessageInfo};
+use squelch::io::decode::decoder::Decoder;
+use squelch::io::decode::message_info::MessageInfo;
 use squelch::io::files::topology_file;
 use squelch::io::incident_message;
 use squelch::model::time::TimestampMs;

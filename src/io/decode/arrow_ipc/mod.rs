@@ -1,7 +1,7 @@
-//! Messages that are Arrow IPC streams: read in whole before any row of them counts, then taken as whole columns where all rows
-//! are good, else row by row as if they were lines.
+//! Messages that are Arrow IPC streams, a row an event. A stream is read in whole before any row of it counts; its columns are taken
+//! as they are where all rows are good, else row by row.
 
-mod columns;
+mod column_plan;
 mod frames;
 
 use std::borrow::Cow;
@@ -10,52 +10,47 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use arrow::buffer::Buffer;
 use arrow::datatypes::Schema;
 
-pub(crate) use crate::io::decode::arrow_ipc::columns::Columns;
-use crate::io::decode::arrow_ipc::columns::Plan;
+use crate::io::decode::arrow_ipc::column_plan::ColumnPlan;
 use crate::io::decode::arrow_ipc::frames::batches;
-use crate::io::decode::{Decoder, MessageInfo, Reason, Rejected};
-use crate::model::event::{Kind, LabelKeys};
-use crate::model::limits::EVENT_BYTES_MAX;
-use crate::model::time::{EARLIEST_MS, LATEST_MS};
+use crate::io::decode::event_columns::EventColumns;
+use crate::io::decode::event_sink::EventSink;
+use crate::io::decode::format::Format;
+use crate::io::decode::rejection::RejectReason;
+use crate::model::event::{Kind, LabelKeys, UnknownKind};
+use crate::model::limits::{EVENT_BYTES_MAX, MESSAGE_INFLATED_BYTES_MAX};
 
-/// Takes one stream in. An error is about all of it; what is bad in single rows goes to `reject`.
-pub(crate) fn take_in(
-    decoder: &mut Decoder,
-    bytes: Cow<'_, [u8]>,
-    info: MessageInfo,
-    reject: &mut dyn FnMut(Rejected),
-) -> Result<(), Reason> {
-    let (kind, batches) = read(bytes, info.kind, &decoder.label_keys)?;
-    let info = MessageInfo { kind: Some(kind), ..info };
-    let latest = info.received_at.map_or(LATEST_MS, |at| at.saturating_add(decoder.future_ms).min(LATEST_MS));
+/// Arrow IPC streams.
+pub static FORMAT: Format = Format { name: "arrow_ipc", media_types: &["application/vnd.apache.arrow.stream"], decode };
+
+fn decode(payload: Cow<'_, [u8]>, sink: &mut EventSink<'_>) -> Result<(), RejectReason> {
+    let (kind, batches) = read(payload, sink.kind, sink.label_keys)?;
+    sink.kind = Some(kind);
     let mut number = 0;
     for columns in &batches {
-        if kind != Kind::Alert && decoder.recording.is_none() && columns.all_good(kind, EARLIEST_MS..=latest) {
-            decoder.tables.append(kind, columns);
+        if sink.whole_columns(kind, columns) {
             number += columns.rows();
             continue;
         }
         for row in 0..columns.rows() {
             number += 1;
-            if let Err(reason) = take_row(decoder, columns, row, info) {
-                reject(Rejected::one(number, columns.row_as_json(kind, row), reason));
+            if let Err(reason) = decode_row(columns, row, sink) {
+                sink.reject(number, &columns.row_as_json(kind, row), reason);
             }
         }
     }
     Ok(())
 }
 
-fn take_row(decoder: &mut Decoder, columns: &Columns, row: usize, info: MessageInfo) -> Result<(), Reason> {
+fn decode_row(columns: &EventColumns, row: usize, sink: &mut EventSink<'_>) -> Result<(), RejectReason> {
     let bytes = columns.text_bytes(row);
     if bytes > EVENT_BYTES_MAX {
-        return Err(Reason::Size(bytes));
+        return Err(RejectReason::Size(bytes));
     }
-    let mut event = columns.event(row)?;
-    decoder.event(&mut event, info)
+    sink.event(&mut columns.event(row)?)
 }
 
-fn read(bytes: Cow<'_, [u8]>, kind: Option<Kind>, label_keys: &LabelKeys) -> Result<(Kind, Vec<Columns>), Reason> {
-    let buffer = match bytes {
+fn read(payload: Cow<'_, [u8]>, kind: Option<Kind>, label_keys: &LabelKeys) -> Result<(Kind, Vec<EventColumns>), RejectReason> {
+    let buffer = match payload {
         // Copied once, to where its columns are aligned.
         Cow::Borrowed(bytes) => Buffer::from(bytes),
         Cow::Owned(bytes) => Buffer::from_vec(bytes),
@@ -63,26 +58,28 @@ fn read(bytes: Cow<'_, [u8]>, kind: Option<Kind>, label_keys: &LabelKeys) -> Res
     let read = || {
         let mut plan = None;
         let mut all = Vec::new();
-        let mut set_out = |schema: &Schema| {
-            let plan = plan.insert(Plan::new(schema, kind_of(schema, kind)?, label_keys)?);
+        let mut project = |schema: &Schema| {
+            let plan = plan.insert(ColumnPlan::new(schema, kind_of(schema, kind)?, label_keys)?);
             Ok(plan.projection())
         };
-        let batches = batches(buffer, &mut set_out)?;
-        let plan = plan.ok_or_else(|| Reason::Arrow("the Arrow stream has no schema".into()))?;
-        let mut budget = crate::model::limits::MESSAGE_INFLATED_BYTES_MAX;
+        let batches = batches(buffer, &mut project)?;
+        let plan = plan.ok_or_else(|| RejectReason::Arrow("the Arrow stream has no schema".into()))?;
+        let mut budget = MESSAGE_INFLATED_BYTES_MAX;
         for batch in &batches {
             all.push(plan.columns(batch, &mut budget)?);
         }
         Ok((plan.kind(), all))
     };
-    // Arrow's reader checks what it reads, but answers some of what is wrong with a panic; nothing outlives it here.
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(Reason::Arrow("the Arrow stream is corrupt".into())))
+    // Arrow's reader panics on some corrupt streams. No state outlives the panic.
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(RejectReason::Arrow("the Arrow stream is corrupt".into())))
 }
 
-/// The schema goes before the subject, as an event's `kind` field does.
-fn kind_of(schema: &Schema, subject: Option<Kind>) -> Result<Kind, Reason> {
+/// The schema's metadata takes precedence over the subject, as an event's `kind` field does.
+fn kind_of(schema: &Schema, subject: Option<Kind>) -> Result<Kind, RejectReason> {
     match schema.metadata().get("kind") {
-        Some(kind) => kind.parse().map_err(|error: crate::model::event::UnknownKind| Reason::Kind(error.to_string())),
-        None => subject.ok_or_else(|| Reason::Kind("no `kind` in the schema's metadata, and the subject names none".into())),
+        Some(kind) => kind.parse().map_err(|error: UnknownKind| RejectReason::Kind(error.to_string())),
+        None => {
+            subject.ok_or_else(|| RejectReason::Kind("no `kind` in the schema's metadata, and the subject names none".into()))
+        }
     }
 }

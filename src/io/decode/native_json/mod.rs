@@ -1,20 +1,73 @@
-//! One line of the native JSON format as an event. What the scanner takes is good; what it declines is read again by serde_json
-//! from the line's start, which says what is wrong, and where.
+//! The native format: one JSON object a line. The scanner takes good lines; what it declines is read again by serde_json from the
+//! line's start, which says what is wrong, and where.
 //!
 //! Numbers are rounded correctly, as Rust's own parser rounds them. serde_json, without a feature that would build DataFusion
-//! anew, may differ in the last digit: that rounding is left only to lines that are no UTF-8 in a field that nobody reads.
+//! anew, may differ in the last digit: that rounding is left only to lines that are no UTF-8 in a field that is not read.
 
 pub mod number;
-pub mod scan;
+pub mod scanner;
+pub mod strict;
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use crate::io::decode::event_sink::EventSink;
+use crate::io::decode::format::Format;
+use crate::io::decode::native_json::scanner::scan;
+use crate::io::decode::native_json::strict::parse_strictly;
+use crate::io::decode::raw_event::RawEvent;
+use crate::io::decode::rejection::RejectReason;
+use crate::model::limits::EVENT_BYTES_MAX;
 
-use crate::io::decode::native_json::scan::scan;
-pub use crate::io::decode::raw_event::RawEvent;
-use crate::io::decode::raw_event::{Field, Pairs, Scalar};
+/// One JSON object a line.
+pub static FORMAT: Format = Format { name: "native_json", media_types: &[], decode };
+
+fn decode(payload: Cow<'_, [u8]>, sink: &mut EventSink<'_>) -> Result<(), RejectReason> {
+    let bytes = payload.as_ref();
+    // Checking UTF-8 once for the whole message costs less than once for each text.
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        for (i, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+            decode_line(i + 1, line, sink);
+        }
+        return Ok(());
+    };
+    let mut event = RawEvent::default();
+    let (mut number, mut start) = (1, 0);
+    while start < bytes.len() {
+        let end = match scan(text, start, &mut event) {
+            // The limit is on the line without the space around it, which `decode_line` strips.
+            Some(end) if end - start <= EVENT_BYTES_MAX => {
+                if let Err(reason) = sink.event(&mut event) {
+                    sink.reject(number, bytes[start..end].trim_ascii(), reason);
+                }
+                end
+            }
+            _ => {
+                let length = bytes[start..].iter().position(|byte| *byte == b'\n');
+                let end = length.map_or(bytes.len(), |length| start + length);
+                decode_line(number, &bytes[start..end], sink);
+                end
+            }
+        };
+        (number, start) = (number + 1, end + 1);
+    }
+    Ok(())
+}
+
+fn decode_line(number: usize, line: &[u8], sink: &mut EventSink<'_>) {
+    let line = line.trim_ascii();
+    if line.is_empty() {
+        return;
+    }
+    let taken = if line.len() > EVENT_BYTES_MAX {
+        Err(RejectReason::Size(line.len()))
+    } else {
+        let event = parse(line).map_err(|error| RejectReason::Json(error.to_string()));
+        event.and_then(|mut event| sink.event(&mut event))
+    };
+    if let Err(reason) = taken {
+        sink.reject(number, line, reason);
+    }
+}
 
 /// Parses one line.
 pub fn parse(line: &[u8]) -> Result<RawEvent<'_>, serde_json::Error> {
@@ -24,118 +77,5 @@ pub fn parse(line: &[u8]) -> Result<RawEvent<'_>, serde_json::Error> {
             return Ok(event);
         }
     }
-    parse_slowly(line)
-}
-
-/// Parses one line, or says what is wrong with it.
-pub(crate) fn parse_slowly(line: &[u8]) -> Result<RawEvent<'_>, serde_json::Error> {
-    serde_json::from_slice(line)
-}
-
-impl<'de> Deserialize<'de> for RawEvent<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EventVisitor;
-        impl<'de> Visitor<'de> for EventVisitor {
-            type Value = RawEvent<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a JSON object, one event a line")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawEvent<'de>, A::Error> {
-                let mut event = RawEvent::default();
-                while let Some(key) = map.next_key::<Scalar<'de>>()? {
-                    let Scalar::Text(key) = key else { return Err(A::Error::custom("a key is no text")) };
-                    match Field::of(&key) {
-                        Field::Kind => map.next_value::<Scalar>()?.into_text(&key, &mut event.kind).map_err(A::Error::custom)?,
-                        Field::Time => event.ts = map.next_value::<Scalar>()?.into_time(),
-                        Field::Text(field) => {
-                            let into = &mut event.texts[field as usize];
-                            map.next_value::<Scalar>()?.into_text(&key, into).map_err(A::Error::custom)?;
-                        }
-                        Field::Number(field) => {
-                            let into = &mut event.numbers[field as usize];
-                            map.next_value::<Scalar>()?.into_number(&key, into).map_err(A::Error::custom)?;
-                        }
-                        Field::Labels => event.labels = map.next_value::<Option<Pairs>>()?.unwrap_or_default(),
-                        Field::Annotations => event.annotations = map.next_value::<Option<Pairs>>()?.unwrap_or_default(),
-                        Field::Unknown => {
-                            map.next_value::<IgnoredAny>()?;
-                        }
-                    }
-                }
-                Ok(event)
-            }
-        }
-        deserializer.deserialize_map(EventVisitor)
-    }
-}
-
-impl<'de> Deserialize<'de> for Pairs<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct PairsVisitor;
-        impl<'de> Visitor<'de> for PairsVisitor {
-            type Value = Pairs<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a map of texts")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<'de>, A::Error> {
-                let mut pairs = Pairs::default();
-                while let Some((key, value)) = map.next_entry::<Scalar<'de>, Scalar<'de>>()? {
-                    let Scalar::Text(key) = key else { return Err(A::Error::custom("a key is no text")) };
-                    pairs.push(key, value);
-                }
-                Ok(pairs)
-            }
-        }
-        deserializer.deserialize_map(PairsVisitor)
-    }
-}
-
-impl<'de> Deserialize<'de> for Scalar<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ScalarVisitor;
-        impl<'de> Visitor<'de> for ScalarVisitor {
-            type Value = Scalar<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a text, a number, true, false or null")
-            }
-
-            fn visit_unit<E>(self) -> Result<Scalar<'de>, E> {
-                Ok(Scalar::Null)
-            }
-
-            fn visit_bool<E>(self, yes: bool) -> Result<Scalar<'de>, E> {
-                Ok(Scalar::Bool(yes))
-            }
-
-            fn visit_i64<E>(self, whole: i64) -> Result<Scalar<'de>, E> {
-                Ok(Scalar::Whole(whole))
-            }
-
-            fn visit_u64<E>(self, whole: u64) -> Result<Scalar<'de>, E> {
-                Ok(i64::try_from(whole).map_or(Scalar::Number(whole as f64), Scalar::Whole))
-            }
-
-            fn visit_f64<E>(self, number: f64) -> Result<Scalar<'de>, E> {
-                Ok(Scalar::Number(number))
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Scalar<'de>, E> {
-                Ok(Scalar::Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Scalar<'de>, E> {
-                Ok(Scalar::Text(Cow::Owned(text.to_string())))
-            }
-
-            fn visit_string<E>(self, text: String) -> Result<Scalar<'de>, E> {
-                Ok(Scalar::Text(Cow::Owned(text)))
-            }
-        }
-        deserializer.deserialize_any(ScalarVisitor)
-    }
+    parse_strictly(line)
 }

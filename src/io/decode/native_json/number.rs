@@ -1,30 +1,30 @@
-//! Numbers in JSON: found and read in one pass, and rounded correctly.
+//! JSON numbers, delimited and parsed in one pass, and rounded correctly.
 
 use crate::io::decode::raw_event::Scalar;
 
-/// A number as it stands in the text.
+/// A number token.
 #[derive(Debug)]
 pub(crate) struct NumberSpan {
     start: usize,
-    /// Behind it.
+    /// The index after it.
     pub(crate) end: usize,
     negative: bool,
-    /// All digits before the exponent; of more than [`DIGITS_MAX`] it is of no use.
+    /// All digits before the exponent; overflows with more than [`DIGITS_MAX`] digits.
     mantissa: u64,
     digits: usize,
     fraction_digits: usize,
     exponent: bool,
 }
 
-/// A mantissa of as many digits fits into 64 bits, with its sign.
+/// A mantissa of so many digits fits into an i64.
 const DIGITS_MAX: usize = 18;
 
-/// The powers of ten that a mantissa may need, all exact.
+/// The powers of ten up to [`DIGITS_MAX`] fraction digits; each is exact.
 const TENS: [f64; DIGITS_MAX + 1] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18];
 
 impl NumberSpan {
-    /// The number that starts at `start`, by JSON's grammar; what may follow it is not looked at.
+    /// The number that starts at `start`, by JSON's grammar; what follows it is not checked.
     #[inline]
     pub(crate) fn read(bytes: &[u8], start: usize) -> Option<Self> {
         let byte = |at: usize| bytes.get(at).copied();
@@ -51,7 +51,7 @@ impl NumberSpan {
         Some(Self { start, end, negative, mantissa, digits: count, fraction_digits, exponent })
     }
 
-    /// What it says; `None` where no number is as large.
+    /// Its value; `None` if it is too large for a finite number.
     #[inline]
     pub(crate) fn scalar<'a>(&self, text: &str) -> Option<Scalar<'a>> {
         if self.digits <= DIGITS_MAX && !self.exponent {
@@ -77,7 +77,7 @@ impl NumberSpan {
     }
 }
 
-/// Goes behind at least one digit.
+/// Skips at least one digit.
 #[inline]
 fn digits(bytes: &[u8], start: usize, mantissa: &mut u64) -> Option<usize> {
     let mut at = start;

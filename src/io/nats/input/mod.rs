@@ -26,7 +26,9 @@ use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::io::decode::decompress::Encoding;
-use crate::io::decode::{Format, MessageInfo};
+use crate::io::decode::format::Format;
+use crate::io::decode::formats;
+use crate::io::decode::message_info::MessageInfo;
 use crate::io::nats::client::health::Health;
 use crate::io::nats::client::settings::InputConfig;
 use crate::io::nats::input::gap::{Gap, GapCause};
@@ -367,9 +369,9 @@ fn kind_of(subject: &str) -> Option<Kind> {
     subject.split('.').skip(1).find_map(|token| token.parse().ok())
 }
 
-fn format(message: &async_nats::Message) -> Format {
+fn format(message: &async_nats::Message) -> Option<&'static Format> {
     let value = message.headers.as_ref().and_then(|headers| headers.get("Content-Type"));
-    value.map_or(Format::Json, |value| Format::of_header(value.as_str()))
+    value.and_then(|value| formats::of_media_type(value.as_str()))
 }
 
 fn encoding(message: &async_nats::Message) -> Result<Encoding, String> {

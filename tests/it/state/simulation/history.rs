@@ -6,7 +6,8 @@ use squelch::engine::next_rules::NextRules;
 use squelch::engine::{Engine, Input};
 use squelch::incident::invariants::Invariants;
 use squelch::incident::revision::Revision;
-use squelch::io::decode::{Decoder, MessageInfo};
+use squelch::io::decode::decoder::Decoder;
+use squelch::io::decode::message_info::MessageInfo;
 use squelch::io::nats::input::gap::{Gap, GapCause};
 use squelch::io::nats::output::OutRevision;
 use squelch::process::pipeline::evaluate::outgoing;
@@ -91,7 +92,12 @@ pub fn dropped(first: u64, last: u64) -> Gap {
 const FUTURE_MS: i64 = 60_000;
 
 /// Decodes the message at a place in the stream.
-pub fn decode(world: &World, sequence: u64, decoder: &mut Decoder, reject: &mut dyn FnMut(squelch::io::decode::Rejected)) {
+pub fn decode(
+    world: &World,
+    sequence: u64,
+    decoder: &mut Decoder,
+    reject: &mut dyn FnMut(squelch::io::decode::rejection::Rejected),
+) {
     let message = &world.messages[sequence as usize - 1];
     let source = decoder.source(message.subject);
     let info = MessageInfo { received_at: Some(message.received_at), source, ..MessageInfo::default() };

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use squelch::engine::Engine;
 use squelch::incident::revision::Revision;
-use squelch::io::decode::Decoder;
+use squelch::io::decode::decoder::Decoder;
 use squelch::io::nats::input::position::StreamPosition;
 use squelch::io::nats::output::{OutRejected, OutRevision, Outgoing, WriteOp};
 use squelch::model::snapshot::StateSnapshot;
@@ -579,7 +579,7 @@ fn text(revision: &OutRevision) -> String {
 }
 
 /// Rejected input as the decoding thread hands it on.
-pub fn out_rejected(world: &World, sequence: u64, bad: squelch::io::decode::Rejected) -> OutRejected {
+pub fn out_rejected(world: &World, sequence: u64, bad: squelch::io::decode::rejection::Rejected) -> OutRejected {
     OutRejected {
         subject: world.messages[sequence as usize - 1].subject.into(),
         sequence,

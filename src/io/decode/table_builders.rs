@@ -1,4 +1,4 @@
-//! Column builders of the four event tables: an event is checked in whole before any column of it is written.
+//! The column builders of the four event tables. An event is checked completely before any column of it is written.
 
 use std::sync::Arc;
 
@@ -7,19 +7,19 @@ use arrow::array::{
 };
 use arrow::datatypes::SchemaRef;
 
-use crate::io::decode::Reason;
-use crate::io::decode::arrow_ipc::Columns;
+use crate::io::decode::event_columns::EventColumns;
 use crate::io::decode::external_alert::external_alert;
 use crate::io::decode::raw_event::{Field, NumberField, RawEvent, TextField};
+use crate::io::decode::rejection::RejectReason;
 use crate::model::event::{EventBatch, ExternalAlert, Kind, LabelKeys, MessageMark, SourceId};
 use crate::model::time::TimestampMs;
 
-/// Buffers of one column that are taken over as they are.
+/// Data buffers of one column up to which they are shared and not copied.
 const SHARED_BUFFERS_MAX: usize = 8;
 
 /// Builders for a batch of messages.
 #[derive(Debug)]
-pub struct Tables {
+pub struct TableBuilders {
     kinds: [Table; 4],
     alerts: Vec<ExternalAlert>,
     marks: Vec<MessageMark>,
@@ -43,7 +43,7 @@ enum Builder {
     Number(NumberField, Float64Builder),
 }
 
-impl Tables {
+impl TableBuilders {
     /// Empty builders with these label columns.
     pub fn new(label_keys: &LabelKeys) -> Self {
         Self {
@@ -55,9 +55,9 @@ impl Tables {
         }
     }
 
-    /// Writes one event.
-    pub fn push(&mut self, kind: Kind, ts: TimestampMs, event: &RawEvent<'_>) -> Result<(), Reason> {
-        let missing = |field: &str| Reason::Field(format!("a {kind} needs `{field}`"));
+    /// Appends one event.
+    pub fn push(&mut self, kind: Kind, ts: TimestampMs, event: &RawEvent<'_>) -> Result<(), RejectReason> {
+        let missing = |field: &str| RejectReason::Field(format!("a {kind} needs `{field}`"));
         match kind {
             Kind::Metric if event.text(TextField::Name).is_none() => return Err(missing("name")),
             Kind::Metric if event.number(NumberField::Value).is_none() => return Err(missing("value")),
@@ -70,24 +70,24 @@ impl Tables {
             _ => {}
         }
         self.kinds[kind as usize].push(ts, event);
-        self.saw(ts, ts);
+        self.extend_times(ts, ts);
         Ok(())
     }
 
-    /// Writes columns of which each row is good.
-    pub(crate) fn append(&mut self, kind: Kind, columns: &Columns) {
+    /// Appends whole columns; each of their rows must be good.
+    pub(crate) fn append(&mut self, kind: Kind, columns: &EventColumns) {
         self.kinds[kind as usize].append(columns);
         if let (Some(min), Some(max)) = (columns.ts().iter().min(), columns.ts().iter().max()) {
-            self.saw(*min, *max);
+            self.extend_times(*min, *max);
         }
     }
 
-    fn saw(&mut self, min: TimestampMs, max: TimestampMs) {
+    fn extend_times(&mut self, min: TimestampMs, max: TimestampMs) {
         self.min_ts = Some(self.min_ts.map_or(min, |known| known.min(min)));
         self.max_ts = Some(self.max_ts.map_or(max, |known| known.max(max)));
     }
 
-    /// The message ends here.
+    /// Ends the current message.
     pub fn end_message(&mut self, received_at: Option<TimestampMs>, source: SourceId) {
         self.marks.push(MessageMark {
             rows_end: std::array::from_fn(|kind| self.kinds[kind].rows),
@@ -99,17 +99,17 @@ impl Tables {
         });
     }
 
-    /// Rows written since the last batch.
+    /// Rows since the last batch.
     pub fn rows(&self) -> usize {
         self.kinds.iter().map(|table| table.rows).sum()
     }
 
-    /// Messages ended since the last batch.
+    /// Messages since the last batch.
     pub fn messages(&self) -> usize {
         self.marks.len()
     }
 
-    /// Ends the batch. `sources` are the names of the sources in it.
+    /// Finishes the batch. `sources` are the names of all sources so far.
     pub fn take(&mut self, sources: &Arc<Vec<String>>) -> EventBatch {
         EventBatch {
             tables: std::array::from_fn(|kind| self.kinds[kind].take()),
@@ -151,7 +151,7 @@ impl Table {
         }
     }
 
-    fn append(&mut self, columns: &Columns) {
+    fn append(&mut self, columns: &EventColumns) {
         let rows = columns.rows();
         self.rows += rows;
         self.times.append_slice(columns.ts());
@@ -186,8 +186,8 @@ impl Table {
     }
 }
 
-/// Long texts stay where they are, in the message, as long as that is one place or a few: a stream of many small batches must not
-/// make a list of all its places in each of them.
+/// Long texts are shared with the message while they lie in few buffers. A message of many small batches is copied: each of its columns
+/// would list all those buffers.
 fn append_texts(builder: &mut StringViewBuilder, texts: Option<&StringViewArray>, rows: usize) {
     match texts {
         None => (0..rows).for_each(|_| builder.append_null()),

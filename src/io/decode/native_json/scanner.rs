@@ -1,5 +1,5 @@
-//! One pass over a line of JSON, straight into an event, without values between. It takes all lines that are good, or next to
-//! all, and declines the others without a word: what is wrong with them is for serde_json to say.
+//! One pass over a line of JSON, straight into an event, without intermediate values. It takes all lines that are good, or next to
+//! all, and declines the others: serde_json then reports what is wrong with them.
 
 use std::borrow::Cow;
 
@@ -9,17 +9,17 @@ use crate::io::decode::native_json::number::NumberSpan;
 use crate::io::decode::raw_event::{Field, Pairs, RawEvent, Scalar, Text};
 
 /// Reads the line that starts at `from` into `event`, and returns where the line ends: at a newline, or at the text's end. `None`
-/// where that is not one good event and nothing else; what `event` holds then is of no use.
+/// if the line is not exactly one good event; then the content of `event` is undefined.
 pub(crate) fn scan<'a>(text: &'a str, from: usize, event: &mut RawEvent<'a>) -> Option<usize> {
     event.clear();
     let mut scanner = Scanner { text, bytes: text.as_bytes(), at: from, line_end: None };
     scanner.space();
     scanner.expect(b'{')?;
-    if !scanner.ends_at_once() {
+    if !scanner.is_empty_object() {
         loop {
             let key = scanner.key()?;
             scanner.field(&key, event)?;
-            if !scanner.goes_on()? {
+            if !scanner.next_member()? {
                 break;
             }
         }
@@ -50,7 +50,7 @@ impl<'a> Scanner<'a> {
             Field::Number(field) => self.scalar()?.into_number(key, &mut event.numbers[field as usize]).ok()?,
             Field::Labels => self.pairs(&mut event.labels)?,
             Field::Annotations => self.pairs(&mut event.annotations)?,
-            Field::Unknown => self.pass_over()?,
+            Field::Unknown => self.skip_value()?,
         }
         Some(())
     }
@@ -61,7 +61,7 @@ impl<'a> Scanner<'a> {
             return self.word("null");
         }
         self.expect(b'{')?;
-        if self.ends_at_once() {
+        if self.is_empty_object() {
             return Some(());
         }
         loop {
@@ -73,7 +73,7 @@ impl<'a> Scanner<'a> {
                     pairs.push(key, value);
                 }
             }
-            if !self.goes_on()? {
+            if !self.next_member()? {
                 return Some(());
             }
         }
@@ -87,21 +87,21 @@ impl<'a> Scanner<'a> {
         (self.peek() == Some(byte)).then(|| self.at += 1)
     }
 
-    /// A newline is no space here: it ends the line wherever it stands.
+    /// A newline does not count as space: it always ends the line.
     fn space(&mut self) {
         while let Some(b' ' | b'\t' | b'\r') = self.peek() {
             self.at += 1;
         }
     }
 
-    /// Whether an object that has just begun is empty.
-    fn ends_at_once(&mut self) -> bool {
+    /// Whether the object that has just begun is empty.
+    fn is_empty_object(&mut self) -> bool {
         self.space();
         self.expect(b'}').is_some()
     }
 
     /// After a value: whether another key follows, or the object ends.
-    fn goes_on(&mut self) -> Option<bool> {
+    fn next_member(&mut self) -> Option<bool> {
         self.space();
         let byte = self.peek()?;
         self.at += 1;
@@ -141,13 +141,13 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         let escaped = self.string_span()?;
         if escaped {
-            // With its quotes: which escapes are good, and what they mean, is decided in one place.
+            // serde_json alone decides which escapes are valid.
             return serde_json::from_str(self.text.get(start..self.at)?).ok().map(Cow::Owned);
         }
         self.text.get(start + 1..self.at - 1).map(Cow::Borrowed)
     }
 
-    /// Goes behind the closing quote; says whether there are escapes between.
+    /// Skips a string, and returns whether it has escapes.
     fn string_span(&mut self) -> Option<bool> {
         self.expect(b'"')?;
         let mut escaped = false;
@@ -184,7 +184,7 @@ impl<'a> Scanner<'a> {
         Some(span)
     }
 
-    /// Looked for once in a line, however many lists and maps there are to pass over.
+    /// Searched for once in a line, however many lists and maps there are to skip.
     fn line_end(&mut self) -> usize {
         *self.line_end.get_or_insert_with(|| {
             let length = self.bytes[self.at..].iter().position(|byte| *byte == b'\n');
@@ -192,8 +192,8 @@ impl<'a> Scanner<'a> {
         })
     }
 
-    /// Goes behind a value that nobody reads.
-    fn pass_over(&mut self) -> Option<()> {
+    /// Skips a value that is not read.
+    fn skip_value(&mut self) -> Option<()> {
         match self.peek()? {
             b'"' => {
                 let start = self.at;
@@ -218,7 +218,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// A word whose lowest set bit is the highest of the first byte, in memory, that is a quote, a backslash or a control character.
+/// Marks the first quote, backslash or control character of eight bytes: the lowest set bit of the result is the high bit of that byte.
 fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const HIGHS: u64 = ONES * 0x80;
@@ -235,7 +235,7 @@ mod tests {
     use proptest::sample::select;
 
     use super::*;
-    use crate::io::decode::native_json::parse_slowly;
+    use crate::io::decode::native_json::strict::parse_strictly;
     use crate::io::decode::raw_event::NumberField;
 
     const KEYS: [&str; 18] = [
@@ -358,9 +358,9 @@ mod tests {
         numbers && ts && plain && pairs(&fast.labels, &slow.labels) && pairs(&fast.annotations, &slow.annotations)
     }
 
-    /// What both ways say of a line, in words if they differ.
+    /// Whether scanner and serde_json agree on a line; the error shows both.
     fn compare(line: &[u8]) -> Result<bool, String> {
-        let slow = parse_slowly(line);
+        let slow = parse_strictly(line);
         let Ok(text) = std::str::from_utf8(line) else { return Ok(false) };
         let mut event = RawEvent { labels: Pairs(vec![("left".into(), "over".into())]), ..RawEvent::default() };
         let fast = scan(text, 0, &mut event);
@@ -414,7 +414,7 @@ mod tests {
         }
     }
 
-    /// What is passed over is passed over once.
+    /// A skipped value is read once.
     #[test]
     fn a_line_of_many_lists_takes_no_longer_than_its_length() {
         let line = format!("{{{}}}", vec!["\"a\":[]"; 140_000].join(","));

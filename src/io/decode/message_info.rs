@@ -1,0 +1,21 @@
+//! What is known of a message besides its bytes: from its subject, its headers and the broker.
+
+use crate::io::decode::decompress::Encoding;
+use crate::io::decode::format::Format;
+use crate::model::event::{Kind, SourceId};
+use crate::model::time::TimestampMs;
+
+/// What is known of a message besides its bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MessageInfo {
+    /// The kind of its events, if the subject names one; a `kind` field in an event takes precedence.
+    pub kind: Option<Kind>,
+    /// The format, if headers or subject name one; `None` is native JSON.
+    pub format: Option<&'static Format>,
+    /// How its bytes are compressed.
+    pub encoding: Encoding,
+    /// When the broker received it; `None` in a replay.
+    pub received_at: Option<TimestampMs>,
+    /// The source whose event time it advances: see [`Decoder::source`](crate::io::decode::decoder::Decoder::source).
+    pub source: SourceId,
+}
