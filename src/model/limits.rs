@@ -14,6 +14,10 @@ pub const SUBJECT_TOKEN_BYTES_MAX: usize = 256;
 pub const REJECTED_SUBJECT_BYTES_MAX: usize = 3_500;
 /// Columns of one Arrow stream. Tables have ten; the rest are labels.
 pub const ARROW_COLUMNS_MAX: usize = 4_096;
+/// Unknown words of severity and status that are counted one by one; the others share a count.
+pub const UNKNOWN_WORDS_MAX: usize = 50;
+/// Characters of one such word.
+pub const UNKNOWN_WORD_CHARS_MAX: usize = 40;
 /// Labels kept of one external alert; the rest are left out.
 pub const EXTERNAL_LABELS_MAX: usize = 128;
 /// Groups of one aggregate, or label sets that a rule remembers. Over it the first stay and the rest is counted.
@@ -34,10 +38,10 @@ pub const EVALUATION_BYTES_MAX: usize = 512 << 20;
 pub const RESULT_ROWS_MAX: usize = 1_000_000;
 /// How long a rule that broke a limit rests, in event time, before it begins anew with empty windows.
 pub const QUARANTINE_MS: i64 = 600_000;
-/// How far an event of a recording may lie after all before it: a year.
+/// How far an event of a recording may lie after all before it without many others that confirm it: a year.
 pub const RECORDING_GAP_MS: i64 = 366 * 24 * 3_600_000;
-/// How many events in a row that lie further are not believed.
-pub const RECORDING_STRAYS_MAX: usize = 100;
+/// Lines of a recording that are read ahead where a time jumps.
+pub const RECORDING_LOOKAHEAD_LINES: usize = 100;
 /// Panes in one window of one rule: a day by 10 seconds is 8,640.
 pub const PANES_PER_WINDOW_MAX: i64 = 10_000;
 /// Values that the history of one label set remembers, evenly spaced over its time.

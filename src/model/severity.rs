@@ -1,4 +1,4 @@
-//! Severity: how loudly a person should be told.
+//! Severity: how urgently a person should be notified.
 
 use std::fmt;
 use std::str::FromStr;
@@ -44,15 +44,55 @@ pub struct UnknownSeverity(pub String);
 impl FromStr for Severity {
     type Err = UnknownSeverity;
 
-    /// Reads a severity in any letter case, with the synonyms that other systems send.
+    /// Reads a severity in any letter case: our own words, those of other systems and of syslog, and levels as `P1` and `SEV-2`.
     fn from_str(text: &str) -> Result<Self, UnknownSeverity> {
-        match text.trim().to_ascii_lowercase().as_str() {
-            "info" | "information" | "informational" | "notice" | "none" | "ok" => Ok(Severity::Info),
-            "warning" | "warn" | "minor" | "low" | "medium" => Ok(Severity::Warning),
-            "critical" | "crit" | "error" | "major" | "high" | "page" | "fatal" | "emergency" | "disaster" => {
-                Ok(Severity::Critical)
+        let word = text.trim().to_ascii_lowercase();
+        match word.as_str() {
+            "info" | "information" | "informational" | "notice" | "none" | "ok" | "normal" | "debug" | "trace" => {
+                Ok(Severity::Info)
             }
-            _ => Err(UnknownSeverity(text.to_string())),
+            "warning" | "warn" | "minor" | "low" | "medium" | "moderate" | "average" => Ok(Severity::Warning),
+            "critical" | "crit" | "error" | "err" | "major" | "high" | "page" | "fatal" | "emergency" | "emerg" | "alert"
+            | "panic" | "disaster" | "severe" | "urgent" => Ok(Severity::Critical),
+            other => level(other).ok_or_else(|| UnknownSeverity(text.to_string())),
+        }
+    }
+}
+
+/// Priority and severity levels as incident managers number them: 1 and 2 wake somebody, 5 is for information.
+fn level(word: &str) -> Option<Severity> {
+    let number = ["priority", "severity", "sev", "p"].iter().find_map(|name| word.strip_prefix(name))?;
+    match number.trim_start_matches(['-', '_', ' ']) {
+        "0" | "1" | "2" => Some(Severity::Critical),
+        "3" | "4" => Some(Severity::Warning),
+        "5" => Some(Severity::Info),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_other_systems_are_known_in_any_letter_case() {
+        let words = [
+            (
+                Severity::Critical,
+                "critical CRIT Error err FATAL emerg Emergency alert panic page major High P1 p2 SEV1 sev-2 Sev_0 SEVERITY-1",
+            ),
+            (Severity::Warning, "warning WARN minor low Medium P3 p4 SEV3 sev-4"),
+            (Severity::Info, "info INFORMATIONAL notice Debug none ok P5 sev5"),
+        ];
+        for (severity, words) in words {
+            for word in words.split(' ') {
+                assert_eq!(word.parse(), Ok(severity), "{word}");
+                assert_eq!(format!(" {word} ").parse(), Ok(severity), "{word} with space around it");
+            }
+        }
+        assert_eq!("sev 2".parse(), Ok(Severity::Critical));
+        for word in ["", "p", "p6", "sev", "p1x", "sev10", "3", "bad"] {
+            assert_eq!(word.parse::<Severity>(), Err(UnknownSeverity(word.into())));
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::io::decode::native_json;
 use crate::io::decode::rejection::{RejectReason, Rejected, RejectionLimiter};
 use crate::io::decode::table_builders::TableBuilders;
 use crate::io::decode::time_check::TimeCheck;
+use crate::io::decode::unknown_words::UnknownWords;
 use crate::model::event::{EventBatch, LabelKeys, SourceId, Sources};
 use crate::model::limits::{BYTES_PER_BATCH_MAX, ROWS_PER_BATCH_MAX};
 
@@ -18,7 +19,8 @@ pub struct Decoder {
     tables: TableBuilders,
     label_keys: LabelKeys,
     sources: Sources,
-    time_check: TimeCheck,
+    future_ms: i64,
+    unknown_words: UnknownWords,
     /// Decompressed bytes of the messages since the last batch.
     bytes: usize,
 }
@@ -26,21 +28,12 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder that keeps these labels, and rejects events that are ahead of the broker's clock by more than `future_ms`.
     pub fn new(label_keys: &LabelKeys, future_ms: i64) -> Self {
-        Self::with_time_check(label_keys, TimeCheck::Broker { future_ms })
-    }
-
-    /// A decoder for a recording, which has no broker's clock: an event that lies more than a year after all events before it is
-    /// rejected. A hundred such events in a row are believed: then the times before them were wrong, or another recording begins.
-    pub fn of_recording(label_keys: &LabelKeys) -> Self {
-        Self::with_time_check(label_keys, TimeCheck::Recording { latest: None, strays: 0 })
-    }
-
-    fn with_time_check(label_keys: &LabelKeys, time_check: TimeCheck) -> Self {
         Self {
             tables: TableBuilders::new(label_keys),
             label_keys: label_keys.clone(),
             sources: Sources::default(),
-            time_check,
+            future_ms,
+            unknown_words: UnknownWords::default(),
             bytes: 0,
         }
     }
@@ -69,10 +62,10 @@ impl Decoder {
         self.bytes += decompressed.as_ref().map_or(0, |payload| payload.len()).max(bytes.len());
         let mut sink = EventSink {
             tables: &mut self.tables,
-            time_check: &mut self.time_check,
+            time_check: TimeCheck { received_at: info.received_at, future_ms: self.future_ms },
             label_keys: &self.label_keys,
             kind: info.kind,
-            received_at: info.received_at,
+            unknown_words: &mut self.unknown_words,
             rejections: RejectionLimiter::new(reject),
         };
         let format = info.format.unwrap_or(&native_json::FORMAT);
@@ -82,6 +75,11 @@ impl Decoder {
         };
         sink.rejections.end_message(bytes, decoded.err());
         self.tables.end_message(info.received_at, info.source);
+    }
+
+    /// Words of other systems' alerts that are not known.
+    pub fn unknown_words(&mut self) -> &mut UnknownWords {
+        &mut self.unknown_words
     }
 
     /// Whether there is enough for a batch.

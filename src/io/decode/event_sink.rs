@@ -5,18 +5,18 @@ use crate::io::decode::raw_event::RawEvent;
 use crate::io::decode::rejection::{RejectReason, RejectionLimiter};
 use crate::io::decode::table_builders::TableBuilders;
 use crate::io::decode::time_check::TimeCheck;
+use crate::io::decode::unknown_words::UnknownWords;
 use crate::model::event::{Kind, LabelKeys};
-use crate::model::time::TimestampMs;
 
 /// Takes the events of one message.
 pub struct EventSink<'m> {
     pub(crate) tables: &'m mut TableBuilders,
-    pub(crate) time_check: &'m mut TimeCheck,
+    pub(crate) time_check: TimeCheck,
     /// The labels that become columns: a format may skip others.
     pub(crate) label_keys: &'m LabelKeys,
     /// The kind of the message's events, if its subject names one; a `kind` field in an event takes precedence.
     pub(crate) kind: Option<Kind>,
-    pub(crate) received_at: Option<TimestampMs>,
+    pub(crate) unknown_words: &'m mut UnknownWords,
     pub(crate) rejections: RejectionLimiter<'m>,
 }
 
@@ -29,17 +29,13 @@ impl EventSink<'_> {
             (None, None) => return Err(RejectReason::Kind("no `kind` field, and the subject names none".into())),
         };
         let ts = event.ts.take().ok_or_else(|| RejectReason::Time("no `ts` field".into()))?.map_err(RejectReason::Time)?;
-        self.time_check.check(ts, self.received_at)?;
-        self.tables.push(kind, ts, event)
+        self.time_check.check(ts)?;
+        self.tables.push(kind, ts, event, self.unknown_words)
     }
 
-    /// Takes all rows at once if each of them is good and no check depends on the rows before it. Otherwise returns `false`, and
-    /// nothing was written.
+    /// Takes all rows at once if each of them is good. Otherwise returns `false`, and nothing was written.
     pub(crate) fn whole_columns(&mut self, kind: Kind, columns: &EventColumns) -> bool {
-        let good = match self.time_check.range(self.received_at) {
-            Some(times) if kind != Kind::Alert => columns.all_good(kind, times),
-            _ => false,
-        };
+        let good = kind != Kind::Alert && columns.all_good(kind, self.time_check.accepted());
         if good {
             self.tables.append(kind, columns);
         }

@@ -25,3 +25,4 @@ pub mod raw_event;
 pub mod rejection;
 pub mod table_builders;
 pub mod time_check;
+pub mod unknown_words;

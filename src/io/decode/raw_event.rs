@@ -216,16 +216,19 @@ impl<'a> Scalar<'a> {
         Ok(())
     }
 
-    /// Reads it as a time.
+    /// Reads it as a time: RFC 3339, or Unix milliseconds as a number or in quotes. A fraction of a millisecond is cut off.
     #[inline]
     pub(crate) fn into_time(self) -> Option<Result<TimestampMs, String>> {
         match self {
             Scalar::Null => None,
             Scalar::Whole(ms) => Some(Ok(ms)),
+            Scalar::Number(ms) if ms.abs() < 2f64.powi(63) => Some(Ok(ms.floor() as TimestampMs)),
             Scalar::Text(text) => Some(
-                parse_rfc3339(&text).ok_or_else(|| format!("`ts` is {text:?}: it must be RFC 3339 or whole Unix milliseconds")),
+                parse_rfc3339(&text)
+                    .or_else(|| text.parse().ok())
+                    .ok_or_else(|| format!("`ts` is {text:?}: it must be RFC 3339 with a zone, or Unix milliseconds")),
             ),
-            other => Some(Err(format!("`ts` is {other}: it must be RFC 3339 or whole Unix milliseconds"))),
+            other => Some(Err(format!("`ts` is {other}: it must be RFC 3339 or Unix milliseconds"))),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::io::decode::event_columns::EventColumns;
 use crate::io::decode::external_alert::external_alert;
 use crate::io::decode::raw_event::{Field, NumberField, RawEvent, TextField};
 use crate::io::decode::rejection::RejectReason;
+use crate::io::decode::unknown_words::UnknownWords;
 use crate::model::event::{EventBatch, ExternalAlert, Kind, LabelKeys, MessageMark, SourceId};
 use crate::model::time::TimestampMs;
 
@@ -55,8 +56,14 @@ impl TableBuilders {
         }
     }
 
-    /// Appends one event.
-    pub fn push(&mut self, kind: Kind, ts: TimestampMs, event: &RawEvent<'_>) -> Result<(), RejectReason> {
+    /// Appends one event; an alert of another system also enters the alert life cycle.
+    pub(crate) fn push(
+        &mut self,
+        kind: Kind,
+        ts: TimestampMs,
+        event: &mut RawEvent<'_>,
+        unknown: &mut UnknownWords,
+    ) -> Result<(), RejectReason> {
         let missing = |field: &str| RejectReason::Field(format!("a {kind} needs `{field}`"));
         match kind {
             Kind::Metric if event.text(TextField::Name).is_none() => return Err(missing("name")),
@@ -64,7 +71,7 @@ impl TableBuilders {
             Kind::Log if event.text(TextField::Body).is_none() => return Err(missing("body")),
             Kind::Span if event.text(TextField::Name).is_none() => return Err(missing("name")),
             Kind::Alert => {
-                let alert = external_alert(ts, event)?;
+                let alert = external_alert(ts, event, unknown)?;
                 self.alerts.push(alert);
             }
             _ => {}

@@ -3,4 +3,5 @@
 pub mod bounded_text;
 pub mod checkpoint_folder;
 pub mod recorded_events;
+pub mod timed_lines;
 pub mod topology_file;

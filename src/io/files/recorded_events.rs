@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::io::decode::decompress::Encoding;
-use crate::io::decode::native_json;
-use crate::model::limits::EVENT_BYTES_MAX;
-use crate::model::time::TimestampMs;
+use crate::io::decode::rejection::RejectReason;
+use crate::io::files::timed_lines::{TimedLine, TimedLines};
+use crate::model::time::{TimestampMs, format_rfc3339};
 
 /// A file could not be opened or read.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,7 @@ pub struct EventFiles {
 }
 
 /// One line of one file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Line<'a> {
     /// The file.
     pub path: &'a Path,
@@ -36,20 +36,21 @@ pub struct Line<'a> {
     pub number: usize,
     /// Without the line break.
     pub bytes: &'a [u8],
+    /// Why it must not be decoded.
+    pub rejected: Option<RejectReason>,
 }
 
 struct LineFile {
     path: PathBuf,
-    reader: Box<dyn BufRead + Send>,
-    line: Vec<u8>,
-    number: usize,
+    lines: TimedLines,
+    line: TimedLine,
     /// The time of the waiting line; `None` when the file has ended.
     head: Option<TimestampMs>,
 }
 
 impl EventFiles {
-    /// Opens the files.
-    pub fn open(paths: &[PathBuf]) -> Result<Self, FileError> {
+    /// Opens the files. Events ahead of those around them by more than `future_ms` are marked.
+    pub fn open(paths: &[PathBuf], future_ms: i64) -> Result<Self, FileError> {
         let read = Arc::new(AtomicU64::new(0));
         let mut bytes_total = 0;
         let mut files = Vec::with_capacity(paths.len());
@@ -63,11 +64,11 @@ impl EventFiles {
                 Encoding::Gzip => Box::new(BufReader::with_capacity(1 << 16, flate2::bufread::MultiGzDecoder::new(counted))),
                 Encoding::Zstd => Box::new(BufReader::with_capacity(1 << 16, zstd::Decoder::with_buffer(counted).map_err(fail)?)),
             };
-            files.push(LineFile { path: path.clone(), reader, line: Vec::new(), number: 0, head: None });
+            let lines = TimedLines::new(reader, future_ms);
+            files.push(LineFile { path: path.clone(), lines, line: TimedLine::default(), head: None });
         }
         let mut all = Self { files, read, bytes_total };
-        let many = all.files.len() > 1;
-        all.files.iter_mut().try_for_each(|file| file.advance(many))?;
+        all.files.iter_mut().try_for_each(LineFile::advance)?;
         Ok(all)
     }
 
@@ -83,56 +84,29 @@ impl EventFiles {
 
     /// Calls `take` with the next line. Returns `false` when there is none.
     pub fn next(&mut self, take: &mut dyn FnMut(Line<'_>)) -> Result<bool, FileError> {
-        let many = self.files.len() > 1;
         let waiting = self.files.iter_mut().filter(|file| file.head.is_some());
         let Some(first) = waiting.min_by_key(|file| file.head) else { return Ok(false) };
-        take(Line { path: &first.path, number: first.number, bytes: first.line.trim_ascii_end() });
-        first.advance(many)?;
+        let TimedLine { number, bytes, ts, ahead_of } = &first.line;
+        let rejected = ts.zip(*ahead_of).map(|(ts, latest)| {
+            RejectReason::Future(format!(
+                "`ts` {} lies far ahead of the events around it, the latest of {}: is its sender's clock right?",
+                format_rfc3339(ts),
+                format_rfc3339(latest)
+            ))
+        });
+        take(Line { path: &first.path, number: *number, bytes, rejected });
+        first.advance()?;
         Ok(true)
     }
 }
 
 impl LineFile {
-    fn advance(&mut self, merge: bool) -> Result<(), FileError> {
-        self.line.clear();
-        // One byte over the limit is enough for the decoder to reject the line by its size; the rest of it is skipped.
-        let fail = |cause| FileError { path: self.path.clone(), cause };
-        let read = (&mut self.reader).take(EVENT_BYTES_MAX as u64 + 2).read_until(b'\n', &mut self.line).map_err(fail)?;
-        if read > EVENT_BYTES_MAX && self.line.last() != Some(&b'\n') {
-            skip_line(&mut self.reader).map_err(fail)?;
-        }
-        self.number += 1;
-        let before = self.head;
-        self.head = match read {
-            0 => None,
-            _ if !merge => Some(0),
-            // A line without a time stays behind the one before it.
-            _ => native_json::parse(self.line.trim_ascii())
-                .ok()
-                .and_then(|event| event.ts?.ok())
-                .or(before)
-                .or(Some(TimestampMs::MIN)),
-        };
+    fn advance(&mut self) -> Result<(), FileError> {
+        let more = self.lines.next(&mut self.line).map_err(|cause| FileError { path: self.path.clone(), cause })?;
+        let time = self.line.ts.filter(|_| self.line.ahead_of.is_none());
+        // A line without a time stays behind the one before it.
+        self.head = more.then(|| time.or(self.head).unwrap_or(TimestampMs::MIN));
         Ok(())
-    }
-}
-
-fn skip_line(reader: &mut dyn BufRead) -> std::io::Result<()> {
-    loop {
-        let buffer = reader.fill_buf()?;
-        if buffer.is_empty() {
-            return Ok(());
-        }
-        match buffer.iter().position(|byte| *byte == b'\n') {
-            Some(at) => {
-                reader.consume(at + 1);
-                return Ok(());
-            }
-            None => {
-                let all = buffer.len();
-                reader.consume(all);
-            }
-        }
     }
 }
 

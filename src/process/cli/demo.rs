@@ -14,7 +14,7 @@ use crate::io::decode::message_info::MessageInfo;
 use crate::io::files::topology_file;
 use crate::model::time::format_clock;
 use crate::process::cli::check::count;
-use crate::process::cli::replay::{stopwatch, summary};
+use crate::process::cli::replay::{DecodeCounts, stopwatch, summary};
 use crate::process::report::diagnostics;
 use crate::process::report::incidents_text::{self, Style};
 use crate::process::shipped_rules;
@@ -56,7 +56,7 @@ pub fn run(seed: u64, out: &mut dyn Write, style: Style) -> Result<()> {
     writeln!(out, "{}", heading("What nobody was notified of, and why", style))?;
     write!(out, "{}", silences(&revisions))?;
     writeln!(out, "\n{}", heading("In numbers", style))?;
-    summary(out, &engine, &BTreeMap::new(), took)?;
+    summary(out, &engine, &DecodeCounts::default(), took)?;
     Ok(())
 }
 
@@ -68,7 +68,7 @@ fn replay(
     out: &mut dyn Write,
     style: Style,
 ) -> Result<(Engine, Vec<Revision>)> {
-    let mut decoder = Decoder::of_recording(&book.label_keys);
+    let mut decoder = Decoder::new(&book.label_keys, i64::MAX);
     let mut engine = Engine::new(book.rules, graph, &EngineParams::default())?;
     let mut revisions = Vec::new();
     let mut emit = |revision: Revision| {

@@ -15,6 +15,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::engine::Engine;
 use crate::io::decode::decoder::Decoder;
+use crate::io::files::recorded_events::EventFiles;
 use crate::io::files::topology_file;
 use crate::io::incident_message;
 use crate::process::cli::check::{count, load_or_explain};
@@ -319,10 +320,11 @@ fn replay_files(args: ReplayArgs, stdout: &mut dyn Write, style: Style) -> Resul
         )),
         None => None,
     };
-    let decoder = Decoder::of_recording(&book.label_keys);
+    let decoder = Decoder::new(&book.label_keys, i64::MAX);
     let engine = Engine::new(book.rules, graph, &config.engine())?;
+    let files = EventFiles::open(&args.events, config.time.future.0).context("cannot open the events")?;
     let took = stopwatch();
-    let (engine, rejected) = replay(engine, decoder, &args.events, &mut |revision| {
+    let (engine, counts) = replay(engine, decoder, files, &mut |revision| {
         let text = match args.format {
             OutputFormat::Json => incident_message::to_json(&revision),
             OutputFormat::Text => incidents_text::revision(&revision, style),
@@ -337,7 +339,7 @@ fn replay_files(args: ReplayArgs, stdout: &mut dyn Write, style: Style) -> Resul
         file.flush()?;
     }
     stdout.flush()?;
-    summary(&mut std::io::stderr().lock(), &engine, &rejected, took())?;
+    summary(&mut std::io::stderr().lock(), &engine, &counts, took())?;
     Ok(())
 }
 

@@ -2,38 +2,46 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::engine::{Engine, Input};
 use crate::incident::revision::Revision;
 use crate::io::decode::decoder::Decoder;
 use crate::io::decode::message_info::MessageInfo;
-use crate::io::decode::rejection::Rejected;
+use crate::io::decode::rejection::{RejectReason, Rejected};
+use crate::io::decode::unknown_words::UnknownWord;
 use crate::io::files::recorded_events::{EventFiles, Line};
 use crate::model::event::EventBatch;
 use crate::process::cli::check::count;
 
-/// Bad lines shown before the rest is only counted.
+/// Bad lines shown for each reason before the rest is only counted.
 const REJECTED_SHOWN: u64 = 5;
 /// Decoded batches that wait for the engine.
 const DECODED_BATCHES: usize = 2;
 
+/// What decoding counted.
+#[derive(Debug, Default)]
+pub struct DecodeCounts {
+    /// Rejected events, by reason.
+    pub rejected: BTreeMap<&'static str, u64>,
+    /// Unknown words of other systems' alerts.
+    pub unknown_words: Arc<BTreeMap<UnknownWord, u64>>,
+}
+
 /// Replays files: one thread reads and decodes, this one evaluates. `emit` gets the revisions in order. Returns the engine, for its
-/// counts, and how many events were rejected, by reason.
+/// counts, and those of decoding.
 pub fn replay(
     mut engine: Engine,
     decoder: Decoder,
-    events: &[PathBuf],
+    files: EventFiles,
     emit: &mut dyn FnMut(Revision) -> Result<()>,
-) -> Result<(Engine, BTreeMap<&'static str, u64>)> {
-    let files = EventFiles::open(events).context("cannot open the events")?;
+) -> Result<(Engine, DecodeCounts)> {
     let (to_engine, batches) = mpsc::sync_channel(DECODED_BATCHES);
-    let rejected = std::thread::scope(|scope| {
+    let counts = std::thread::scope(|scope| {
         let reading = scope.spawn(move || read(files, decoder, &to_engine));
         let evaluate = |batch: EventBatch| engine.step(Input::Events(&batch)).into_iter().try_for_each(&mut *emit);
         // Where nobody takes the results any more, the receiver goes, and with it the reader.
@@ -41,26 +49,23 @@ pub fn replay(
         reading.join().map_err(|_| anyhow!("the thread that reads the events panicked"))?
     })?;
     engine.step(Input::End).into_iter().try_for_each(emit)?;
-    Ok((engine, rejected))
+    Ok((engine, counts))
 }
 
-fn read(
-    mut files: EventFiles,
-    mut decoder: Decoder,
-    to_engine: &mpsc::SyncSender<EventBatch>,
-) -> Result<BTreeMap<&'static str, u64>> {
+fn read(mut files: EventFiles, mut decoder: Decoder, to_engine: &mpsc::SyncSender<EventBatch>) -> Result<DecodeCounts> {
     let bar = progress(files.bytes_total());
-    let mut rejected = BTreeMap::new();
-    let mut shown = 0;
+    let mut rejected: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mut lines = 0_u64;
-    let mut take = |line: Line<'_>, decoder: &mut Decoder| {
-        decoder.message(line.bytes, MessageInfo::default(), &mut |bad: Rejected| {
-            bad.counts().for_each(|(code, lines)| *rejected.entry(code).or_default() += lines);
-            shown += 1;
-            if shown <= REJECTED_SHOWN {
-                bar.suspend(|| tracing::warn!("{}:{}: {}", line.path.display(), line.number, bad.reason));
-            }
-        });
+    let mut reject = |line: &Line<'_>, reason: &RejectReason| {
+        let count = rejected.entry(reason.code()).or_default();
+        *count += 1;
+        if *count <= REJECTED_SHOWN {
+            bar.suspend(|| tracing::warn!("{}:{}: {reason}", line.path.display(), line.number));
+        }
+    };
+    let mut take = |line: Line<'_>, decoder: &mut Decoder| match &line.rejected {
+        Some(reason) => reject(&line, reason),
+        None => decoder.message(line.bytes, MessageInfo::default(), &mut |bad: Rejected| reject(&line, &bad.reason)),
     };
     while files.next(&mut |line| take(line, &mut decoder))? {
         lines += 1;
@@ -74,10 +79,11 @@ fn read(
     // Where the engine is gone, so is the reason to read on, and it says why.
     drop(to_engine.send(decoder.take()));
     bar.finish_and_clear();
-    if shown > REJECTED_SHOWN {
-        tracing::warn!("{} more lines were rejected", shown - REJECTED_SHOWN);
+    let hidden: u64 = rejected.values().map(|count| count.saturating_sub(REJECTED_SHOWN)).sum();
+    if hidden > 0 {
+        tracing::warn!("{hidden} more lines were rejected");
     }
-    Ok(rejected)
+    Ok(DecodeCounts { rejected, unknown_words: Arc::clone(decoder.unknown_words().counts()) })
 }
 
 fn progress(bytes: u64) -> ProgressBar {
@@ -92,20 +98,22 @@ fn progress(bytes: u64) -> ProgressBar {
 }
 
 /// The summary that ends a replay.
-pub fn summary(
-    out: &mut dyn Write,
-    engine: &Engine,
-    rejected: &BTreeMap<&'static str, u64>,
-    took: Duration,
-) -> std::io::Result<()> {
+pub fn summary(out: &mut dyn Write, engine: &Engine, counts: &DecodeCounts, took: Duration) -> std::io::Result<()> {
     let stats = engine.stats();
     let seconds = took.as_secs_f64().max(1e-9);
     let notifications = stats.book.notifications;
     writeln!(out, "events         {} in {seconds:.2} s, {:.0} events/s", stats.events, stats.events as f64 / seconds)?;
-    let bad: u64 = rejected.values().sum();
+    let bad: u64 = counts.rejected.values().sum();
     if bad > 0 {
-        let reasons: Vec<String> = rejected.iter().map(|(code, number)| format!("{code} {number}")).collect();
+        let reasons: Vec<String> = counts.rejected.iter().map(|(code, number)| format!("{code} {number}")).collect();
         writeln!(out, "rejected       {bad} ({})", reasons.join(", "))?;
+    }
+    for (field, handling) in [("severity", "taken as a warning"), ("status", "rejected")] {
+        let words = counts.unknown_words.iter().filter(|(unknown, _)| unknown.field == field);
+        let words: Vec<String> = words.map(|(unknown, number)| format!("{:?} {number}", unknown.word)).collect();
+        if !words.is_empty() {
+            writeln!(out, "unknown {field:<8} of other systems' alerts, {handling}: {}", words.join(", "))?;
+        }
     }
     let late: u64 = engine.rules().map(|(_, stats, _)| stats.late).sum();
     if late > 0 {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
@@ -12,8 +13,8 @@ use crate::engine::next_rules::NextRules;
 use crate::engine::partial::result::PartialResult;
 use crate::io::decode::decoder::Decoder;
 use crate::io::decode::message_info::MessageInfo;
-use crate::io::decode::rejection::RejectReason;
-use crate::io::decode::rejection::Rejected;
+use crate::io::decode::rejection::{RejectReason, Rejected};
+use crate::io::decode::unknown_words::UnknownWord;
 use crate::io::nats::cluster::partial_stream::{self, Found};
 use crate::io::nats::input::gap::Gap;
 use crate::io::nats::input::{Ack, Fetched, Incoming};
@@ -92,6 +93,8 @@ pub struct Progress {
     pub sequence: u64,
     /// Events rejected, by reason.
     pub rejected: BTreeMap<&'static str, u64>,
+    /// Words of other systems' alerts that are not known.
+    pub unknown_words: Arc<BTreeMap<UnknownWord, u64>>,
     /// Time spent.
     pub decoding: Duration,
 }
@@ -255,6 +258,11 @@ impl Decoding {
                 break;
             }
         }
+        for UnknownWord { field, word } in self.decoder.unknown_words().take_unreported() {
+            let handling = if field == "severity" { "such alerts are warnings" } else { "such alerts are rejected" };
+            tracing::warn!(field, word, "an alert of another system has an unknown word: {handling}");
+        }
+        self.progress.unknown_words = Arc::clone(self.decoder.unknown_words().counts());
         self.progress.decoding += took();
         &messages[done..]
     }

@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 
 use crate::engine::{Engine, EngineStats};
 use crate::incident::notify::decision::Decision;
+use crate::io::decode::unknown_words::UnknownWord;
 use crate::io::http::Status;
 use crate::io::nats::client::health::Health;
 use crate::io::nats::cluster::lease::HeldLease;
@@ -45,6 +46,8 @@ pub struct Snapshot {
     pub sequence: u64,
     /// By reason.
     pub rejected: BTreeMap<&'static str, u64>,
+    /// Words of other systems' alerts that are not known.
+    pub unknown_words: Arc<BTreeMap<UnknownWord, u64>>,
     /// Time spent in each stage.
     pub stages: BTreeMap<&'static str, Duration>,
 }
@@ -66,6 +69,7 @@ impl Snapshot {
     /// Takes over how far reading and decoding have come.
     pub fn of_progress(&mut self, progress: Progress) {
         (self.sequence, self.rejected) = (progress.sequence, progress.rejected);
+        self.unknown_words = progress.unknown_words;
         self.stages.insert("decode", progress.decoding);
     }
 
@@ -297,6 +301,13 @@ impl Collector for Endpoint {
             .iter()
             .map(|code| (vec![("reason", *code)], now.rejected.get(code).copied().unwrap_or(0)));
         write.counters("squelch_rejected", "Events rejected, by reason", rejected)?;
+        let unknown =
+            now.unknown_words.iter().map(|(unknown, count)| (vec![("field", unknown.field), ("word", &*unknown.word)], *count));
+        write.counters(
+            "squelch_unknown_words",
+            "Words in severity or status of other systems' alerts that are not known",
+            unknown,
+        )?;
         write.counter("squelch_late_alerts", "Alerts of other systems that came late", now.engine.late_alerts)?;
         let (reading, kept) = (&self.0.reading, |counter: &AtomicU64| counter.load(Ordering::Relaxed));
         write.gauge("squelch_input_pending", "Messages that wait in the stream", kept(&reading.pending) as i64)?;
