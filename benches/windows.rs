@@ -11,7 +11,7 @@ use arrow::compute::concat_batches;
 use datafusion::catalog::MemTable;
 use datafusion::prelude::SessionContext;
 use squelch::model::event::{EventBatch, Kind, LabelKeys};
-use squelch::rule::check::{Complaints, from_texts};
+use squelch::rule::check::from_texts;
 use squelch::window::evaluator::Evaluator;
 use squelch::window::limits::WindowLimits;
 
@@ -58,7 +58,7 @@ fn rules(number: usize, window: &str, every: &str, select: &str) -> Vec<Arc<sque
         )
     };
     let files = (0..number).map(|i| (format!("{i}.sql").into(), Arc::from(text(i).as_str()))).collect();
-    let book = from_texts(files, Complaints::default()).unwrap_or_else(|complaints| panic!("{:?}", complaints.diagnostics));
+    let book = from_texts(files).unwrap_or_else(|report| panic!("{report}"));
     book.rules.into_iter().map(Arc::new).collect()
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use squelch::rule::check::{Complaints, LoadedRules, from_texts};
+use squelch::rule::check::{LoadedRules, from_texts};
 
 const START_MS: i64 = 1_773_446_400_000;
 const HOSTS: usize = 200;
@@ -40,7 +40,7 @@ impl Workload {
     }
 
     pub fn book(&self) -> LoadedRules {
-        from_texts(self.rule_texts(), Complaints::default()).unwrap_or_else(|complaints| panic!("{:?}", complaints.diagnostics))
+        from_texts(self.rule_texts()).unwrap_or_else(|report| panic!("{report}"))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Durations as people write them: `30s`, `5m`, `1h 30m`.
 
+use serde::{Deserialize, Deserializer};
+
 /// The text is no duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} {what}: {hint}")]
@@ -17,6 +19,11 @@ pub fn parse_ms(text: &str) -> Result<i64, BadDuration> {
         Ok(duration) => Ok(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
         Err(_) => Err(bad(text.trim())),
     }
+}
+
+/// For fields of settings that are milliseconds: `#[serde(rename = "wait", deserialize_with = "duration::deserialize_ms")]`.
+pub fn deserialize_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    parse_ms(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
 }
 
 fn bad(text: &str) -> BadDuration {

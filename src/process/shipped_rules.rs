@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::rule::check::{Complaints, LoadedRules, from_texts};
+use crate::model::diagnostic::report::Report;
+use crate::rule::check::{LoadedRules, from_texts};
 
 macro_rules! pack {
     ($($path:literal),+ $(,)?) => {
@@ -52,7 +53,7 @@ pack![
 ];
 
 /// The shipped rules, checked.
-pub fn load() -> Result<LoadedRules, Complaints> {
+pub fn load() -> Result<LoadedRules, Report> {
     let files = FILES.iter().map(|(path, text)| (PathBuf::from("rules").join(path), Arc::from(*text)));
-    from_texts(files.collect(), Complaints::default())
+    from_texts(files.collect())
 }

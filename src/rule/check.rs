@@ -5,11 +5,14 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::model::diagnostic::report::Report;
+use crate::model::diagnostic::yaml_tree::Node;
 use crate::model::diagnostic::{Diagnostic, nearest};
 use crate::model::event::LabelKeys;
-use crate::model::limits::{CHECK_STACK_BYTES, ERRORS_PER_FILE_MAX, RULE_FILE_BYTES_MAX};
+use crate::model::limits::{CHECK_STACK_BYTES, RULE_FILE_BYTES_MAX};
 use crate::rule::Rule;
 use crate::rule::definition::detectors::DetectorSpec;
+use crate::rule::definition::detectors::map_reader::word_of;
 use crate::rule::definition::file::{self, NoRuleFile, RuleFile};
 use crate::rule::definition::front_matter::{self, FrontMatter};
 use crate::rule::definition::output_columns::{OutputColumns, OutputError};
@@ -18,8 +21,9 @@ use crate::rule::definition::window_spec::WindowSpec;
 use crate::rule::plan::stream_scan::Leaf;
 use crate::rule::plan::{self, PlanContext, RulePlan};
 use crate::rule::sql::cross_check;
+use crate::rule::sql::places::{find_word, first_word, output_column};
 use crate::rule::sql::planner_errors::explain;
-use crate::rule::sql::query::{self, Sql, SqlError};
+use crate::rule::sql::query::{self, Sql};
 
 /// All rules of some folders, and the labels that they read.
 #[derive(Debug, Default)]
@@ -30,106 +34,63 @@ pub struct LoadedRules {
     pub label_keys: LabelKeys,
 }
 
-/// What is wrong, with the texts of the files to point into.
-#[derive(Debug, Default)]
-pub struct Complaints {
-    /// In the order of files and places.
-    pub diagnostics: Vec<Diagnostic>,
-    /// The text of each file that could be read.
-    pub texts: BTreeMap<PathBuf, Arc<str>>,
-}
-
 /// Loads every rule below `paths`. On errors: all of them.
-pub fn load(paths: &[PathBuf]) -> Result<LoadedRules, Complaints> {
-    let mut complaints = Complaints::default();
+pub fn load(paths: &[PathBuf]) -> Result<LoadedRules, Report> {
+    let mut report = Report::default();
     let mut files = Vec::new();
     for path in paths {
         match file::find(path) {
             Ok(found) if found.is_empty() => {
-                complaints.add(path, 0..0, "no rule files here", Some("rules are files that end in .sql"))
+                report.add(path, Diagnostic::new(0..0, "no rule files here", "rules are files that end in .sql"))
             }
-            Ok(found) => files.extend(found.into_iter().filter_map(|path| complaints.read(&path))),
-            Err(error) => complaints.add(path, 0..0, format!("cannot be read: {error}"), None),
+            Ok(found) => files.extend(found.into_iter().filter_map(|path| match read(&path) {
+                Ok(text) => Some((path, text)),
+                Err(why) => {
+                    report.add(&path, Diagnostic::without_hint(0..0, why));
+                    None
+                }
+            })),
+            Err(error) => report.add(path, Diagnostic::without_hint(0..0, format!("cannot be read: {error}"))),
         }
     }
-    from_texts(files, complaints)
+    on_a_large_stack(files, report)
 }
 
 /// Makes rules of texts that are already in memory, for example those embedded in the binary.
-pub fn from_texts(files: Vec<(PathBuf, Arc<str>)>, complaints: Complaints) -> Result<LoadedRules, Complaints> {
-    // How deep a query is shows when it has been read, and whoever reads and frees one that is too deep needs the stack for it.
+pub fn from_texts(files: Vec<(PathBuf, Arc<str>)>) -> Result<LoadedRules, Report> {
+    on_a_large_stack(files, Report::default())
+}
+
+/// How deep a query is shows when it has been read, and whoever reads and frees one that is too deep needs the stack for it.
+fn on_a_large_stack(files: Vec<(PathBuf, Arc<str>)>, report: Report) -> Result<LoadedRules, Report> {
     let reader = std::thread::Builder::new().name("rules".into()).stack_size(CHECK_STACK_BYTES);
-    std::thread::scope(|scope| match reader.spawn_scoped(scope, move || read_texts(files, complaints)) {
+    std::thread::scope(|scope| match reader.spawn_scoped(scope, move || read_texts(files, report)) {
         Ok(reader) => reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
         Err(error) => {
-            let mut complaints = Complaints::default();
-            complaints.add(Path::new("rules"), 0..0, format!("no thread can be started to read them: {error}"), None);
-            Err(complaints)
+            let mut report = Report::default();
+            let message = format!("no thread can be started to read them: {error}");
+            report.add(Path::new("rules"), Diagnostic::without_hint(0..0, message));
+            Err(report)
         }
     })
 }
 
-fn read_texts(files: Vec<(PathBuf, Arc<str>)>, mut complaints: Complaints) -> Result<LoadedRules, Complaints> {
+fn read_texts(files: Vec<(PathBuf, Arc<str>)>, mut report: Report) -> Result<LoadedRules, Report> {
     let mut drafts = Vec::new();
     for (path, text) in files {
-        complaints.texts.insert(path.clone(), Arc::clone(&text));
-        drafts.extend(Draft::new(path, &text, &mut complaints));
+        report.add_text(&path, Arc::clone(&text));
+        drafts.extend(Draft::new(path, &text, &mut report));
     }
-    report_twins(&drafts, &mut complaints);
+    report_names_taken(&drafts, &mut report);
     let mut label_keys = LabelKeys::default();
     drafts.iter().for_each(|draft| label_keys.extend(&draft.sql.label_keys));
-    let mut rules: Vec<Rule> = drafts.into_iter().filter_map(|draft| draft.finish(&label_keys, &mut complaints)).collect();
-    if !complaints.diagnostics.is_empty() {
-        complaints.diagnostics.sort_by(|a, b| (&a.file, a.span.start, &a.message).cmp(&(&b.file, b.span.start, &b.message)));
-        complaints.shorten();
-        return Err(complaints);
+    let mut rules: Vec<Rule> = drafts.into_iter().filter_map(|draft| draft.finish(&label_keys, &mut report)).collect();
+    if !report.is_empty() {
+        report.sort();
+        return Err(report);
     }
     rules.sort_by(|a, b| a.name().cmp(b.name()));
     Ok(LoadedRules { rules, label_keys })
-}
-
-impl Complaints {
-    pub(crate) fn add(&mut self, file: &Path, span: Range<usize>, message: impl Into<String>, hint: Option<&str>) {
-        self.diagnostics.push(Diagnostic {
-            file: file.to_path_buf(),
-            span,
-            message: message.into(),
-            hint: hint.map(String::from),
-        });
-    }
-
-    /// Of each file the first errors, and how many more there are.
-    fn shorten(&mut self) {
-        let mut told: BTreeMap<PathBuf, usize> = BTreeMap::new();
-        self.diagnostics.retain(|diagnostic| {
-            let before = told.entry(diagnostic.file.clone()).or_default();
-            *before += 1;
-            *before <= ERRORS_PER_FILE_MAX
-        });
-        for (file, errors) in told.into_iter().filter(|(_, errors)| *errors > ERRORS_PER_FILE_MAX) {
-            let end = self.texts.get(&file).map_or(0, |text| text.trim_end().len());
-            self.add(&file, end..end, format!("{} more errors", errors - ERRORS_PER_FILE_MAX), Some("mend those above first"));
-        }
-    }
-
-    fn add_sql(&mut self, file: &Path, error: SqlError) {
-        self.diagnostics.push(Diagnostic {
-            file: file.to_path_buf(),
-            span: error.span,
-            message: error.message,
-            hint: error.hint,
-        });
-    }
-
-    fn read(&mut self, path: &Path) -> Option<(PathBuf, Arc<str>)> {
-        match read(path) {
-            Ok(text) => Some((path.to_path_buf(), text)),
-            Err(why) => {
-                self.add(path, 0..0, why, None);
-                None
-            }
-        }
-    }
 }
 
 /// The text of a rule file, or why there is none.
@@ -154,7 +115,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn new(path: PathBuf, text: &str, complaints: &mut Complaints) -> Option<Self> {
+    fn new(path: PathBuf, text: &str, report: &mut Report) -> Option<Self> {
         let file = match RuleFile::new(path.clone(), text) {
             Ok(file) => file,
             Err(error) => {
@@ -164,29 +125,28 @@ impl Draft {
                     }
                     NoRuleFile::Unclosed => "end the front matter with `---*/`",
                 };
-                complaints.add(&path, 0..text.lines().next().map_or(0, str::len), error.to_string(), Some(hint));
+                let first_line = 0..text.lines().next().map_or(0, str::len);
+                report.add(&path, Diagnostic::new(first_line, error.to_string(), hint));
                 return None;
             }
         };
         let sql_text = file.sql();
-        let front = front_matter::parse(&file).map_err(|errors| complaints.diagnostics.extend(errors));
-        let sql = query::parse(&sql_text).map_err(|errors| {
-            errors.into_iter().for_each(|error| complaints.add_sql(&path, error));
-        });
-        // A broken head hides nothing of the SQL: plan it all the same, for the sake of its errors.
+        let front = front_matter::parse(&file).map_err(|errors| report.extend(&path, errors));
+        let sql = query::parse(&sql_text).map_err(|errors| report.extend(&path, errors));
+        // Broken front matter hides nothing of the SQL: it is planned all the same, for its errors.
         match (front, sql) {
             (Ok(front), Ok(sql)) => Some(Self { file, front, sql, text: sql_text }),
             (Err(()), Ok(sql)) => {
                 let label_keys = sql.label_keys.clone();
-                // What the head would say of windows and single events is not known: the errors are about the rest.
+                // What the front matter has to do with windows and single events is not known: the errors are about the others.
                 let windows = cross_check::windows_read(&sql.statement);
-                let says = |key: &str| file.front_matter().lines().any(|line| line.starts_with(key));
-                let single = says("instant:") || says("sequence:");
+                let head = &file.text[file.front.clone()];
+                let single = head.lines().any(|line| line.starts_with("instant:") || line.starts_with("sequence:"));
                 let context = PlanContext { label_keys: &label_keys, windows: &windows, instant: false };
                 if let Err(error) = plan::plan(&sql.statement, context) {
                     let error = explain(&error, &sql_text);
                     if !(single && error.message == plan::RAW_ROWS) {
-                        complaints.add_sql(&path, error);
+                        report.add(&path, error);
                     }
                 }
                 None
@@ -195,17 +155,17 @@ impl Draft {
         }
     }
 
-    fn finish(self, label_keys: &LabelKeys, complaints: &mut Complaints) -> Option<Rule> {
+    fn finish(self, label_keys: &LabelKeys, report: &mut Report) -> Option<Rule> {
         let path = self.file.path.clone();
         let windows: Vec<String> = self.front.windows.iter().map(|window| window.name.clone()).collect();
-        if !self.fits_its_head(&windows, complaints) {
+        if !self.fits_front_matter(&windows, report) {
             return None;
         }
         let context = PlanContext { label_keys, windows: &windows, instant: self.front.window_spec == WindowSpec::Instant };
         let plan = match plan::plan(&self.sql.statement, context) {
             Ok(plan) => plan,
             Err(error) => {
-                complaints.add_sql(&path, explain(&error, &self.text));
+                report.add(&path, explain(&error, &self.text));
                 return None;
             }
         };
@@ -214,7 +174,7 @@ impl Draft {
         {
             let message = format!("rows of `{}` are used before they are aggregated", rows.stream.kind.table());
             let hint = "a session keeps no rows, however long it lasts: aggregate first, then join or rank the results; or give the rule a `window`";
-            complaints.add(&path, self.front.place("session"), message, Some(hint));
+            report.add(&path, Diagnostic::new(self.front.place("session"), message, hint));
             return None;
         }
         let with_detector = |output: OutputColumns| match &self.front.detector {
@@ -224,20 +184,21 @@ impl Draft {
         let output = match OutputColumns::new(&plan.schema).and_then(with_detector) {
             Ok(output) => output,
             Err(error) => {
-                complaints.add_sql(&path, self.no_output(&error, &plan));
+                report.add(&path, self.no_output(&error, &plan));
                 return None;
             }
         };
-        self.sql.groups_not_selected.iter().for_each(|error| complaints.add_sql(&path, error.clone()));
-        let detector_ok = self.detector_names_labels(&output, complaints);
-        let ends_ok = self.names_its_ends(&output, &plan, complaints);
+        self.sql.groups_not_selected.iter().for_each(|error| report.add(&path, error.clone()));
+        let detector_ok = self.detector_names_labels(&output, report);
+        let ends_ok = self.names_its_ends(&output, &plan, report);
         let ok = ends_ok && detector_ok && self.sql.groups_not_selected.is_empty();
         let templates = Templates::new(self.front.summary.as_deref(), self.front.description.as_deref(), &output);
         let templates = templates.map_err(|errors| {
             for error in errors {
                 let place = self.front.place(error.part);
-                let span = error.word.as_deref().and_then(|word| self.word_in(place.start, word)).unwrap_or(place);
-                complaints.add(&path, span, error.to_string(), error.hint.as_deref());
+                let word = error.word.as_deref().and_then(|word| find_word(&self.file.text[place.clone()], word));
+                let span = word.map_or(place.clone(), |word| place.start + word.start..place.start + word.end);
+                report.add(&path, Diagnostic { span, message: error.to_string(), hint: error.hint });
             }
         });
         match templates {
@@ -247,24 +208,22 @@ impl Draft {
     }
 
     /// Whether SQL and front matter speak of the same windows, steps and events.
-    fn fits_its_head(&self, windows: &[String], complaints: &mut Complaints) -> bool {
+    fn fits_front_matter(&self, windows: &[String], report: &mut Report) -> bool {
         let statement = &self.sql.statement;
         let mut errors = cross_check::unknown_windows(&self.text, statement, windows);
         if self.front.window_spec == WindowSpec::Instant {
             let by = if self.front.place("sequence") == (0..0) { "instant" } else { "sequence" };
             errors.extend(cross_check::not_of_single_events(&self.text, statement, by));
         }
-        let head = |key: &str, word: &str| {
-            let place = self.front.place(key);
-            self.word_in(place.start, word).unwrap_or(place)
-        };
         let read = cross_check::windows_read(statement);
-        // A misspelt one stands for it: then that is the complaint.
+        // A misspelt one stands for it: then that is the error.
         let misspelt = !errors.is_empty();
         for window in windows.iter().filter(|window| !misspelt && !read.contains(window)) {
             let hint = format!("read it in the SQL: `FROM {window}.metrics`; or leave it out");
             let message = format!("nothing reads the window `{window}`");
-            errors.push(SqlError { span: head("windows", window), message, hint: Some(hint) });
+            let written = self.front.node("windows").and_then(|node| node.entry(window));
+            let span = written.map_or(self.front.place("windows"), |entry| entry.key_span.clone());
+            errors.push(Diagnostic::new(span, message, hint));
         }
         if let (Some(DetectorSpec::Sequence(spec)), Some(written)) = (&self.front.detector, cross_check::steps_written(statement))
         {
@@ -274,29 +233,25 @@ impl Draft {
                     None => format!("the column `step` holds {}", written.join(", ")),
                 };
                 let message = format!("no row is the step `{step}`");
-                errors.push(SqlError { span: head("sequence", step), message, hint: Some(hint) });
+                errors.push(Diagnostic::new(self.place_of_step(step), message, hint));
             }
         }
         let fits = errors.is_empty();
-        errors.into_iter().for_each(|error| complaints.add_sql(&self.file.path, error));
+        errors.into_iter().for_each(|error| report.add(&self.file.path, error));
         fits
     }
 
-    /// The place of a whole word in the front matter, from `start` on.
-    fn word_in(&self, start: usize, word: &str) -> Option<Range<usize>> {
-        let head = &self.file.text[..self.file.front.end];
-        let part_of_a_word = |c: char| c.is_alphanumeric() || c == '_';
-        let alone = |at: &usize| {
-            let ahead = head[..*at].chars().next_back().is_some_and(part_of_a_word);
-            !ahead && !head[at + word.len()..].starts_with(part_of_a_word)
-        };
-        let at = head.get(start..)?.match_indices(word).map(|(at, _)| start + at).find(alone)?;
-        Some(at..at + word.len())
+    /// The place of a step in the front matter's list.
+    fn place_of_step(&self, step: &str) -> Range<usize> {
+        let steps = self.front.node("sequence").and_then(|node| node.get("steps"));
+        let items = steps.and_then(Node::items).unwrap_or_default();
+        let written = items.iter().find(|item| item.scalar().and_then(word_of).as_deref() == Some(step));
+        written.map_or(self.front.place("sequence"), |item| item.span.clone())
     }
 
     /// Why the result cannot become alerts, with the place of the column.
-    fn no_output(&self, error: &OutputError, plan: &RulePlan) -> SqlError {
-        let place = |name: &str| query::output_column(&self.text, &self.sql.statement, name);
+    fn no_output(&self, error: &OutputError, plan: &RulePlan) -> Diagnostic {
+        let place = |name: &str| output_column(&self.text, &self.sql.statement, name);
         let numbers = || plan.schema.fields().iter().filter(|field| field.data_type().is_numeric());
         let (span, hint) = match error {
             OutputError::NoValue => match (numbers().next(), numbers().nth(1)) {
@@ -315,24 +270,23 @@ impl Draft {
             OutputError::NoStep => (None, "say which step a row is: `CASE WHEN … THEN 'failed' ELSE 'ok' END AS step`".into()),
             OutputError::Twice(name) => (place(name), "give each column a name of its own with AS".into()),
         };
-        SqlError { span: span.unwrap_or_else(|| query::first_word(&self.text)), message: error.to_string(), hint: Some(hint) }
+        Diagnostic::new(span.unwrap_or_else(|| first_word(&self.text)), error.to_string(), hint)
     }
 
     /// What a detector names in the front matter must be labels of every row.
-    fn detector_names_labels(&self, output: &OutputColumns, complaints: &mut Complaints) -> bool {
+    fn detector_names_labels(&self, output: &OutputColumns, report: &mut Report) -> bool {
         let Some(detector) = &self.front.detector else { return true };
-        let wrong = detector.wrong_labels(&output.label_names().collect::<Vec<_>>());
-        for wrong in &wrong {
-            let place = wrong.place(&self.file.text, &self.front.place(detector.key()), self.file.front.end);
-            complaints.add(&self.file.path, place, wrong.message.clone(), wrong.hint.as_deref());
-        }
-        wrong.is_empty()
+        let Some(node) = self.front.node(detector.key()) else { return true };
+        let wrong = detector.wrong_labels(node, &output.label_names().collect::<Vec<_>>());
+        let none = wrong.is_empty();
+        report.extend(&self.file.path, wrong);
+        none
     }
 
     /// An alert about an entity must say which: the columns of the entity and of its peer must be labels of every row.
-    fn names_its_ends(&self, output: &OutputColumns, plan: &RulePlan, complaints: &mut Complaints) -> bool {
+    fn names_its_ends(&self, output: &OutputColumns, plan: &RulePlan, report: &mut Report) -> bool {
         let ends = [("entity", &self.front.entity), ("peer", &self.front.peer)];
-        let named = ends.map(|(key, column)| column.as_ref().is_none_or(|it| self.names_its(key, it, output, plan, complaints)));
+        let named = ends.map(|(key, column)| column.as_ref().is_none_or(|it| self.names_its(key, it, output, plan, report)));
         named.into_iter().all(|named| named)
     }
 
@@ -342,7 +296,7 @@ impl Draft {
         entity: &String,
         output: &OutputColumns,
         plan: &RulePlan,
-        complaints: &mut Complaints,
+        report: &mut Report,
     ) -> bool {
         let names: Vec<&str> = output.label_names().collect();
         if names.contains(&entity.as_str()) {
@@ -356,27 +310,19 @@ impl Draft {
                 None => format!("add `{entity}` to the SELECT list and to GROUP BY; the labels now are: {}", names.join(", ")),
             }
         };
-        complaints.add(
-            &self.file.path,
-            self.front.place(key),
-            format!("the rule names the {key} `{entity}`, which is no label of its result"),
-            Some(&hint),
-        );
+        let message = format!("the rule names the {key} `{entity}`, which is no label of its result");
+        report.add(&self.file.path, Diagnostic::new(self.front.place(key), message, hint));
         false
     }
 }
 
-fn report_twins(drafts: &[Draft], complaints: &mut Complaints) {
+fn report_names_taken(drafts: &[Draft], report: &mut Report) {
     let mut first: BTreeMap<&str, &Path> = BTreeMap::new();
     for draft in drafts {
         if let Some(other) = first.get(draft.front.rule.as_str()) {
             let message = format!("the rule name `{}` is taken by {}", draft.front.rule, other.display());
-            complaints.add(
-                &draft.file.path,
-                draft.front.place("rule"),
-                message,
-                Some("a rule's name is part of its alerts' identity: give each rule its own"),
-            );
+            let hint = "a rule's name is part of its alerts' identity: give each rule its own";
+            report.add(&draft.file.path, Diagnostic::new(draft.front.place("rule"), message, hint));
         } else {
             first.insert(&draft.front.rule, &draft.file.path);
         }

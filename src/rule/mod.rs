@@ -1,5 +1,5 @@
-//! Floor 1: rules. What an author wrote ([`file`], [`front_matter`], [`span`], [`kinds`]), what it means ([`sql`], [`catalog`], [`plan`]), and
-//! everything that is wrong with it, all at once ([`check`]).
+//! Floor 1: rules. What an author wrote ([`definition`]), the SQL as text and syntax tree ([`sql`]), how it is planned ([`plan`]) and run
+//! ([`exec`], [`aggregate`]), and everything that is wrong with it, all at once ([`check`]).
 //!
 //! Together with [`crate::window`] the only place that knows DataFusion.
 

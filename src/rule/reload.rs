@@ -1,10 +1,12 @@
 //! Rule files that change under a running process: what is good is taken, and where a file is bad, its last good text goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::rule::check::{Complaints, LoadedRules, from_texts, read};
+use crate::model::diagnostic::Diagnostic;
+use crate::model::diagnostic::report::Report;
+use crate::rule::check::{LoadedRules, from_texts, read};
 use crate::rule::definition::file;
 
 /// The rule files of some folders as they lie on disk.
@@ -41,23 +43,23 @@ pub type RuleTexts = BTreeMap<PathBuf, Arc<str>>;
 #[derive(Debug)]
 pub struct ReloadedRules {
     /// The rules to go on with.
-    pub book: LoadedRules,
+    pub rules: LoadedRules,
     /// Their texts.
     pub texts: RuleTexts,
     /// Everything that is wrong on disk, with the texts to point into.
-    pub complaints: Vec<Complaints>,
+    pub reports: Vec<Report>,
     /// Files whose last good text stands in for what lies on disk.
     pub stale: BTreeSet<PathBuf>,
     /// Files that are bad and never were good.
     pub left_out: BTreeSet<PathBuf>,
 }
 
-/// Makes rules of what lies on disk; `good` are the texts of the rules that run. On errors that leave no choice, such as a folder
+/// Makes rules of the files on disk; `good` are the texts of the rules that run. On errors that leave no choice, such as a folder
 /// that cannot be read: what is wrong.
-pub fn reload(disk: &FilesOnDisk, good: &RuleTexts) -> Result<ReloadedRules, Complaints> {
-    let mut unread = Complaints::default();
+pub fn reload(disk: &FilesOnDisk, good: &RuleTexts) -> Result<ReloadedRules, Report> {
+    let mut unread = Report::default();
     if !disk.no_folders.is_empty() {
-        disk.no_folders.iter().for_each(|(path, why)| unread.add(path, 0..0, why.as_str(), None));
+        disk.no_folders.iter().for_each(|(path, why)| unread.add(path, Diagnostic::without_hint(0..0, why.as_str())));
         return Err(unread);
     }
     let mut sorting = Sorting::new(good);
@@ -66,23 +68,23 @@ pub fn reload(disk: &FilesOnDisk, good: &RuleTexts) -> Result<ReloadedRules, Com
             Ok(text) if good.get(path) == Some(text) => drop(sorting.standing.insert(path.clone(), Arc::clone(text))),
             Ok(text) => drop(sorting.new.insert(path.clone(), Arc::clone(text))),
             Err(why) => {
-                unread.add(path, 0..0, why.as_str(), None);
+                unread.add(path, Diagnostic::without_hint(0..0, why.as_str()));
                 sorting.refuse(path);
             }
         }
     }
-    let mut complaints = if unread.diagnostics.is_empty() { Vec::new() } else { vec![unread] };
+    let mut reports = if unread.is_empty() { Vec::new() } else { vec![unread] };
     loop {
         // What stands comes first: of two rules with one name, the one that runs keeps it.
         let all = sorting.standing.iter().chain(&sorting.new);
-        match from_texts(all.map(|(path, text)| (path.clone(), Arc::clone(text))).collect(), Complaints::default()) {
-            Ok(book) => {
+        match from_texts(all.map(|(path, text)| (path.clone(), Arc::clone(text))).collect()) {
+            Ok(rules) => {
                 let Sorting { mut standing, new, stale, left_out, .. } = sorting;
                 standing.extend(new);
-                return Ok(ReloadedRules { book, texts: standing, complaints, stale, left_out });
+                return Ok(ReloadedRules { rules, texts: standing, reports, stale, left_out });
             }
             Err(wrong) => {
-                let blamed: BTreeSet<PathBuf> = wrong.diagnostics.iter().map(|diagnostic| diagnostic.file.clone()).collect();
+                let blamed: BTreeSet<PathBuf> = wrong.files().map(Path::to_path_buf).collect();
                 let before = sorting.new.len();
                 for path in blamed.iter().filter(|path| sorting.new.remove(*path).is_some()).collect::<Vec<_>>() {
                     sorting.refuse(path);
@@ -90,7 +92,7 @@ pub fn reload(disk: &FilesOnDisk, good: &RuleTexts) -> Result<ReloadedRules, Com
                 if sorting.new.len() == before {
                     return Err(wrong);
                 }
-                complaints.push(wrong);
+                reports.push(wrong);
             }
         }
     }

@@ -7,8 +7,8 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::io::files::bounded_text;
-use crate::model::diagnostic::yaml;
-use crate::model::diagnostic::{Diagnostic, nearest, offset_of};
+use crate::model::diagnostic::report::Report;
+use crate::model::diagnostic::{Diagnostic, nearest, offset_of, yaml_errors};
 use crate::model::limits::TOPOLOGY_FILE_BYTES_MAX;
 use crate::topology::node_kind::{EdgeKind, NodeKind};
 use crate::topology::{Edge, Node, TopologyDefinition};
@@ -33,9 +33,9 @@ pub enum TopologyError {
         /// Its size.
         bytes: u64,
     },
-    /// It is not of the expected shape: the place, what is wrong and how to mend it, as text.
+    /// It is not of the expected shape.
     #[error("{0}")]
-    Shape(String),
+    Shape(Report),
 }
 
 /// What a topology looks like, for who wrote something else.
@@ -164,7 +164,7 @@ pub fn read_text(path: &Path) -> Result<String, TopologyError> {
 pub fn parse(text: &str, path: &str) -> Result<TopologyDefinition, TopologyError> {
     if text.trim().is_empty() {
         let hint = "an export that failed? Where there is nothing to know, write nodes: []";
-        return Err(TopologyError::Shape(format!("{path}: the file is empty\n  = help: {hint}")));
+        return Err(TopologyError::Shape(Report::of_file(path, "", vec![Diagnostic::new(0..0, "the file is empty", hint)])));
     }
     let options = serde_saphyr::options! { with_snippet: false };
     // JSON goes through the JSON parser: it is faster on large graphs and its messages fit the text.
@@ -189,12 +189,12 @@ pub fn parse(text: &str, path: &str) -> Result<TopologyDefinition, TopologyError
 }
 
 fn shape(path: &str, text: &str, at: usize, error: &str) -> TopologyError {
-    let wrong = yaml::explain(text, at, error);
+    let wrong = yaml_errors::explain(text, at, error);
     let example = || format!("write {EXAMPLE}");
     let hint = match wrong.hint {
         _ if wrong.message.starts_with("the file is") => Some(example()),
         None if !wrong.message.contains("did you mean") => Some(example()),
         hint => hint,
     };
-    TopologyError::Shape(Diagnostic { file: path.into(), span: wrong.span, message: wrong.message, hint }.describe(text))
+    TopologyError::Shape(Report::of_file(path, text, vec![Diagnostic { hint, ..wrong }]))
 }

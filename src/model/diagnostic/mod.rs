@@ -1,43 +1,34 @@
-//! A complaint about a file that a person wrote: where, what, and how to mend it.
+//! One thing that is wrong with a text that a person wrote: where, what, and how to correct it. The same type for rules, settings
+//! and topologies. It knows no file and prints nothing: that is [`report`].
 
-pub mod yaml;
+pub mod report;
+pub mod yaml_errors;
+pub mod yaml_tree;
 
-use std::path::PathBuf;
+use std::ops::Range;
 
-/// One error in one file.
+/// One error in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// The file, as the user named it.
-    pub file: PathBuf,
-    /// The bytes of the file that are wrong; empty at the file's start where no place is known.
-    pub span: std::ops::Range<usize>,
+    /// The bytes of the text that are wrong; empty at its start where no place is known.
+    pub span: Range<usize>,
     /// What is wrong.
     pub message: String,
-    /// How to mend it, where we know.
+    /// How to correct it, where that is known.
     pub hint: Option<String>,
 }
 
 impl Diagnostic {
-    /// As a person reads it: `file:line:column: message`, the line, a caret, the hint. `text` is the file's.
-    pub fn describe(&self, text: &str) -> String {
-        let (line, column) = line_and_column(text, self.span.start);
-        let mut out = format!("{}:{line}:{column}: {}", self.file.display(), self.message);
-        let shown = text.lines().nth(line - 1).unwrap_or_default().replace('\t', " ");
-        if shown.len() <= SHOWN_BYTES_MAX && !shown.trim().is_empty() {
-            let spanned = text.get(self.span.clone()).unwrap_or_default();
-            let carets = spanned.lines().next().map_or(1, |first| first.chars().count().max(1));
-            let margin = " ".repeat(line.to_string().len());
-            out += &format!("\n {margin} |\n {line} | {shown}\n {margin} | {}{}", " ".repeat(column - 1), "^".repeat(carets));
-        }
-        if let Some(hint) = &self.hint {
-            out += &format!("\n  = help: {hint}");
-        }
-        out
+    /// An error with a way to correct it.
+    pub fn new(span: Range<usize>, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { span, message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// An error whose message says all.
+    pub fn without_hint(span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { span, message: message.into(), hint: None }
     }
 }
-
-/// A longer line is no help to a reader: a topology in JSON may be one line.
-const SHOWN_BYTES_MAX: usize = 200;
 
 /// Line and column, both from 1, of a byte offset; the column counts characters.
 pub fn line_and_column(text: &str, offset: usize) -> (usize, usize) {

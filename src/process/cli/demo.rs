@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 
 use crate::demo;
 use crate::engine::{Engine, EngineParams, Input};
@@ -15,7 +15,6 @@ use crate::io::files::topology_file;
 use crate::model::time::format_clock;
 use crate::process::cli::check::count;
 use crate::process::cli::replay::{DecodeCounts, stopwatch, summary};
-use crate::process::report::diagnostics;
 use crate::process::report::incidents_text::{self, Style};
 use crate::process::shipped_rules;
 use crate::topology::Topology;
@@ -23,7 +22,7 @@ use crate::topology::Topology;
 /// Runs the demo and prints what came out.
 pub fn run(seed: u64, out: &mut dyn Write, style: Style) -> Result<()> {
     let recording = demo::record(seed);
-    let book = shipped_rules::load().map_err(|complaints| anyhow!(diagnostics::lines(&complaints).join("\n")))?;
+    let book = shipped_rules::load()?;
     let rules = book.rules.len();
     let graph = Topology::new(topology_file::parse(recording.topology_yaml, "demo topology")?);
     let (nodes, edges) = graph.size();

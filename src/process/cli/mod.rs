@@ -16,8 +16,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::engine::Engine;
 use crate::io::decode::decoder::Decoder;
 use crate::io::files::recorded_events::EventFiles;
-use crate::io::files::topology_file;
+use crate::io::files::topology_file::{self, TopologyError};
 use crate::io::incident_message;
+use crate::model::diagnostic::report::Report;
 use crate::process::cli::check::{count, load_or_explain};
 use crate::process::cli::replay::{replay, stopwatch, summary};
 use crate::process::cluster;
@@ -210,9 +211,20 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let mut stderr = std::io::stderr().lock();
             // Nothing is left to be done where even this cannot be written.
-            drop(writeln!(stderr, "squelch: {error:#}"));
+            drop(match report_of(&error) {
+                Some(report) => write!(stderr, "{}", report.render(color)),
+                None => writeln!(stderr, "squelch: {error:#}"),
+            });
             ExitCode::from(2)
         }
+    }
+}
+
+/// What is wrong with a file, where that is the error.
+fn report_of(error: &anyhow::Error) -> Option<&Report> {
+    match error.downcast_ref::<TopologyError>() {
+        Some(TopologyError::Shape(report)) => Some(report),
+        _ => error.downcast_ref::<Report>(),
     }
 }
 

@@ -46,15 +46,15 @@ pub fn partitions(text: &str) -> Result<usize, String> {
 
 /// Refuses rules whose rows cannot be counted by several processes.
 pub fn refuse(rules: &[Rule]) -> Result<()> {
-    let complaints: Vec<String> = rules
+    let problems: Vec<String> = rules
         .iter()
         .filter_map(|rule| {
             let complaint = mergeable::complaint(rule)?;
             Some(format!("{}: rule {} cannot be counted by several workers: {complaint}", rule.file.path.display(), rule.name()))
         })
         .collect();
-    if !complaints.is_empty() {
-        bail!("{}", complaints.join("\n"));
+    if !problems.is_empty() {
+        bail!("{}", problems.join("\n"));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
 
@@ -19,9 +19,8 @@ use crate::process::cluster;
 use crate::process::config::Config;
 use crate::process::pipeline::decode::ToDecoder;
 use crate::process::reload::rules::NewRules;
-use crate::process::report::diagnostics;
 use crate::rule::Rule;
-use crate::rule::check::{Complaints, LoadedRules, from_texts};
+use crate::rule::check::{LoadedRules, from_texts};
 
 /// How often a worker asks which rules it is to count for.
 const ASK_EVERY: Duration = Duration::from_secs(2);
@@ -96,7 +95,7 @@ pub async fn first(bulletin: &ActiveRules, config: &Config, params: &EngineParam
 
 fn plan(files: &RuleFiles, params: &EngineParams) -> Result<LoadedRules> {
     let texts = files.iter().map(|(name, text)| (format!("{name}.sql").into(), Arc::from(text.as_str()))).collect();
-    shared(from_texts(texts, Complaints::default()).map_err(|wrong| anyhow!("{}", diagnostics::render(&wrong, false)))?, params)
+    shared(from_texts(texts)?, params)
 }
 
 /// Rules that workers can count for, with the labels that they and the topology read.

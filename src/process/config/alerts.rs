@@ -61,7 +61,7 @@ impl AlertsConfig {
     }
 
     /// What is wrong with it, and how to mend it.
-    pub fn complaint(&self) -> Option<(&'static str, String, &'static str)> {
+    pub fn problem(&self) -> Option<(&'static str, String, &'static str)> {
         let entries = self.entity.as_deref()?;
         if entries.is_empty() {
             let hint = "name at least one label, for example [service, host], or leave the key out";

@@ -7,7 +7,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::process::config::Millis;
+use crate::process::config::millis::Millis;
 use crate::topology::learn::LearnParams;
 
 /// Where the dependency graph comes from.

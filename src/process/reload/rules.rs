@@ -12,13 +12,13 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::engine::EngineParams;
 use crate::engine::next_rules::NextRules;
+use crate::model::diagnostic::report::Report;
 use crate::model::event::LabelKeys;
 use crate::process::cluster;
 use crate::process::pipeline::decode::ToDecoder;
 use crate::process::reload::file_watcher::changed;
-use crate::process::report::diagnostics;
 use crate::rule::Rule;
-use crate::rule::check::{Complaints, LoadedRules};
+use crate::rule::check::LoadedRules;
 use crate::rule::reload::{FilesOnDisk, ReloadedRules, RuleTexts, reload};
 
 /// What the decoder and the engine go on with.
@@ -104,8 +104,8 @@ impl Reloader {
         self.seen = changed(&self.seen, settle, || FilesOnDisk::read(&self.paths))?;
         match reload(&self.seen, &self.good) {
             Ok(renewed) => self.take(renewed),
-            Err(complaints) => {
-                say(&complaints);
+            Err(report) => {
+                log(&report);
                 tracing::error!("all rules go on as they are");
                 self.count("failed");
                 None
@@ -114,8 +114,8 @@ impl Reloader {
     }
 
     fn take(&mut self, renewed: ReloadedRules) -> Option<NewRules> {
-        let ReloadedRules { book, texts, complaints, stale, left_out } = renewed;
-        complaints.iter().for_each(say);
+        let ReloadedRules { rules: book, texts, reports, stale, left_out } = renewed;
+        reports.iter().for_each(log);
         if self.shared
             && let Err(error) = cluster::refuse(&book.rules)
         {
@@ -131,10 +131,10 @@ impl Reloader {
         for path in &left_out {
             tracing::error!("{} is left out: it is bad, and no version of it was good", path.display());
         }
-        let result = if complaints.is_empty() { "ok" } else { "partly" };
+        let result = if reports.is_empty() { "ok" } else { "partly" };
         if texts == self.good {
             self.status.change(|figures| figures.stale = stale);
-            if complaints.is_empty() {
+            if reports.is_empty() {
                 tracing::info!("the rule files are again those of the rules that run");
             }
             self.count(result);
@@ -183,9 +183,8 @@ fn by_name<'a>(names: &'a BTreeMap<PathBuf, String>, texts: &'a RuleTexts) -> BT
     names.iter().filter_map(|(path, name)| Some((name.as_str(), texts.get(path)?.as_ref()))).collect()
 }
 
-fn say(complaints: &Complaints) {
-    let text = diagnostics::render(complaints, false);
-    text.lines().filter(|line| !line.is_empty()).for_each(|line| tracing::error!("{line}"));
+fn log(report: &Report) {
+    report.to_string().lines().filter(|line| !line.is_empty()).for_each(|line| tracing::error!("{line}"));
 }
 
 /// A look for [`watch`](crate::process::reload::file_watcher::watch).

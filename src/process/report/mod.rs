@@ -1,6 +1,5 @@
 //! Texts for people at a terminal: diagnostics, incidents, and how a rule is evaluated and what it costs.
 
-pub mod diagnostics;
 pub mod front_matter_keys;
 pub mod incident;
 pub mod incidents_text;

@@ -43,12 +43,6 @@ impl RuleFile {
         Ok(Self { path, text: text.into(), front: from..to })
     }
 
-    /// The YAML, led by as many line breaks as come before it, so that a line of it is the same line of the file.
-    pub fn front_matter(&self) -> String {
-        let lines_before = self.text[..self.front.start].matches('\n').count();
-        "\n".repeat(lines_before) + &self.text[self.front.clone()]
-    }
-
     /// The SQL, with all before it blanked out, so that a place in it is the same place in the file.
     pub fn sql(&self) -> String {
         let sql_start = self.front.end + CLOSE.len();

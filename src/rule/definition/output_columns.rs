@@ -258,6 +258,7 @@ mod tests {
     use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 
     use super::{OutputColumns, OutputError};
+    use crate::model::diagnostic::yaml_tree::Node;
     use crate::rule::definition::detectors::DetectorSpec;
 
     fn batch(rows: &[(&str, &str, Option<f64>)]) -> RecordBatch {
@@ -268,7 +269,8 @@ mod tests {
     }
 
     fn sequence() -> DetectorSpec {
-        DetectorSpec::parse("sequence", &serde_json::json!({ "steps": ["a", "b"], "within": "1m" })).unwrap()
+        let text = "{ steps: [a, b], within: 1m }";
+        DetectorSpec::parse("sequence", &Node::parse(text, 0..text.len()).unwrap()).unwrap()
     }
 
     #[test]

@@ -50,14 +50,14 @@ impl Templates {
                 continue;
             }
             match templates.environment.add_template_owned(part, text.to_string()) {
-                Ok(()) => errors.extend(templates.complaints(part, columns)),
+                Ok(()) => errors.extend(templates.problems(part, columns)),
                 Err(error) => errors.push(in_words(part, &error)),
             }
         }
         if errors.is_empty() { Ok(templates) } else { Err(errors) }
     }
 
-    fn complaints(&self, part: &'static str, columns: &OutputColumns) -> Vec<TemplateError> {
+    fn problems(&self, part: &'static str, columns: &OutputColumns) -> Vec<TemplateError> {
         let unknown = self.unknown_names(part, &columns.template_names());
         if !unknown.is_empty() {
             return unknown;

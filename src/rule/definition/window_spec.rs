@@ -2,14 +2,15 @@
 
 use serde_json::Value;
 
-use crate::model::diagnostic::nearest;
+use crate::model::diagnostic::yaml_tree::Node;
+use crate::model::diagnostic::{Diagnostic, nearest};
 use crate::model::duration::format_ms;
 use crate::model::event::Kind;
 use crate::model::limits::PANES_PER_WINDOW_MAX;
 use crate::model::time::MINUTE_MS;
 use crate::rule::definition::detectors::DetectorSpec;
-use crate::rule::definition::detectors::map_reader::{self, Wrong};
-use crate::rule::definition::front_matter::Reader;
+use crate::rule::definition::detectors::map_reader::MapReader;
+use crate::rule::definition::key_reader::KeyReader;
 
 /// What stretch of time one evaluation looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub enum WindowSpec {
 const INSTANT_MS: i64 = 1000;
 
 /// How long the alert of a single event stays where the author is silent.
-pub(crate) const KEEP_INSTANT_MS: i64 = 5 * MINUTE_MS;
+pub const KEEP_INSTANT_MS: i64 = 5 * MINUTE_MS;
 
 impl WindowSpec {
     /// How far one evaluation looks back: the window, a session's gap, a second for single events.
@@ -80,147 +81,141 @@ pub enum TimeSource {
 
 const WINDOW_SPEC_KEYS: [&str; 3] = ["window", "session", "instant"];
 
-impl Reader<'_> {
-    /// Exactly one of `window`, `session` and `instant`, with its `every`. A sequence is about single events as it is.
-    pub(crate) fn window_spec(&mut self, detector: Option<&DetectorSpec>) -> Option<WindowSpec> {
-        let instant = self.instant();
-        let mut named: Vec<&'static str> = WINDOW_SPEC_KEYS.into_iter().filter(|key| self.entry(key).is_some()).collect();
-        if instant == Some(false) {
-            named.retain(|key| *key != "instant");
+/// Exactly one of `window`, `session` and `instant`, with its `every`. A sequence is about single events as it is.
+pub fn read(read: &mut KeyReader, detector: Option<&DetectorSpec>) -> Option<WindowSpec> {
+    let instant = instant(read);
+    let mut named: Vec<&'static str> = WINDOW_SPEC_KEYS.into_iter().filter(|key| read.has(key)).collect();
+    if instant == Some(false) {
+        named.retain(|key| *key != "instant");
+    }
+    if read.has("sequence") {
+        for key in named.iter().filter(|key| **key != "instant") {
+            let hint = format!("leave `{key}` out; `within` is how long all steps may take");
+            read.error(read.place(key), format!("`{key}` with `sequence`, which looks at each event alone"), &hint);
         }
-        if self.entry("sequence").is_some() {
-            for key in named.iter().filter(|key| **key != "instant") {
-                let place = self.place(key);
-                let hint = format!("leave `{key}` out; `within` is how long all steps may take");
-                self.error(place, format!("`{key}` with `sequence`, which looks at each event alone"), Some(&hint));
-            }
-            self.not_with_single_events("sequence");
-            return Some(WindowSpec::Instant);
+        not_with_single_events(read, "sequence");
+        return Some(WindowSpec::Instant);
+    }
+    if let [first, second, ..] = named[..] {
+        let hint = "`window` looks back, `session` follows each key until it pauses, `instant` looks at each event alone";
+        read.error(read.place(second), format!("`{first}` and `{second}` in one rule"), hint);
+        return None;
+    }
+    match named.first().copied() {
+        Some("instant") => {
+            not_with_single_events(read, "instant");
+            Some(WindowSpec::Instant)
         }
-        if let [first, second, ..] = named[..] {
-            let place = self.place(second);
-            let hint = "`window` looks back, `session` follows each key until it pauses, `instant` looks at each event alone";
-            self.error(place, format!("`{first}` and `{second}` in one rule"), Some(hint));
-            return None;
-        }
-        match named.first().copied() {
-            Some("instant") => {
-                self.not_with_single_events("instant");
-                Some(WindowSpec::Instant)
-            }
-            Some("session") => self.session(),
-            Some(_) => self.window(),
-            None => {
-                // A detector that could not be read may have been about single events.
-                let hint = match detector {
-                    Some(DetectorSpec::Change(_) | DetectorSpec::FirstSeen(_)) => {
-                        "say how far the rule looks back: `window: 5m`; or look at each event alone: `instant: true`"
-                    }
-                    _ => "say how far the rule looks back: `window: 5m`",
-                };
-                self.missing("window", hint);
-                None
-            }
+        Some("session") => session(read),
+        Some(_) => window(read),
+        None => {
+            // A detector that could not be read may have been about single events.
+            let hint = match detector {
+                Some(DetectorSpec::Change(_) | DetectorSpec::FirstSeen(_)) => {
+                    "say how far the rule looks back: `window: 5m`; or look at each event alone: `instant: true`"
+                }
+                _ => "say how far the rule looks back: `window: 5m`",
+            };
+            read.missing("window", hint);
+            None
         }
     }
+}
 
-    fn instant(&mut self) -> Option<bool> {
-        let (value, place) = self.entry("instant")?;
-        if !value.is_boolean() {
-            self.error(place, format!("`instant` is {value}, it must be true"), Some("write `instant: true`"));
+fn instant(read: &mut KeyReader) -> Option<bool> {
+    let node = read.node("instant")?;
+    let flag = node.scalar().and_then(Value::as_bool);
+    if flag.is_none() {
+        let message = format!("`instant` is {}, it must be true", node.to_json());
+        read.error(node.span.clone(), message, "write `instant: true`");
+    }
+    Some(flag != Some(false))
+}
+
+fn not_with_single_events(read: &mut KeyReader, by: &str) {
+    let whys = [
+        ("for", "an event does not last: leave `for` out; `keep_firing_for` is how long the alert stays"),
+        ("every", "it is evaluated as events come: leave `every` out"),
+    ];
+    for (key, hint) in whys {
+        if read.has(key) {
+            read.error(read.place(key), format!("`{key}` with `{by}`, which looks at each event alone"), hint);
         }
-        Some(value != Value::Bool(false))
     }
+}
 
-    fn not_with_single_events(&mut self, by: &str) {
-        let whys = [
-            ("for", "an event does not last: leave `for` out; `keep_firing_for` is how long the alert stays"),
-            ("every", "it is evaluated as events come: leave `every` out"),
-        ];
-        for (key, hint) in whys {
-            if let Some((_, place)) = self.entry(key) {
-                self.error(place, format!("`{key}` with `{by}`, which looks at each event alone"), Some(hint));
-            }
-        }
-    }
+fn window(read: &mut KeyReader) -> Option<WindowSpec> {
+    let window_ms = read.duration("window");
+    let every_ms = read.duration("every").or(window_ms);
+    let (window_ms, every_ms) = (window_ms?, every_ms?);
+    (over_a_second(read, &[("window", window_ms), ("every", every_ms)]) && divides(read, "the window", window_ms, every_ms))
+        .then_some(WindowSpec::Window { window_ms, every_ms })
+}
 
-    fn window(&mut self) -> Option<WindowSpec> {
-        let window_ms = self.duration("window");
-        let every_ms = self.duration("every").or(window_ms);
-        let (window_ms, every_ms) = (window_ms?, every_ms?);
-        (self.over_a_second(&[("window", window_ms), ("every", every_ms)]) && self.divides("the window", window_ms, every_ms))
-            .then_some(WindowSpec::Window { window_ms, every_ms })
-    }
+fn session(read: &mut KeyReader) -> Option<WindowSpec> {
+    let gap_ms = read.duration("session");
+    let every_ms = read.duration("every").or(gap_ms.map(usual_every));
+    let (gap_ms, every_ms) = (gap_ms?, every_ms?);
+    (over_a_second(read, &[("session", gap_ms), ("every", every_ms)]) && divides(read, "the session's gap", gap_ms, every_ms))
+        .then_some(WindowSpec::Session { gap_ms, every_ms })
+}
 
-    fn session(&mut self) -> Option<WindowSpec> {
-        let gap_ms = self.duration("session");
-        let every_ms = self.duration("every").or(gap_ms.map(usual_every));
-        let (gap_ms, every_ms) = (gap_ms?, every_ms?);
-        (self.over_a_second(&[("session", gap_ms), ("every", every_ms)]) && self.divides("the session's gap", gap_ms, every_ms))
-            .then_some(WindowSpec::Session { gap_ms, every_ms })
-    }
-
-    fn over_a_second(&mut self, given: &[(&'static str, i64)]) -> bool {
-        for (key, value_ms) in given {
-            if *value_ms < 1000 && self.entry(key).is_some() {
-                let place = self.place(key);
-                self.error(place, format!("`{key}` is {}, under a second", format_ms(*value_ms)), Some("use 1s or more"));
-                return false;
-            }
-        }
-        true
-    }
-
-    fn divides(&mut self, what: &str, window_ms: i64, every_ms: i64) -> bool {
-        let place = self.place("every");
-        if let Some(hint) = no_multiple(what, window_ms, every_ms) {
-            let (w, e) = (format_ms(window_ms), format_ms(every_ms));
-            self.error(place, format!("{what} of {w} is no multiple of `every`, {e}"), Some(&hint));
+fn over_a_second(read: &mut KeyReader, given: &[(&'static str, i64)]) -> bool {
+    for (key, value_ms) in given {
+        if *value_ms < 1000 && read.has(key) {
+            read.error(read.place(key), format!("`{key}` is {}, under a second", format_ms(*value_ms)), "use 1s or more");
             return false;
         }
-        if let Some((message, hint)) = too_many_panes("one window", window_ms, every_ms, &[window_ms]) {
-            self.error(place, message, Some(&hint));
-            return false;
-        }
-        true
     }
+    true
+}
 
-    /// The further windows, by name.
-    pub(crate) fn windows(&mut self, span: Option<WindowSpec>) -> Vec<NamedWindow> {
-        let Some((value, place)) = self.entry("windows") else { return Vec::new() };
-        let every_ms = match span {
-            Some(WindowSpec::Window { every_ms, .. }) => Some(every_ms),
-            Some(_) => {
-                let message = "`windows` without a `window` of the rule's own".to_string();
-                self.error(place, message, Some("only rules with a `window` can look at further ones: give it one"));
-                return Vec::new();
-            }
-            None => None,
-        };
-        match named_windows(&value, every_ms) {
-            Ok(windows) => windows,
-            Err(wrong) => {
-                self.wrong_below(&place, wrong);
-                Vec::new()
-            }
-        }
+fn divides(read: &mut KeyReader, what: &str, window_ms: i64, every_ms: i64) -> bool {
+    let place = read.place("every");
+    if let Some(hint) = no_multiple(what, window_ms, every_ms) {
+        let (w, e) = (format_ms(window_ms), format_ms(every_ms));
+        read.error(place, format!("{what} of {w} is no multiple of `every`, {e}"), &hint);
+        return false;
     }
+    if let Some((message, hint)) = too_many_panes("one window", window_ms, every_ms, &[window_ms]) {
+        read.error(place, message, &hint);
+        return false;
+    }
+    true
+}
 
-    /// By which time events fall into windows.
-    pub(crate) fn time(&mut self) -> TimeSource {
-        let Some((value, place)) = self.entry("time") else { return TimeSource::Event };
-        match value.as_str() {
-            Some("event") => TimeSource::Event,
-            Some("broker") => TimeSource::Broker,
-            other => {
-                let near = other.and_then(|word| nearest(word, ["event", "broker"]));
-                let hint = near
-                    .map_or("`event` is the event's own `ts`, `broker` the moment the broker received it".into(), |near| {
-                        format!("did you mean `{near}`?")
-                    });
-                self.error(place, "`time` must be event or broker".into(), Some(&hint));
-                TimeSource::Event
-            }
+/// The further windows, by name.
+pub fn read_named(read: &mut KeyReader, window_spec: Option<WindowSpec>) -> Vec<NamedWindow> {
+    let Some(node) = read.node("windows") else { return Vec::new() };
+    let every_ms = match window_spec {
+        Some(WindowSpec::Window { every_ms, .. }) => Some(every_ms),
+        Some(_) => {
+            let hint = "only rules with a `window` can look at further ones: give it one";
+            read.error(node.span.clone(), "`windows` without a `window` of the rule's own", hint);
+            return Vec::new();
+        }
+        None => None,
+    };
+    named_windows(node, every_ms).unwrap_or_else(|errors| {
+        read.errors(errors);
+        Vec::new()
+    })
+}
+
+/// By which time events fall into windows.
+pub fn read_time(read: &mut KeyReader) -> TimeSource {
+    let Some(node) = read.node("time") else { return TimeSource::Event };
+    match node.text() {
+        Some("event") => TimeSource::Event,
+        Some("broker") => TimeSource::Broker,
+        other => {
+            let near = other.and_then(|word| nearest(word, ["event", "broker"]));
+            let hint = near
+                .map_or("`event` is the event's own `ts`, `broker` the moment the broker received it".into(), |near| {
+                    format!("did you mean `{near}`?")
+                });
+            read.error(node.span.clone(), "`time` must be event or broker", &hint);
+            TimeSource::Event
         }
     }
 }
@@ -274,40 +269,43 @@ fn round_divisor(stretch_ms: i64, lengths: &[i64]) -> Option<i64> {
 const WINDOW_KEYS: [&str; 2] = ["window", "ago"];
 
 /// Reads the map below `windows:`. Without `every_ms`, which is wrong itself then, nothing is measured by it.
-fn named_windows(value: &Value, every_ms: Option<i64>) -> Result<Vec<NamedWindow>, Vec<Wrong>> {
+fn named_windows(node: &Node, every_ms: Option<i64>) -> Result<Vec<NamedWindow>, Vec<Diagnostic>> {
     let example = "windows: { hour_before: { window: 1h, ago: 5m } }";
-    let names: Vec<&str> = value.as_object().map(|map| map.keys().map(String::as_str).collect()).unwrap_or_default();
-    let mut read = map_reader::Reader::open("windows", value, None, example, &names)?;
+    let names: Vec<&str> = node.entries().iter().map(|entry| entry.key.as_str()).collect();
+    let mut read = MapReader::open("windows", node, None, example, &names)?;
     let mut windows = Vec::new();
-    for name in names {
+    for entry in node.entries() {
+        let name = entry.key.as_str();
         if let Some((message, hint)) = bad_name(name) {
-            read.complain_of_key(name, message, hint);
+            read.error(entry.key_span.clone(), message, Some(hint.into()));
             continue;
         }
-        let Some(map) = read.value(name).and_then(Value::as_object) else {
-            read.complain(name, format!("the window `{name}` is no map"), Some(format!("write for example `{example}`")));
+        if !entry.node.is_map() {
+            let hint = format!("write for example `{example}`");
+            read.error(entry.node.span.clone(), format!("the window `{name}` is no map"), Some(hint));
             continue;
-        };
-        let mut below = read.below(name, map, &WINDOW_KEYS);
+        }
+        let mut below = read.below(name, &entry.node, &WINDOW_KEYS);
         if !below.has("window") {
             below.missing("window", "say how long it is: `window: 1h`");
         }
         let window = NamedWindow { name: name.into(), window_ms: below.duration("window", 1), ago_ms: below.duration("ago", 0) };
-        if let Some(every_ms) = every_ms.filter(|_| below.wrong.is_empty()) {
+        if let Some(every_ms) = every_ms.filter(|_| below.errors.is_empty()) {
             fits(&window, every_ms, &mut below);
         }
-        read.wrong.extend(below.wrong);
+        read.errors.extend(below.errors);
         windows.push(window);
     }
+    windows.sort_by(|a, b| a.name.cmp(&b.name));
     read.finish(windows)
 }
 
-fn fits(window: &NamedWindow, every_ms: i64, read: &mut map_reader::Reader) {
+fn fits(window: &NamedWindow, every_ms: i64, read: &mut MapReader) {
     for (key, what, length_ms) in [("window", "the window", window.window_ms), ("ago", "`ago`", window.ago_ms)] {
         if let Some(hint) = no_multiple(what, length_ms, every_ms) {
             let (l, e) = (format_ms(length_ms), format_ms(every_ms));
             let hint = hint.replace("a `ago`", "an `ago`");
-            read.complain(key, format!("{what} of {l} is no multiple of `every`, {e}"), Some(hint));
+            read.error_at(key, format!("{what} of {l} is no multiple of `every`, {e}"), Some(hint));
         }
     }
     let back_ms = window.window_ms.saturating_add(window.ago_ms);
@@ -315,7 +313,7 @@ fn fits(window: &NamedWindow, every_ms: i64, read: &mut map_reader::Reader) {
         too_many_panes(&format!("`{}`", window.name), back_ms, every_ms, &[window.window_ms, window.ago_ms])
     {
         let key = if window.ago_ms > window.window_ms { "ago" } else { "window" };
-        read.complain(key, message, Some(hint));
+        read.error_at(key, message, Some(hint));
     }
 }
 

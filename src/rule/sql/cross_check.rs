@@ -8,10 +8,10 @@ use datafusion::sql::sqlparser::ast::{
     Value, Visit, Visitor,
 };
 
-use crate::model::diagnostic::nearest;
+use crate::model::diagnostic::{Diagnostic, nearest};
 use crate::model::event::Kind;
-use crate::rule::sql::lint::{aggregate, find_after, last};
-use crate::rule::sql::query::{SqlError, span_bytes};
+use crate::rule::sql::places::{find_after, span_bytes};
+use crate::rule::sql::syntax_tree::{aggregate, last};
 
 /// The names that stand before a table's name: `yesterday` in `FROM yesterday.metrics`.
 pub fn windows_read(statement: &Statement) -> Vec<String> {
@@ -19,15 +19,15 @@ pub fn windows_read(statement: &Statement) -> Vec<String> {
 }
 
 /// Windows and tables of windows that are not there.
-pub fn unknown_windows(text: &str, statement: &Statement, windows: &[String]) -> Vec<SqlError> {
+pub fn unknown_windows(text: &str, statement: &Statement, windows: &[String]) -> Vec<Diagnostic> {
     tables_of(statement).iter().filter_map(|table| unknown_window(text, table, windows)).collect()
 }
 
-fn unknown_window(text: &str, table: &ObjectName, windows: &[String]) -> Option<SqlError> {
+fn unknown_window(text: &str, table: &ObjectName, windows: &[String]) -> Option<Diagnostic> {
     let names = || windows.iter().map(String::as_str);
     let Some((window, stream)) = window_of(table) else {
         let name = last(table).filter(|name| names().any(|window| window == name.value))?;
-        return Some(SqlError {
+        return Some(Diagnostic {
             span: span_bytes(text, name.span),
             message: format!("`{}` is a window, no table", name.value),
             hint: Some(format!("say of which table: `{}.metrics`", name.value)),
@@ -40,7 +40,7 @@ fn unknown_window(text: &str, table: &ObjectName, windows: &[String]) -> Option<
             None => format!("add it to the front matter: `windows: {{ {}: {{ window: 1h, ago: 1d }} }}`", window.value),
         };
         let message = format!("unknown window `{}`", window.value);
-        return Some(SqlError { span: span_bytes(text, window.span), message, hint: Some(hint) });
+        return Some(Diagnostic { span: span_bytes(text, window.span), message, hint: Some(hint) });
     }
     if Kind::of_table(&stream.value).is_some() {
         return None;
@@ -51,7 +51,7 @@ fn unknown_window(text: &str, table: &ObjectName, windows: &[String]) -> Option<
         None => format!("the tables are {}", tables.join(", ")),
     };
     let message = format!("unknown table `{}`", stream.value);
-    Some(SqlError { span: span_bytes(text, stream.span), message, hint: Some(hint) })
+    Some(Diagnostic { span: span_bytes(text, stream.span), message, hint: Some(hint) })
 }
 
 fn window_of(table: &ObjectName) -> Option<(&Ident, &Ident)> {
@@ -96,7 +96,7 @@ impl Visitor for Tables {
 }
 
 /// What a rule about single events cannot have: whatever looks at more than one row. `by` is the key that says so.
-pub fn not_of_single_events(text: &str, statement: &Statement, by: &str) -> Vec<SqlError> {
+pub fn not_of_single_events(text: &str, statement: &Statement, by: &str) -> Vec<Diagnostic> {
     let mut finder = Several { text, found: Vec::new(), aggregates: 0 };
     if let ControlFlow::Break(()) = statement.visit(&mut finder) {
         tracing::debug!("the finder never breaks");
@@ -111,7 +111,7 @@ pub fn not_of_single_events(text: &str, statement: &Statement, by: &str) -> Vec<
         "instant" => "leave it out, or give the rule a `window` instead of `instant`",
         _ => "leave it out: each row is an event, and the steps are put together by their labels",
     };
-    let error = |(span, what)| SqlError {
+    let error = |(span, what)| Diagnostic {
         span,
         message: format!("{what} in a rule with `{by}`, which looks at each event alone"),
         hint: Some(hint.into()),

@@ -7,18 +7,20 @@ use std::ops::{ControlFlow, Range};
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident,
-    ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, Spanned, Statement, TableFactor, Value, Visit, Visitor,
+    Query, Select, SelectItem, SetExpr, Spanned, Statement, TableFactor, Value, Visit, Visitor,
 };
 
+use crate::model::diagnostic::Diagnostic;
 use crate::model::event::{Column, Kind};
 use crate::rule::sql::catalog;
-use crate::rule::sql::query::{SqlError, kind_of, span_bytes};
+use crate::rule::sql::places::{find_after, find_before, span_bytes};
+use crate::rule::sql::syntax_tree::{aggregate, column_name, folded, kind_of, last};
 
 const ONE_SELECT: &str = "a rule is one SELECT over metrics, logs, spans or alerts";
 const FRACTION: &str = "a count divided by a count is a whole number: a share of 0.9 becomes 0";
 
 /// Everything in the query that no rule may hold, in the order of the text.
-pub fn all(text: &str, statement: &Statement) -> Vec<SqlError> {
+pub fn all(text: &str, statement: &Statement) -> Vec<Diagnostic> {
     let mut finder = Finder::new(text);
     if let Statement::Query(query) = statement
         && let SetExpr::Select(select) = query.body.as_ref()
@@ -36,7 +38,7 @@ pub fn all(text: &str, statement: &Statement) -> Vec<SqlError> {
 
 /// Columns that are grouped by but not selected: rows that no label tells apart. Only worth saying of a query that plans, since
 /// a misspelt column in SELECT looks the same.
-pub fn groups_not_selected(text: &str, statement: &Statement) -> Vec<SqlError> {
+pub fn groups_not_selected(text: &str, statement: &Statement) -> Vec<Diagnostic> {
     let mut finder = Finder::new(text);
     if let Statement::Query(query) = statement
         && let SetExpr::Select(select) = query.body.as_ref()
@@ -48,7 +50,7 @@ pub fn groups_not_selected(text: &str, statement: &Statement) -> Vec<SqlError> {
 
 struct Finder<'a> {
     text: &'a str,
-    errors: Vec<SqlError>,
+    errors: Vec<Diagnostic>,
     /// How many queries deep.
     queries: usize,
     /// The aggregates around this place, each with the depth of its query.
@@ -150,7 +152,7 @@ impl<'a> Finder<'a> {
     }
 
     fn refuse(&mut self, span: Range<usize>, message: impl Into<String>, hint: impl Into<String>) {
-        self.errors.push(SqlError { span, message: message.into(), hint: Some(hint.into()) });
+        self.errors.push(Diagnostic { span, message: message.into(), hint: Some(hint.into()) });
     }
 
     /// A query's body may also hold INSERT, VALUES or TABLE: none of them belongs in a rule.
@@ -383,37 +385,6 @@ fn mentions(expr: &Expr, name: &str) -> bool {
     expr.visit(&mut Mentions(name)).is_break()
 }
 
-/// The name that an expression has as a column: the last part of a path, or the label's key.
-fn column_name(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::Identifier(ident) => Some(folded(ident)),
-        Expr::CompoundIdentifier(path) => path.last().map(folded),
-        Expr::CompoundFieldAccess { .. } => {
-            let text = expr.to_string();
-            let (_, key) = text.split_once("labels['")?;
-            key.strip_suffix("']").map(String::from)
-        }
-        _ => None,
-    }
-}
-
-fn folded(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
-}
-
-pub(crate) fn last(name: &ObjectName) -> Option<&Ident> {
-    match name.0.last()? {
-        ObjectNamePart::Identifier(ident) => Some(ident),
-        ObjectNamePart::Function(_) => None,
-    }
-}
-
-/// The name of the aggregate function that `expr` calls; a window function is none.
-pub(crate) fn aggregate(expr: &Expr) -> Option<&Ident> {
-    let Expr::Function(function) = expr else { return None };
-    last(&function.name).filter(|name| function.over.is_none() && catalog::is_aggregate(&name.value.to_lowercase()))
-}
-
 fn is_count(expr: &Expr) -> bool {
     count_name(expr).is_some()
 }
@@ -444,16 +415,4 @@ fn wants_numbers(name: &str) -> bool {
     let percentile =
         name.strip_prefix('p').is_some_and(|digits| !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit()));
     percentile || ["sum", "avg", "mean"].contains(&name) || name.starts_with("stddev") || name.starts_with("var")
-}
-
-/// The last place of `word` before `at`, in any letter case.
-fn find_before(text: &str, at: usize, word: &str) -> Option<Range<usize>> {
-    let start = text[..at].to_ascii_uppercase().rfind(word)?;
-    Some(start..start + word.len())
-}
-
-/// The first place of `word` from `at` on, in any letter case.
-pub(crate) fn find_after(text: &str, at: usize, word: &str) -> Option<Range<usize>> {
-    let start = at + text[at..].to_ascii_uppercase().find(word)?;
-    Some(start..start + word.len())
 }

@@ -5,6 +5,8 @@ pub mod catalog;
 pub mod cross_check;
 pub mod lint;
 pub mod parser_errors;
+pub mod places;
 pub mod planner_errors;
 pub mod query;
 pub mod query_depth;
+pub mod syntax_tree;

@@ -2,16 +2,15 @@
 
 use datafusion::common::DataFusionError;
 
-use crate::model::diagnostic::{nearest, offset_of};
+use crate::model::diagnostic::{Diagnostic, nearest, offset_of};
 use crate::model::limits::SQL_DEPTH_MAX;
-use crate::rule::sql::query::SqlError;
 
 /// Words that a misspelt word may have meant.
 const KEYWORDS: [&str; 14] =
     ["SELECT", "FROM", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "FILTER", "JOIN", "UNION", "WITH", "CASE", "BETWEEN", "AND"];
 
 /// The place and the meaning of a parser's error: the place stands only in its text, `… at Line: 3, Column: 14`.
-pub fn explain(text: &str, error: &DataFusionError) -> SqlError {
+pub fn explain(text: &str, error: &DataFusionError) -> Diagnostic {
     let whole = error.strip_backtrace();
     let whole = whole.trim_start_matches("SQL error: ").trim_start_matches("ParserError(\"").trim_end_matches("\")");
     let whole = whole.trim_start_matches("TokenizerError(\"").replace("\\\"", "\"");
@@ -23,14 +22,14 @@ pub fn explain(text: &str, error: &DataFusionError) -> SqlError {
     let end = text.trim_end().len();
     if message.contains("RecursionLimitExceeded") || message.contains("recursion limit") {
         let start = deepest(text).unwrap_or(end);
-        return SqlError {
+        return Diagnostic {
             span: start..(start + 1).min(end.max(start)),
             message: format!("nested more than {SQL_DEPTH_MAX} levels deep"),
             hint: Some("name the inner parts: WITH part AS (SELECT …) SELECT … FROM part".into()),
         };
     }
     let Some((line, column)) = number_after("Line: ").zip(number_after("Column: ")) else {
-        return SqlError { span: end..end, message: in_words(&message), hint: guess(text, &message, end).0 };
+        return Diagnostic { span: end..end, message: in_words(&message), hint: guess(text, &message, end).0 };
     };
     let start = offset_of(text, line, column);
     let (hint, better) = guess(text, &message, start);
@@ -39,7 +38,7 @@ pub fn explain(text: &str, error: &DataFusionError) -> SqlError {
     let first = text[start..].chars().next().filter(|c| !c.is_whitespace()).map_or(0, char::len_utf8);
     let span = start..start + token.max(first);
     let message = if better.is_some() { format!("`{}` cannot stand here", &text[span.clone()]) } else { in_words(&message) };
-    SqlError { span, message, hint }
+    Diagnostic { span, message, hint }
 }
 
 /// `Expected: end of statement, found: GRUOP` as people say it.

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use datafusion::common::{DataFusionError, SchemaError};
 
-use crate::model::diagnostic::{nearest, offset_of};
+use crate::model::diagnostic::{Diagnostic, nearest, offset_of};
 use crate::model::event::{Kind, label_of_column};
 use crate::rule::plan;
 use crate::rule::sql::catalog;
-use crate::rule::sql::query::{SqlError, first_word};
+use crate::rule::sql::places::{find_word, first_word};
 
 /// Types as DataFusion writes them and as people say them, the longer names first.
 const TYPES: [(&str, &str); 12] = [
@@ -27,7 +27,7 @@ const TYPES: [(&str, &str); 12] = [
 ];
 
 /// What is wrong, where `text` is the rule's SQL.
-pub fn explain(error: &DataFusionError, text: &str) -> SqlError {
+pub fn explain(error: &DataFusionError, text: &str) -> Diagnostic {
     let diagnostic = error.diagnostic();
     let place = diagnostic.and_then(|found| found.span.or_else(|| found.notes.iter().find_map(|note| note.span)));
     let span = place.map(|span| {
@@ -49,12 +49,12 @@ pub fn explain(error: &DataFusionError, text: &str) -> SqlError {
         };
         let message = message.lines().next().unwrap_or_default().to_string();
         let quoted = message.split('`').nth(1).and_then(|name| find_word(text, name));
-        SqlError { span: span.or(quoted).unwrap_or_else(|| first_word(text)), message, hint }
+        Diagnostic { span: span.or(quoted).unwrap_or_else(|| first_word(text)), message, hint }
     })
 }
 
 /// Columns that are missing, ambiguous or there twice.
-fn schema(error: &SchemaError, span: Option<Range<usize>>, text: &str) -> SqlError {
+fn schema(error: &SchemaError, span: Option<Range<usize>>, text: &str) -> Diagnostic {
     let at = |name: &str| span.clone().or_else(|| find_word(text, name)).unwrap_or_else(|| first_word(text));
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
@@ -67,20 +67,20 @@ fn schema(error: &SchemaError, span: Option<Range<usize>>, text: &str) -> SqlErr
                 unknown_column_hint(&field.name, known.clone())
             };
             match &field.relation {
-                Some(table) if known.contains(&field.name.as_str()) => SqlError {
+                Some(table) if known.contains(&field.name.as_str()) => Diagnostic {
                     span,
                     message: format!("`{table}` is no table of this query"),
                     hint: Some(format!("write `{}`, or name a table after FROM `{table}`", field.name)),
                 },
-                _ => SqlError { span, message: format!("unknown column `{}`", field.name), hint: Some(hint) },
+                _ => Diagnostic { span, message: format!("unknown column `{}`", field.name), hint: Some(hint) },
             }
         }
-        SchemaError::AmbiguousReference { field } => SqlError {
+        SchemaError::AmbiguousReference { field } => Diagnostic {
             span: at(&field.name),
             message: format!("`{}` is a column of more than one table here", field.name),
             hint: Some(format!("say which: a.{}", field.name)),
         },
-        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => SqlError {
+        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => Diagnostic {
             span: at(name),
             message: format!("two columns are called `{name}`"),
             hint: Some("give each column a name of its own with AS".into()),
@@ -89,14 +89,14 @@ fn schema(error: &SchemaError, span: Option<Range<usize>>, text: &str) -> SqlErr
 }
 
 /// Functions, tables and columns that the planner names.
-fn named(raw: &str, span: &Option<Range<usize>>, text: &str) -> Option<SqlError> {
+fn named(raw: &str, span: &Option<Range<usize>>, text: &str) -> Option<Diagnostic> {
     let at = |name: &str| span.clone().or_else(|| find_word(text, name)).unwrap_or_else(|| first_word(text));
     if let Some(name) = raw.strip_prefix("Invalid function '").and_then(|tail| tail.split('\'').next()) {
         return Some(match catalog::refusal(&name.to_lowercase()) {
             Some(why) => {
-                SqlError { span: at(name), message: format!("{name}() is not allowed in a rule"), hint: Some(why.to_string()) }
+                Diagnostic { span: at(name), message: format!("{name}() is not allowed in a rule"), hint: Some(why.to_string()) }
             }
-            None => SqlError { span: at(name), message: format!("unknown function {name}()"), hint: function_hint(name) },
+            None => Diagnostic { span: at(name), message: format!("unknown function {name}()"), hint: function_hint(name) },
         });
     }
     if let Some(name) = raw.strip_prefix("table '").and_then(|tail| tail.split('\'').next()) {
@@ -105,11 +105,11 @@ fn named(raw: &str, span: &Option<Range<usize>>, text: &str) -> Option<SqlError>
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("the tables are {}; a metric is a name: FROM metrics WHERE name = '{name}'", tables.join(", ")),
         };
-        return Some(SqlError { span: at(name), message: format!("unknown table `{name}`"), hint: Some(hint) });
+        return Some(Diagnostic { span: at(name), message: format!("unknown table `{name}`"), hint: Some(hint) });
     }
     if raw.starts_with("HAVING clause references") {
         let place = text.to_ascii_uppercase().find("HAVING").map(|at| at..at + "HAVING".len());
-        return Some(SqlError {
+        return Some(Diagnostic {
             span: place.unwrap_or_else(|| first_word(text)),
             message: "HAVING names a column that is neither grouped nor aggregated".into(),
             hint: Some("move a condition on events to WHERE".into()),
@@ -123,7 +123,7 @@ fn named(raw: &str, span: &Option<Range<usize>>, text: &str) -> Option<SqlError>
         );
         let name = name.trim_matches('"');
         let hint = format!("add it to GROUP BY, or aggregate it: max({name})");
-        return Some(SqlError {
+        return Some(Diagnostic {
             span: at(name),
             message: format!("`{name}` is neither grouped nor aggregated"),
             hint: Some(hint),
@@ -133,7 +133,7 @@ fn named(raw: &str, span: &Option<Range<usize>>, text: &str) -> Option<SqlError>
 }
 
 /// Operators and functions that were given the wrong type.
-fn typed(raw: &str, span: &Option<Range<usize>>, text: &str) -> Option<SqlError> {
+fn typed(raw: &str, span: &Option<Range<usize>>, text: &str) -> Option<Diagnostic> {
     let somewhere = || span.clone().unwrap_or_else(|| first_word(text));
     if let Some(types) = raw.strip_prefix("Cannot coerce arithmetic expression ") {
         let types = types.trim_end_matches(" to valid types");
@@ -149,12 +149,12 @@ fn typed(raw: &str, span: &Option<Range<usize>>, text: &str) -> Option<SqlError>
             _ => format!("{left} has no remainder by {right}"),
         };
         let hint = "TRY_CAST(… AS DOUBLE) makes a number of a text".to_string();
-        return Some(SqlError { span: somewhere(), message, hint: Some(hint) });
+        return Some(Diagnostic { span: somewhere(), message, hint: Some(hint) });
     }
     if let Some(types) = raw.split("Cannot infer common argument type for comparison operation ").nth(1) {
         let mut words = types.split(' ');
         let (left, right) = (words.next().and_then(type_in_words)?, words.next_back().and_then(type_in_words)?);
-        return Some(SqlError { span: somewhere(), message: format!("{left} cannot be compared with {right}"), hint: None });
+        return Some(Diagnostic { span: somewhere(), message: format!("{left} cannot be compared with {right}"), hint: None });
     }
     if let Some((what, kind)) =
         raw.strip_prefix("Cannot create filter with non-boolean predicate '").and_then(|tail| tail.split_once("' returning "))
@@ -164,13 +164,13 @@ fn typed(raw: &str, span: &Option<Range<usize>>, text: &str) -> Option<SqlError>
         let place = find_word(&text[from..], name).map(|at| at.start + from..at.end + from);
         let span = place.unwrap_or_else(somewhere);
         let message = format!("`{name}` is {}, a condition is true or false", type_in_words(kind).unwrap_or("no condition"));
-        return Some(SqlError { span, message, hint: Some(format!("compare it: {name} = …")) });
+        return Some(Diagnostic { span, message, hint: Some(format!("compare it: {name} = …")) });
     }
     if let Some(name) =
         raw.strip_prefix('\'').filter(|_| raw.contains("No function matches")).and_then(|tail| tail.split('\'').next())
     {
         let span = span.clone().or_else(|| find_word(text, name)).unwrap_or_else(|| first_word(text));
-        return Some(SqlError { span, message: format!("{name}() does not take these arguments"), hint: None });
+        return Some(Diagnostic { span, message: format!("{name}() does not take these arguments"), hint: None });
     }
     let name = raw
         .split_once("to satisfy a call to '")
@@ -183,7 +183,7 @@ fn typed(raw: &str, span: &Option<Range<usize>>, text: &str) -> Option<SqlError>
         None => format!("{name}() does not take these arguments"),
     };
     let hint = given.starts_with("Utf8").then(|| "TRY_CAST(… AS DOUBLE) makes a number of a text".to_string());
-    Some(SqlError { span: span.clone().or_else(|| find_word(text, name)).unwrap_or_else(|| first_word(text)), message, hint })
+    Some(Diagnostic { span: span.clone().or_else(|| find_word(text, name)).unwrap_or_else(|| first_word(text)), message, hint })
 }
 
 fn type_in_words(text: &str) -> Option<&'static str> {
@@ -217,15 +217,4 @@ fn unknown_column_hint(wrong: &str, mut known: Vec<&str>) -> String {
             format!("the columns are {}; a label is labels['{wrong}']", plain.join(", "))
         }
     }
-}
-
-/// The place of a whole word of the text.
-fn find_word(text: &str, word: &str) -> Option<Range<usize>> {
-    let part_of_a_word = |c: char| c.is_alphanumeric() || c == '_';
-    let alone = |at: &usize| {
-        let ahead = text[..*at].chars().next_back().is_some_and(part_of_a_word);
-        !ahead && !text[at + word.len()..].starts_with(part_of_a_word)
-    };
-    let at = text.match_indices(word).map(|(at, _)| at).find(alone)?;
-    Some(at..at + word.len())
 }

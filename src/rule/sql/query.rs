@@ -8,19 +8,20 @@ use std::ops::{ControlFlow, Range};
 
 use datafusion::sql::parser::{DFParserBuilder, Statement as DfStatement};
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, Expr, Ident, ObjectName, ObjectNamePart, Query, SelectItem, SetExpr, Spanned, Statement, Subscript, TableFactor,
-    Value, VisitMut, VisitorMut,
+    AccessExpr, Expr, Ident, Query, SelectItem, SetExpr, Spanned, Statement, Subscript, TableFactor, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use crate::model::diagnostic::offset_of;
+use crate::model::diagnostic::Diagnostic;
 use crate::model::event::{Kind, LabelKeys, label_column};
 use crate::model::limits::SQL_DEPTH_MAX;
 use crate::rule::sql::catalog;
 use crate::rule::sql::lint;
 use crate::rule::sql::parser_errors;
+use crate::rule::sql::places::{first_word, span_bytes};
 use crate::rule::sql::query_depth;
+use crate::rule::sql::syntax_tree::kind_of;
 
 /// A rule's query, labels rewritten to columns.
 #[derive(Clone, Debug)]
@@ -30,22 +31,11 @@ pub struct Sql {
     /// The label keys it reads, of every stream it names.
     pub label_keys: LabelKeys,
     /// What is wrong with its groups, if it plans.
-    pub groups_not_selected: Vec<SqlError>,
-}
-
-/// What is wrong with a text, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SqlError {
-    /// Bytes of the text.
-    pub span: Range<usize>,
-    /// What is wrong.
-    pub message: String,
-    /// How to mend it.
-    pub hint: Option<String>,
+    pub groups_not_selected: Vec<Diagnostic>,
 }
 
 /// Parses the text of one rule (see [`crate::rule::definition::file::RuleFile::sql`]).
-pub fn parse(text: &str) -> Result<Sql, Vec<SqlError>> {
+pub fn parse(text: &str) -> Result<Sql, Vec<Diagnostic>> {
     if let Some(error) = query_depth::too_long(text) {
         return Err(vec![error]);
     }
@@ -58,14 +48,14 @@ pub fn parse(text: &str) -> Result<Sql, Vec<SqlError>> {
     let mut statements = statements.into_iter();
     let Some(first) = statements.next() else {
         let end = below_front_matter(text);
-        return Err(vec![SqlError {
+        return Err(vec![Diagnostic {
             span: end..end,
             message: "there is no SQL below the front matter".into(),
             hint: Some("write one SELECT".into()),
         }]);
     };
     if let Some(second) = statements.next() {
-        return Err(vec![SqlError {
+        return Err(vec![Diagnostic {
             span: statement_span(text, &second),
             message: "a second statement".into(),
             hint: Some("a rule is one SELECT; put the other in a file of its own".into()),
@@ -88,7 +78,7 @@ pub fn parse(text: &str) -> Result<Sql, Vec<SqlError>> {
     if let ControlFlow::Break(()) = VisitMut::visit(&mut statement, &mut labels) {
         tracing::debug!("the label visitor never breaks");
     }
-    let errors: Vec<SqlError> = refused.into_iter().chain(labels.errors).collect();
+    let errors: Vec<Diagnostic> = refused.into_iter().chain(labels.errors).collect();
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -97,13 +87,6 @@ pub fn parse(text: &str) -> Result<Sql, Vec<SqlError>> {
         labels.keys.iter().for_each(|key| label_keys.insert(*kind, key));
     }
     Ok(Sql { statement, label_keys, groups_not_selected })
-}
-
-/// Bytes of `text` that a parser's span covers.
-pub fn span_bytes(text: &str, span: Span) -> Range<usize> {
-    let start = offset_of(text, span.start.line as usize, span.start.column as usize);
-    let end = offset_of(text, span.end.line as usize, span.end.column as usize);
-    start..end.max(start)
 }
 
 fn statement_span(text: &str, statement: &DfStatement) -> Range<usize> {
@@ -117,18 +100,6 @@ fn statement_span(text: &str, statement: &DfStatement) -> Range<usize> {
     first_word(text)
 }
 
-/// The first word of SQL, comments left out.
-pub fn first_word(text: &str) -> Range<usize> {
-    let blank = |line: &str| match line.find("--") {
-        Some(at) => format!("{}{}", &line[..at], " ".repeat(line.len() - at)),
-        None => line.to_string(),
-    };
-    let sql = text.split('\n').map(blank).collect::<Vec<_>>().join("\n");
-    let start = sql.len() - sql.trim_start().len();
-    let end = sql[start..].find(char::is_whitespace).map_or(sql.len(), |at| start + at);
-    start..end
-}
-
 /// The end of what was written last, or, where nothing was, the start of the line after the front matter.
 fn below_front_matter(text: &str) -> usize {
     let end = text.trim_end().len();
@@ -139,36 +110,18 @@ fn below_front_matter(text: &str) -> usize {
     (last_line.len() + 1).min(text.len())
 }
 
-fn forbidden(text: &str, span: Range<usize>, statement: &DfStatement) -> SqlError {
+fn forbidden(text: &str, span: Range<usize>, statement: &DfStatement) -> Diagnostic {
     let first = text[span.clone()].to_uppercase();
     let what = match (statement, first.as_str()) {
         (DfStatement::CreateExternalTable(_), _) => "CREATE EXTERNAL TABLE",
         (_, "CREATE") => "CREATE",
         (_, word) => word,
     };
-    SqlError {
+    Diagnostic {
         span,
         message: format!("{what} is not allowed in a rule"),
         hint: Some("a rule is one SELECT over metrics, logs, spans or alerts".into()),
     }
-}
-
-/// The place of the column `name` in the outermost SELECT list: its alias, or the whole expression.
-pub fn output_column(text: &str, statement: &Statement, name: &str) -> Option<Range<usize>> {
-    let Statement::Query(query) = statement else { return None };
-    let SetExpr::Select(select) = query.body.as_ref() else { return None };
-    select.projection.iter().rev().find_map(|item| match item {
-        SelectItem::ExprWithAlias { alias, .. } if alias.value.eq_ignore_ascii_case(name) => Some(span_bytes(text, alias.span)),
-        SelectItem::UnnamedExpr(expr) => {
-            let last = match expr {
-                Expr::Identifier(ident) => Some(ident),
-                Expr::CompoundIdentifier(path) => path.last(),
-                _ => None,
-            };
-            last.filter(|ident| ident.value.eq_ignore_ascii_case(name)).map(|_| span_bytes(text, expr.span()))
-        }
-        _ => None,
-    })
 }
 
 /// Lets HAVING name an output column even where the stream has a column of the same name: `sum(value) AS value … HAVING value > 9`.
@@ -232,14 +185,6 @@ impl VisitorMut for ReplaceIdentifiers {
     }
 }
 
-/// The stream that a table's name means, read through a named window (`yesterday.metrics`) or not.
-pub fn kind_of(table: &ObjectName) -> Option<Kind> {
-    match table.0.last()? {
-        ObjectNamePart::Identifier(name) => Kind::of_table(&name.value),
-        ObjectNamePart::Function(_) => None,
-    }
-}
-
 fn is_aggregate(expr: &Expr) -> bool {
     matches!(expr, Expr::Function(function) if catalog::is_aggregate(&function.name.to_string().to_lowercase()))
 }
@@ -249,7 +194,7 @@ struct Labels<'a> {
     text: &'a str,
     keys: Vec<String>,
     tables: Vec<Kind>,
-    errors: Vec<SqlError>,
+    errors: Vec<Diagnostic>,
 }
 
 impl VisitorMut for Labels<'_> {
@@ -311,7 +256,7 @@ impl Labels<'_> {
             Some(AccessExpr::Subscript(Subscript::Index { index: Expr::Value(key) })) => key.value.to_string(),
             _ => "region".into(),
         };
-        self.errors.push(SqlError {
+        self.errors.push(Diagnostic {
             span: span_bytes(self.text, span),
             message: "a label's key must be a text in single quotes".into(),
             hint: Some(format!("write labels['{given}']: only the labels that rules name are kept")),

@@ -18,7 +18,7 @@ use squelch::model::event::LabelKeys;
 use squelch::model::labels::Labels;
 use squelch::model::severity::Severity;
 use squelch::process::demo_files;
-use squelch::rule::check::{Complaints, from_texts};
+use squelch::rule::check::from_texts;
 use squelch::topology::Topology;
 use squelch::topology::learn::LearnParams;
 use squelch::window::rule_stats::RuleStats;
@@ -228,7 +228,7 @@ fn a_rule_that_a_worker_lacks_rests() {
     };
     let book = |names: &[&str]| {
         let files = names.iter().map(|name| (format!("{name}.sql").into(), text(name).as_str().into()));
-        from_texts(files.collect(), Complaints::default()).unwrap_or_else(|_| panic!("{names:?} are good rules"))
+        from_texts(files.collect()).unwrap_or_else(|_| panic!("{names:?} are good rules"))
     };
     let params = EngineParams { learn: LearnParams::off(), ..EngineParams::default() };
     let mut engine = Engine::new(book(&["old", "new"]).rules, Topology::default(), &params).unwrap().with_partitions(2);

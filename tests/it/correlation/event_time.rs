@@ -11,7 +11,7 @@ use squelch::io::decode::decoder::Decoder;
 use squelch::io::decode::message_info::MessageInfo;
 use squelch::io::incident_message;
 use squelch::model::event::{MessageMark, SourceId};
-use squelch::rule::check::{self, Complaints};
+use squelch::rule::check;
 use squelch::topology::Topology;
 use squelch::window::time::watermark::{Watermark, WatermarkParams};
 
@@ -138,8 +138,8 @@ const RULE: &str = "/*---\nrule: many\nseverity: warning\nwindow: 1m\nsummary: \
     SELECT host, sum(value) AS value FROM metrics WHERE name = 'x' GROUP BY host HAVING sum(value) >= 10\n";
 
 fn engine() -> (Engine, Decoder) {
-    let book = check::from_texts(vec![(PathBuf::from("rules/many.sql"), Arc::from(RULE))], Complaints::default());
-    let book = book.unwrap_or_else(|complaints| panic!("{}", squelch::process::report::diagnostics::render(&complaints, false)));
+    let book = check::from_texts(vec![(PathBuf::from("rules/many.sql"), Arc::from(RULE))]);
+    let book = book.unwrap_or_else(|report| panic!("{report}"));
     let decoder = Decoder::new(&book.label_keys, i64::MAX);
     (Engine::new(book.rules, Topology::default(), &EngineParams::default()).unwrap(), decoder)
 }

@@ -9,7 +9,7 @@ use squelch::incident::status::Status;
 use squelch::io::decode::decoder::Decoder;
 use squelch::io::decode::message_info::MessageInfo;
 use squelch::model::event::LabelKeys;
-use squelch::rule::check::{Complaints, from_texts};
+use squelch::rule::check::from_texts;
 use squelch::topology::definition::TopologySource;
 use squelch::topology::{Edge, Topology, TopologyDefinition};
 
@@ -31,8 +31,7 @@ impl Night {
     fn with_a_rule(edges: &[(&str, &str)]) -> Self {
         let rule = "/*---\nrule: slow\nseverity: critical\nwindow: 10s\nevery: 10s\nfor: 1m\n---*/\n\
                     SELECT env, service, max(value) AS value FROM metrics GROUP BY env, service HAVING value > 1";
-        let book = from_texts(vec![("slow.sql".into(), Arc::from(rule))], Complaints::default())
-            .unwrap_or_else(|wrong| panic!("{}", squelch::process::report::diagnostics::render(&wrong, false)));
+        let book = from_texts(vec![("slow.sql".into(), Arc::from(rule))]).unwrap_or_else(|wrong| panic!("{wrong}"));
         let decoder = Decoder::new(&book.label_keys, i64::MAX);
         Self { engine: Engine::new(book.rules, Topology::new(parts(edges)), &EngineParams::default()).unwrap(), decoder }
     }

@@ -9,7 +9,7 @@ use squelch::io::decode::decoder::Decoder;
 use squelch::io::decode::message_info::MessageInfo;
 use squelch::io::incident_message;
 use squelch::process::telemetry::rule_cpu::CpuWatch;
-use squelch::rule::check::{self, Complaints};
+use squelch::rule::check;
 use squelch::topology::Topology;
 use squelch::window::limits::WindowLimits;
 use squelch::window::rule_stats::RuleStats;
@@ -68,8 +68,8 @@ impl Run {
 /// Runs the good rule, and a hostile one beside it; `stop` sends a rule to rest before a message.
 pub fn run(hostile: Option<(PathBuf, Arc<str>)>, messages: &[String], params: &EngineParams, stop: Option<(usize, &str)>) -> Run {
     let files = std::iter::once((PathBuf::from("rules/good.sql"), Arc::from(GOOD))).chain(hostile).collect();
-    let book = check::from_texts(files, Complaints::default());
-    let book = book.unwrap_or_else(|complaints| panic!("{}", squelch::process::report::diagnostics::render(&complaints, false)));
+    let book = check::from_texts(files);
+    let book = book.unwrap_or_else(|report| panic!("{report}"));
     let mut decoder = Decoder::new(&book.label_keys, i64::MAX);
     let mut engine = Engine::new(book.rules, Topology::default(), params).unwrap();
     let mut good = String::new();

@@ -12,7 +12,7 @@ use squelch::io::decode::decoder::Decoder;
 use squelch::io::decode::message_info::MessageInfo;
 use squelch::io::incident_message;
 use squelch::process::config::Config;
-use squelch::rule::check::{Complaints, from_texts};
+use squelch::rule::check::from_texts;
 use squelch::topology::definition::TopologySource;
 use squelch::topology::{Edge, Topology, TopologyDefinition};
 
@@ -247,8 +247,7 @@ fn every_form_of_the_setting_is_read() {
 fn engine(graph: Topology) -> (Engine, Decoder) {
     let rule = "/*---\nrule: never\nseverity: info\nwindow: 1m\n---*/\nSELECT env, service, max(value) AS value FROM metrics GROUP BY \
                 env, service HAVING value > 1e300";
-    let book = from_texts(vec![("never.sql".into(), Arc::from(rule))], Complaints::default())
-        .unwrap_or_else(|wrong| panic!("{}", squelch::process::report::diagnostics::render(&wrong, false)));
+    let book = from_texts(vec![("never.sql".into(), Arc::from(rule))]).unwrap_or_else(|wrong| panic!("{wrong}"));
     let decoder = Decoder::new(&book.label_keys, i64::MAX);
     (Engine::new(book.rules, graph, &EngineParams::default()).unwrap(), decoder)
 }

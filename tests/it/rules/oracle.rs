@@ -23,7 +23,7 @@ use proptest::prelude::*;
 use squelch::io::decode::decoder::Decoder;
 use squelch::io::decode::message_info::MessageInfo;
 use squelch::model::event::{EventBatch, Kind, LabelKeys};
-use squelch::rule::check::{Complaints, LoadedRules, from_texts};
+use squelch::rule::check::{LoadedRules, from_texts};
 use squelch::rule::definition::output_columns::Breach;
 use squelch::rule::sql::query as sql;
 use squelch::rule::{Rule, plan};
@@ -184,8 +184,7 @@ impl Timed {
 
 fn book_of(texts: &[String]) -> LoadedRules {
     let files = texts.iter().enumerate().map(|(i, text)| (PathBuf::from(format!("r{i}.sql")), Arc::from(text.as_str())));
-    from_texts(files.collect(), Complaints::default())
-        .unwrap_or_else(|complaints| panic!("{texts:?}\n{}", squelch::process::report::diagnostics::render(&complaints, false)))
+    from_texts(files.collect()).unwrap_or_else(|report| panic!("{texts:?}\n{report}"))
 }
 
 fn evaluator_of(texts: &[String]) -> Evaluator {

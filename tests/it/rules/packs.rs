@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use squelch::rule::check::{self, Complaints};
+use squelch::rule::check;
 use squelch::rule::definition::file;
 
 use crate::rules::shipped_thresholds::{Expected, run};
@@ -27,7 +27,7 @@ fn expectations(pack: &str) -> BTreeMap<String, Expected> {
 #[test]
 fn generic_rules_have_no_threshold_and_say_what_and_why() {
     let files = rules("generic").into_iter().map(|(_, path, text)| (path.into(), text.into())).collect();
-    let book = check::from_texts(files, Complaints::default()).unwrap_or_else(|_| panic!("a generic rule is wrong"));
+    let book = check::from_texts(files).unwrap_or_else(|_| panic!("a generic rule is wrong"));
     for rule in &book.rules {
         let (name, front) = (rule.name(), &rule.front);
         assert_eq!(rule.file.path.file_stem().unwrap().to_string_lossy(), name, "a rule's file is called as the rule");

@@ -22,7 +22,7 @@ fn the_embedded_pack_is_the_folder() {
 
 #[test]
 fn every_shipped_rule_says_what_why_and_where_to_read_on() {
-    let book = shipped_rules::load().unwrap_or_else(|complaints| panic!("{}", diagnostics::render(&complaints, false)));
+    let book = shipped_rules::load().unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(book.rules.len(), shipped_rules::FILES.len());
     for rule in &book.rules {
         let (name, front) = (rule.name(), &rule.front);

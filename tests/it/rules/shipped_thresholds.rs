@@ -16,7 +16,7 @@ use squelch::io::decode::message_info::MessageInfo;
 use squelch::model::severity::Severity;
 use squelch::process::report::diagnostics;
 use squelch::process::shipped_rules;
-use squelch::rule::check::{self, Complaints};
+use squelch::rule::check;
 use squelch::topology::Topology;
 
 use crate::support::root;
@@ -66,8 +66,7 @@ fn events_of(rule: &str) -> Vec<u8> {
 /// The rule alone over the events, a line a message.
 pub fn run(rule: &str, path: &str, text: &str, events: &[u8]) -> Outcome {
     let files = vec![(PathBuf::from("rules").join(path), Arc::from(text))];
-    let book = check::from_texts(files, Complaints::default())
-        .unwrap_or_else(|complaints| panic!("{rule}: {}", diagnostics::render(&complaints, false)));
+    let book = check::from_texts(files).unwrap_or_else(|report| panic!("{rule}: {report}"));
     let mut decoder = Decoder::new(&book.label_keys, i64::MAX);
     let mut engine = Engine::new(book.rules, Topology::default(), &EngineParams::default())
         .unwrap_or_else(|error| panic!("{rule}: the engine does not start: {error}"));

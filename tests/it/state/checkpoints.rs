@@ -18,7 +18,7 @@ use squelch::io::nats::cluster::lease::{HeldLease, LeaseContender, LeaseStatus};
 use squelch::process::checkpoint::storage::{BucketStorage, CheckpointSize, CheckpointStorage, FolderStorage};
 use squelch::process::telemetry::metrics::Telemetry;
 use squelch::rule::Rule;
-use squelch::rule::check::{Complaints, LoadedRules, from_texts};
+use squelch::rule::check::{LoadedRules, from_texts};
 use squelch::topology::Topology;
 
 use crate::support::nats::NatsServer;
@@ -35,7 +35,7 @@ fn book(rules: &[(&str, &str)]) -> LoadedRules {
         |query: &str| format!("/*---\nrule: NAME\nseverity: warning\nwindow: 2m\nevery: 10s\nentity: host\n---*/\n{query}");
     let files =
         rules.iter().map(|(name, query)| (PathBuf::from(format!("{name}.sql")), Arc::from(text(query).replace("NAME", name))));
-    from_texts(files.collect(), Complaints::default()).unwrap_or_else(|_| panic!("good rules"))
+    from_texts(files.collect()).unwrap_or_else(|_| panic!("good rules"))
 }
 
 /// Two engines that take in the same; checkpoints are kept of one of them.

@@ -13,7 +13,7 @@ use squelch::io::incident_message;
 use squelch::process::config::Config;
 use squelch::process::demo_files;
 use squelch::process::report::diagnostics;
-use squelch::rule::check::{Complaints, LoadedRules, from_texts};
+use squelch::rule::check::{LoadedRules, from_texts};
 use squelch::rule::reload::{FilesOnDisk, ReloadedRules, RuleTexts, reload};
 use squelch::topology::Topology;
 
@@ -83,7 +83,7 @@ pub fn cases() -> Vec<Case> {
 
 pub fn book(rules: &Files) -> LoadedRules {
     let files = rules.iter().map(|(path, text)| (path.clone(), Arc::clone(text))).collect();
-    from_texts(files, Complaints::default()).unwrap_or_else(|wrong| panic!("{}", diagnostics::render(&wrong, false)))
+    from_texts(files).unwrap_or_else(|wrong| panic!("{wrong}"))
 }
 
 /// An engine whose rules change.
@@ -389,7 +389,7 @@ fn a_bad_version_keeps_the_old_one() {
     assert_eq!(running(&renewed), ["a", "b"]);
     assert_eq!((&renewed.texts[Path::new("a.sql")], renewed.texts[Path::new("b.sql")].as_ref()), (&a, better.as_str()));
     assert_eq!((renewed.stale.len(), renewed.left_out.len()), (1, 1));
-    let said: String = renewed.complaints.iter().map(|complaints| diagnostics::render(complaints, false)).collect();
+    let said: String = renewed.reports.iter().map(ToString::to_string).collect();
     assert!(said.contains("a.sql:7:") && said.contains("`sum`") && said.contains("c.sql"), "{said}");
 
     // Of two rules with one name the one that runs keeps it, wherever its file stands.
@@ -397,13 +397,13 @@ fn a_bad_version_keeps_the_old_one() {
     assert_eq!((running(&twin), twin.texts == good), (vec!["a", "b"], true));
     // Two files may exchange their names.
     let swapped = reload(&on_disk(&[("a.sql", &b), ("b.sql", &a)]), &good).unwrap();
-    assert!(running(&swapped) == ["a", "b"] && swapped.complaints.is_empty());
+    assert!(running(&swapped) == ["a", "b"] && swapped.reports.is_empty());
     // A file that is gone takes its rule along; one that cannot be read does not.
     let mut disk = on_disk(&[("b.sql", &b)]);
     assert_eq!(running(&reload(&disk, &good).unwrap()), ["b"]);
     disk.files.insert("a.sql".into(), Err("cannot be read: no".into()));
     let unread = reload(&disk, &good).unwrap();
-    assert_eq!((running(&unread), unread.complaints.len()), (vec!["a", "b"], 1));
+    assert_eq!((running(&unread), unread.reports.len()), (vec!["a", "b"], 1));
     disk.no_folders.push(("rules".into(), "cannot be read: no".into()));
     assert!(reload(&disk, &good).is_err(), "a folder that cannot be read says nothing about its rules");
 }

@@ -1,12 +1,13 @@
 //! `absence:` in a rule's front matter: the rule breaches where a label set that its SQL once yielded stays away.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use crate::model::diagnostic::Diagnostic;
+use crate::model::diagnostic::yaml_tree::Node;
 use crate::model::duration::format_ms;
 use crate::model::labels::Labels;
 use crate::model::time::DAY_MS;
-use crate::rule::definition::detectors::map_reader::{Reader, Wrong, word_of};
+use crate::rule::definition::detectors::map_reader::{MapReader, word_of};
 
 /// What an author set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +27,8 @@ const EXPECT_EXAMPLE: &str = "write for example `expect: [{ env: production, ser
 
 impl AbsenceSpec {
     /// Reads what stands below `absence:`.
-    pub fn parse(value: &Value) -> Result<Self, Vec<Wrong>> {
-        let mut read = Reader::open("absence", value, Some("after"), "absence: { after: 5m, forget: 1d }", &KEYS)?;
+    pub fn parse(node: &Node) -> Result<Self, Vec<Diagnostic>> {
+        let mut read = MapReader::open("absence", node, Some("after"), "absence: { after: 5m, forget: 1d }", &KEYS)?;
         if !read.has("after") {
             read.missing("after", "say how long a silence is a breach: `after: 5m`");
         }
@@ -35,7 +36,7 @@ impl AbsenceSpec {
         let forget_ms = read.duration("forget", DAY_MS.max(after_ms.saturating_mul(2)));
         if forget_ms <= after_ms {
             let message = format!("`forget` is {}, `after` is {}", format_ms(forget_ms), format_ms(after_ms));
-            read.complain(
+            read.error_at(
                 "forget",
                 message,
                 Some("forget later than a silence becomes a breach, or nothing ever breaches".into()),
@@ -46,11 +47,11 @@ impl AbsenceSpec {
     }
 }
 
-fn expected(read: &mut Reader) -> Vec<Labels> {
-    let Some(value) = read.value("expect").cloned() else { return Vec::new() };
-    let sets: Option<Vec<Labels>> = value.as_array().and_then(|list| list.iter().map(label_set).collect());
+fn expected(read: &mut MapReader) -> Vec<Labels> {
+    let Some(node) = read.node("expect") else { return Vec::new() };
+    let sets: Option<Vec<Labels>> = node.items().and_then(|list| list.iter().map(label_set).collect());
     if sets.is_none() {
-        read.complain("expect", "`expect` must be a list of label sets".into(), Some(EXPECT_EXAMPLE.into()));
+        read.error_at("expect", "`expect` must be a list of label sets".into(), Some(EXPECT_EXAMPLE.into()));
     }
     let mut sets = sets.unwrap_or_default();
     sets.sort();
@@ -58,7 +59,10 @@ fn expected(read: &mut Reader) -> Vec<Labels> {
     sets
 }
 
-fn label_set(value: &Value) -> Option<Labels> {
-    let pairs = value.as_object()?.iter().map(|(name, text)| Some((name.clone(), word_of(text)?)));
+fn label_set(node: &Node) -> Option<Labels> {
+    if !node.is_map() {
+        return None;
+    }
+    let pairs = node.entries().iter().map(|entry| Some((entry.key.clone(), word_of(entry.node.scalar()?)?)));
     Some(Labels::new(pairs.collect::<Option<Vec<_>>>()?))
 }

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::diagnostic::Diagnostic;
+use crate::model::diagnostic::yaml_tree::Node;
 use crate::model::time::DAY_MS;
-use crate::rule::definition::detectors::map_reader::{Reader, Wrong};
+use crate::rule::definition::detectors::map_reader::MapReader;
 
 /// What an author set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,8 +21,8 @@ pub const KEYS: [&str; 2] = ["of", "within"];
 
 impl ChangeSpec {
     /// Reads what stands below `change:`.
-    pub fn parse(value: &serde_json::Value) -> Result<Self, Vec<Wrong>> {
-        let mut read = Reader::open("change", value, Some("of"), "change: { of: version, within: 1d }", &KEYS)?;
+    pub fn parse(node: &Node) -> Result<Self, Vec<Diagnostic>> {
+        let mut read = MapReader::open("change", node, Some("of"), "change: { of: version, within: 1d }", &KEYS)?;
         if !read.has("of") {
             read.missing("of", "name the column that is watched: `of: version`");
         }

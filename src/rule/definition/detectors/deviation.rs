@@ -7,9 +7,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::diagnostic::Diagnostic;
+use crate::model::diagnostic::yaml_tree::Node;
 use crate::model::duration::format_ms;
 use crate::model::time::{DAY_MS, HOUR_MS, WEEK_MS};
-use crate::rule::definition::detectors::map_reader::{Reader, Wrong};
+use crate::rule::definition::detectors::map_reader::MapReader;
 
 /// What an author set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,8 +87,8 @@ pub const KEYS: [&str; 10] =
 
 impl DeviationSpec {
     /// Reads the map below `deviation:`.
-    pub fn parse(value: &serde_json::Value) -> Result<Self, Vec<Wrong>> {
-        let mut read = Reader::open("deviation", value, None, "deviation: { over: 2h, score: 6 }", &KEYS)?;
+    pub fn parse(node: &Node) -> Result<Self, Vec<Diagnostic>> {
+        let mut read = MapReader::open("deviation", node, None, "deviation: { over: 2h, score: 6 }", &KEYS)?;
         let season = [Season::None, Season::Day, Season::Week][read.choice("season", &["none", "day", "week"])];
         let (usual_over_ms, usual_history) = match season {
             Season::None => (2 * HOUR_MS, 10),
@@ -97,7 +99,7 @@ impl DeviationSpec {
         let ewma = read.choice("method", &["median", "ewma"]) == 1;
         let half_life_ms = read.duration("half_life", (over_ms / 4).max(1));
         if read.has("half_life") && !ewma {
-            read.complain(
+            read.error_at(
                 "half_life",
                 "`half_life` without `method: ewma`".into(),
                 Some("the median weighs all values alike".into()),
@@ -106,13 +108,13 @@ impl DeviationSpec {
         let settle_ms = read.duration("settle", 0);
         if settle_ms >= over_ms {
             let message = format!("`settle` is {}, the whole history or more", format_ms(settle_ms));
-            read.complain("settle", message, Some(format!("use less than `over`, {}", format_ms(over_ms))));
+            read.error_at("settle", message, Some(format!("use less than `over`, {}", format_ms(over_ms))));
         }
         if let Some(period_ms) = season.period_ms()
             && over_ms < period_ms
         {
             let message = format!("`over` is {}, less than one season", format_ms(over_ms));
-            read.complain("over", message, Some(format!("use several times {}", format_ms(period_ms))));
+            read.error_at("over", message, Some(format!("use several times {}", format_ms(period_ms))));
         }
         let spec = Self {
             over_ms,

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::diagnostic::Diagnostic;
+use crate::model::diagnostic::yaml_tree::Node;
 use crate::model::duration::format_ms;
 use crate::model::time::{DAY_MS, HOUR_MS};
-use crate::rule::definition::detectors::map_reader::{Reader, Wrong};
+use crate::rule::definition::detectors::map_reader::MapReader;
 
 /// What an author set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,15 +24,15 @@ pub const KEYS: [&str; 3] = ["forget", "learn", "per"];
 
 impl FirstSeenSpec {
     /// Reads what stands below `first_seen:`.
-    pub fn parse(value: &serde_json::Value) -> Result<Self, Vec<Wrong>> {
-        let mut read = Reader::open("first_seen", value, Some("forget"), "first_seen: { forget: 30d, learn: 1d }", &KEYS)?;
+    pub fn parse(node: &Node) -> Result<Self, Vec<Diagnostic>> {
+        let mut read = MapReader::open("first_seen", node, Some("forget"), "first_seen: { forget: 30d, learn: 1d }", &KEYS)?;
         let forget_ms = read.duration("forget", 30 * DAY_MS);
         // Nothing to learn is a choice that an author may make.
         let learn_ms = if read.has("learn") { read.duration("learn", 0) } else { HOUR_MS };
         if learn_ms >= forget_ms {
             let message = format!("`learn` is {}, `forget` is {}", format_ms(learn_ms), format_ms(forget_ms));
             let key = if read.has("learn") { "learn" } else { "forget" };
-            read.complain(key, message, Some("learn for less time than it takes to forget".into()));
+            read.error_at(key, message, Some("learn for less time than it takes to forget".into()));
         }
         let mut per = read.words("per").unwrap_or_default();
         per.sort();

@@ -8,15 +8,15 @@ pub mod first_seen;
 pub mod map_reader;
 pub mod sequence;
 
-use serde_json::Value;
+use std::ops::Range;
 
-use crate::model::diagnostic::nearest;
+use crate::model::diagnostic::yaml_tree::Node;
+use crate::model::diagnostic::{Diagnostic, nearest};
 use crate::model::labels::Labels;
 use crate::rule::definition::detectors::absence::AbsenceSpec;
 use crate::rule::definition::detectors::change::ChangeSpec;
 use crate::rule::definition::detectors::deviation::DeviationSpec;
 use crate::rule::definition::detectors::first_seen::FirstSeenSpec;
-use crate::rule::definition::detectors::map_reader::Wrong;
 use crate::rule::definition::detectors::sequence::SequenceSpec;
 
 /// What decides which rows of a rule are breaches. A rule without one breaches at every row.
@@ -39,13 +39,13 @@ pub const KEYS: [&str; 5] = ["deviation", "absence", "first_seen", "change", "se
 
 impl DetectorSpec {
     /// Reads the value of one of [`KEYS`].
-    pub fn parse(key: &str, value: &Value) -> Result<Self, Vec<Wrong>> {
+    pub fn parse(key: &str, node: &Node) -> Result<Self, Vec<Diagnostic>> {
         match key {
-            "deviation" => DeviationSpec::parse(value).map(Self::Deviation),
-            "absence" => AbsenceSpec::parse(value).map(Self::Absence),
-            "first_seen" => FirstSeenSpec::parse(value).map(Self::FirstSeen),
-            "change" => ChangeSpec::parse(value).map(Self::Change),
-            _ => SequenceSpec::parse(value).map(Self::Sequence),
+            "deviation" => DeviationSpec::parse(node).map(Self::Deviation),
+            "absence" => AbsenceSpec::parse(node).map(Self::Absence),
+            "first_seen" => FirstSeenSpec::parse(node).map(Self::FirstSeen),
+            "change" => ChangeSpec::parse(node).map(Self::Change),
+            _ => SequenceSpec::parse(node).map(Self::Sequence),
         }
     }
 
@@ -80,22 +80,26 @@ impl DetectorSpec {
         }
     }
 
-    /// What is wrong with the labels that it names, where the rows have `labels`.
-    pub fn wrong_labels(&self, labels: &[&str]) -> Vec<Wrong> {
+    /// What is wrong with the labels that it names, where it was written as `node` and the rows have `labels`.
+    pub fn wrong_labels(&self, node: &Node, labels: &[&str]) -> Vec<Diagnostic> {
+        let place = |key: &str| node.get(key).unwrap_or(node).span.clone();
         match self {
             Self::Change(ChangeSpec { of: Some(of), .. }) if !labels.contains(&of.as_str()) => {
                 let message = format!("`change` watches `{of}`, which is no label of the result");
-                vec![no_label("of", message, of, labels)]
+                vec![no_label(place("of"), message, of, labels)]
             }
             Self::FirstSeen(spec) => {
                 let unknown = spec.per.iter().filter(|name| !labels.contains(&name.as_str()));
-                let complain = |name: &String| {
+                let error = |name: &String| {
                     let message = format!("`first_seen` learns per `{name}`, which is no label of the result");
-                    no_label("per", message, name, labels)
+                    no_label(place("per"), message, name, labels)
                 };
-                unknown.map(complain).collect()
+                unknown.map(error).collect()
             }
-            Self::Absence(spec) => spec.expect.iter().filter_map(|expected| wrong_expectation(expected, labels)).collect(),
+            Self::Absence(spec) => {
+                let wrong = |expected| wrong_expectation(place("expect"), expected, labels);
+                spec.expect.iter().filter_map(wrong).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -106,28 +110,25 @@ impl DetectorSpec {
     }
 }
 
-fn no_label(key: &str, message: String, wrong: &str, labels: &[&str]) -> Wrong {
+fn no_label(span: Range<usize>, message: String, wrong: &str, labels: &[&str]) -> Diagnostic {
     let hint = match nearest(wrong, labels.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None if labels.is_empty() => format!("add `{wrong}` to the SELECT list: the result has no labels"),
         None => format!("add `{wrong}` to the SELECT list; the labels now are: {}", labels.join(", ")),
     };
-    Wrong { path: vec![key.into()], key_itself: false, message, hint: Some(hint) }
+    Diagnostic::new(span, message, hint)
 }
 
 /// An expected label set must be one that the SQL can yield: it names each label.
-fn wrong_expectation(expected: &Labels, labels: &[&str]) -> Option<Wrong> {
+fn wrong_expectation(span: Range<usize>, expected: &Labels, labels: &[&str]) -> Option<Diagnostic> {
     if let Some((unknown, _)) = expected.iter().find(|(name, _)| !labels.contains(name)) {
         let message = format!("`expect` names `{unknown}`, which is no label of the result");
-        return Some(no_label("expect", message, unknown, labels));
+        return Some(no_label(span, message, unknown, labels));
     }
     let left_out: Vec<&str> = labels.iter().copied().filter(|name| expected.get(name).is_none()).collect();
-    (!left_out.is_empty()).then(|| Wrong {
-        path: vec!["expect".into()],
-        key_itself: false,
-        message: format!("`expect` has {expected} without `{}`", left_out.join("`, `")),
-        hint: Some(format!("each label set names all labels of the result: {}", labels.join(", "))),
-    })
+    let message = || format!("`expect` has {expected} without `{}`", left_out.join("`, `"));
+    let hint = || format!("each label set names all labels of the result: {}", labels.join(", "));
+    (!left_out.is_empty()).then(|| Diagnostic::new(span, message(), hint()))
 }
 
 #[cfg(test)]

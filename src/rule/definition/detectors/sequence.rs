@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::diagnostic::Diagnostic;
+use crate::model::diagnostic::yaml_tree::Node;
 use crate::model::limits::STEPS_PER_SEQUENCE_MAX;
-use crate::rule::definition::detectors::map_reader::{Reader, Wrong};
+use crate::rule::definition::detectors::map_reader::MapReader;
 
 /// What an author set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,9 +26,9 @@ pub const STEP: &str = "step";
 
 impl SequenceSpec {
     /// Reads the map below `sequence:`.
-    pub fn parse(value: &serde_json::Value) -> Result<Self, Vec<Wrong>> {
+    pub fn parse(node: &Node) -> Result<Self, Vec<Diagnostic>> {
         let example = "sequence: { steps: [failed, failed, ok], within: 10m }";
-        let mut read = Reader::open("sequence", value, None, example, &KEYS)?;
+        let mut read = MapReader::open("sequence", node, None, example, &KEYS)?;
         if !read.has("steps") {
             read.missing("steps", "name the steps in their order: `steps: [failed, ok]`");
         }
@@ -36,9 +38,9 @@ impl SequenceSpec {
         let steps = read.words("steps").unwrap_or_default();
         if steps.len() == 1 {
             let hint = "a sequence has two or more; for single events write `instant: true` and a WHERE";
-            read.complain("steps", "`steps` has one step".into(), Some(hint.into()));
+            read.error_at("steps", "`steps` has one step".into(), Some(hint.into()));
         } else if steps.len() > STEPS_PER_SEQUENCE_MAX {
-            read.complain("steps", format!("{} steps, the limit is {STEPS_PER_SEQUENCE_MAX}", steps.len()), None);
+            read.error_at("steps", format!("{} steps, the limit is {STEPS_PER_SEQUENCE_MAX}", steps.len()), None);
         }
         let within_ms = read.duration("within", 1);
         let ordered = read.flag("ordered", true);

@@ -14,7 +14,6 @@ use squelch::model::snapshot::LoadedSnapshot;
 use squelch::process::checkpoint;
 use squelch::process::checkpoint::segments::Segments;
 use squelch::process::checkpoint::storage::{CheckpointStorage, FolderStorage};
-use squelch::process::report::diagnostics;
 use squelch::rule::check;
 use squelch::topology::Topology;
 
@@ -59,7 +58,7 @@ fn stateful() -> (Engine, Decoder) {
     let params = EngineParams::default();
     let (rules, keys) = SET.get_or_init(|| {
         let paths: Vec<_> = STATEFUL[..11].iter().map(|name| root().join("fixtures").join(name).join("rules")).collect();
-        let mut book = check::load(&paths).unwrap_or_else(|complaints| panic!("{}", diagnostics::render(&complaints, false)));
+        let mut book = check::load(&paths).unwrap_or_else(|report| panic!("{report}"));
         params.learn.add_label_keys(&mut book.label_keys);
         (book.rules.into_iter().map(Arc::new).collect(), book.label_keys)
     });

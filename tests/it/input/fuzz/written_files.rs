@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use squelch::io::files::topology_file;
 use squelch::process::config::Config;
-use squelch::process::report::diagnostics;
-use squelch::rule::check::{self, Complaints};
+use squelch::rule::check;
 use squelch::topology::Topology;
 
 use super::harness::{files, fuzz};
@@ -69,11 +68,11 @@ fn rules() {
     fuzz(module_path!(), "rules", 2_000, corpus, SQL, &|bytes| {
         let text = String::from_utf8_lossy(bytes);
         let file = (std::path::PathBuf::from("fuzz.sql"), Arc::from(text.as_ref()));
-        match check::from_texts(vec![file], Complaints::default()) {
+        match check::from_texts(vec![file]) {
             Ok(book) => book.rules.len() == 1,
-            Err(complaints) => {
-                assert!(!complaints.diagnostics.is_empty(), "what is wrong is said");
-                assert!(!diagnostics::render(&complaints, false).is_empty());
+            Err(report) => {
+                assert!(!report.is_empty(), "what is wrong is reported");
+                assert!(!report.to_string().is_empty());
                 false
             }
         }

@@ -7,7 +7,7 @@ use squelch::engine::EngineParams;
 use squelch::model::event::LabelKeys;
 use squelch::process::report::diagnostics;
 use squelch::rule::Rule;
-use squelch::rule::check::{self, Complaints};
+use squelch::rule::check;
 use squelch::topology::TopologyDefinition;
 
 use crate::support::folders;
@@ -49,8 +49,8 @@ impl Pack {
     /// One of its sets.
     pub fn set(&self, at: usize) -> &RuleSet {
         self.sets[at].get_or_init(|| {
-            let book = check::from_texts(self.texts[at].clone(), Complaints::default());
-            let book = book.unwrap_or_else(|complaints| panic!("{}", diagnostics::render(&complaints, false)));
+            let book = check::from_texts(self.texts[at].clone());
+            let book = book.unwrap_or_else(|report| panic!("{report}"));
             RuleSet { rules: book.rules.into_iter().map(Arc::new).collect(), label_keys: book.label_keys }
         })
     }

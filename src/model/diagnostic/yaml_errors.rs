@@ -1,22 +1,11 @@
-//! What the YAML and JSON parsers say about a file, in the words of the person who wrote it: keys and values, no Rust types.
+//! The errors of the YAML and JSON parsers in the words of the person who wrote the file: keys and values, no Rust types.
 
 use std::ops::Range;
 
-use crate::model::diagnostic::nearest;
-
-/// What is wrong at a place of the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct YamlError {
-    /// Bytes of the file.
-    pub span: Range<usize>,
-    /// What is wrong.
-    pub message: String,
-    /// How to mend it.
-    pub hint: Option<String>,
-}
+use crate::model::diagnostic::{Diagnostic, nearest};
 
 /// Explains a parser's `error` at byte `at` of `text`. Both parsers repeat the place at the end of their text: it is left out.
-pub fn explain(text: &str, at: usize, error: &str) -> YamlError {
+pub fn explain(text: &str, at: usize, error: &str) -> Diagnostic {
     let error = error.rsplit_once(" at line ").map_or(error, |(head, _)| head).trim();
     let at = floor(text, at.min(text.len()));
     let rest = text[at..].split(['\n', '\r']).next().unwrap_or_default();
@@ -34,7 +23,7 @@ pub fn explain(text: &str, at: usize, error: &str) -> YamlError {
     let span = span.start - usize::from(double)..span.end;
     // A place at the end of the file has nothing to show: the last thing written is what is cut short.
     let span = if span.start >= text.trim_end().len() { last_line(text) } else { span };
-    YamlError { span, message, hint }
+    Diagnostic { span, message, hint }
 }
 
 fn in_words(text: &str, at: usize, error: &str) -> (String, Option<String>) {
@@ -111,7 +100,7 @@ fn in_words(text: &str, at: usize, error: &str) -> (String, Option<String>) {
     }
 }
 
-/// The name of a Rust type or of a shape, as a person says it.
+/// The name of a Rust type or of a shape, in a person's words.
 fn type_in_words(name: &str) -> &str {
     match name {
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
@@ -137,7 +126,7 @@ fn list_example(key: &str) -> Option<String> {
 }
 
 /// The key whose value stands at `at`: on the same line, or above it with less indentation.
-pub fn key_at(text: &str, at: usize) -> Option<String> {
+fn key_at(text: &str, at: usize) -> Option<String> {
     let line_start = text[..at].rfind('\n').map_or(0, |line| line + 1);
     let ahead = &text[line_start..at];
     if let Some((key, _)) = ahead.trim_end().rsplit_once(':') {
@@ -150,48 +139,6 @@ pub fn key_at(text: &str, at: usize) -> Option<String> {
     })?;
     let (key, value) = above.split_once(':')?;
     Some(last_word(key)).filter(|key| !key.is_empty() && value.trim().is_empty())
-}
-
-/// The place of the value at a path of keys, `nats.tls.cert_file`: of the innermost key that is written.
-pub fn place_of(text: &str, path: &str) -> Range<usize> {
-    let (mut from, mut indent, mut found) = (0, None, 0..0);
-    for key in path.split('.') {
-        let Some((place, key_indent)) = line_of_key(text, from, indent, key) else { break };
-        from = place.end;
-        indent = Some(key_indent);
-        found = place;
-    }
-    found
-}
-
-/// The line that begins with `key:`, indented deeper than `parent`, before the parent's block ends; or the key in flow style.
-fn line_of_key(text: &str, from: usize, parent: Option<usize>, key: &str) -> Option<(Range<usize>, usize)> {
-    let mut start = 0;
-    for line in text.split_inclusive('\n') {
-        let (begin, content) = (start, line.trim_start());
-        start += line.len();
-        let indent = line.len() - content.len();
-        let content = content.trim_end();
-        if content.is_empty() || content.starts_with('#') {
-            continue;
-        }
-        if begin < from {
-            // The parent's own line: its value may be a map in flow style.
-            let flow = parent.filter(|_| start >= from && content.contains('{')).and_then(|_| content.find(&format!("{key}:")));
-            if let Some(at) = flow {
-                return Some((begin + indent + at..begin + indent + content.len(), indent));
-            }
-            continue;
-        }
-        if parent.is_some_and(|parent| indent <= parent) {
-            return None;
-        }
-        let name = content.trim_matches(|c| c == '"' || c == '{');
-        if (parent.is_some() || indent == 0) && name.strip_prefix(key).is_some_and(|tail| tail.starts_with([':', '"'])) {
-            return Some((begin + indent..begin + indent + content.len(), indent));
-        }
-    }
-    None
 }
 
 fn last_word(text: &str) -> String {
