@@ -2,7 +2,7 @@
 //!
 //! The state is part of snapshots as it is: a type of its own for them would repeat all of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,9 @@ pub struct AbsenceDetector {
     known: LabelStates<LastRow>,
     /// Those that the author expects: they never expire, and count as present at the first evaluation.
     expected: BTreeMap<Labels, Option<LastRow>>,
+    /// Label sets that the last evaluation stopped waiting for, although they had not returned.
+    #[serde(skip)]
+    forgotten: BTreeSet<Labels>,
 }
 
 /// The last row of a label set.
@@ -40,7 +43,7 @@ impl AbsenceDetector {
     pub fn new(spec: AbsenceSpec) -> Self {
         let expected = spec.expect.iter().map(|labels| (labels.clone(), None)).collect();
         // A label set that was missing for exactly `forget` has expired.
-        Self { known: LabelStates::new(spec.forget_ms - 1), expected, spec }
+        Self { known: LabelStates::new(spec.forget_ms - 1), expected, spec, forgotten: BTreeSet::new() }
     }
 
     /// Records the label sets that are present, and returns those that have been missing for `after`, in order of label sets.
@@ -48,7 +51,10 @@ impl AbsenceDetector {
         for expected in self.expected.values_mut() {
             expected.get_or_insert(LastRow { at, severity: None, numbers: Vec::new() });
         }
+        // Before the rows: the states make room for a new label set by removing those that have expired.
+        self.forgotten = self.known.expired(at).cloned().collect();
         for row in rows {
+            self.forgotten.remove(&row.labels);
             let last = LastRow { at: row.ts, severity: row.severity, numbers: row.numbers };
             if let Some(expected) = self.expected.get_mut(&row.labels) {
                 *expected = Some(last);
@@ -62,6 +68,11 @@ impl AbsenceDetector {
         let mut breaches: Vec<Breach> = missing.map(|(labels, last)| absence(at, labels, last)).collect();
         breaches.sort_by(Breach::in_order);
         breaches
+    }
+
+    /// Label sets that the last evaluation stopped waiting for, although they had not returned.
+    pub fn take_forgotten(&mut self) -> BTreeSet<Labels> {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// Label sets that found no room so far.

@@ -69,6 +69,11 @@ impl<T: LastUpdated> LabelStates<T> {
         self.states.len() < self.capacity
     }
 
+    /// The label sets whose state has expired at `at` and was not removed yet.
+    pub(crate) fn expired(&self, at: TimestampMs) -> impl Iterator<Item = &Labels> {
+        self.states.iter().filter(move |(_, state)| is_expired(*state, at, self.ttl_ms)).map(|(labels, _)| labels)
+    }
+
     /// Removes all states that have expired at `at`.
     pub(crate) fn remove_expired(&mut self, at: TimestampMs) {
         let ttl_ms = self.ttl_ms;

@@ -14,8 +14,11 @@ pub mod sequence;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
+use crate::model::labels::Labels;
 use crate::model::time::TimestampMs;
 use crate::rule::definition::detectors::DetectorSpec;
 use crate::rule::definition::front_matter::FrontMatter;
@@ -62,6 +65,14 @@ impl Detector {
             Self::FirstSeen(detector) => detector.detect(rows),
             Self::Change(detector) => detector.detect(rows),
             Self::Sequence(detector) => detector.detect(rows),
+        }
+    }
+
+    /// Label sets that the last evaluation stopped waiting for: their alerts end, though nothing recovered.
+    pub fn take_forgotten(&mut self) -> BTreeSet<Labels> {
+        match self {
+            Self::Absence(detector) => detector.take_forgotten(),
+            Self::Deviation(_) | Self::FirstSeen(_) | Self::Change(_) | Self::Sequence(_) => BTreeSet::new(),
         }
     }
 

@@ -11,12 +11,14 @@ mod rule_state;
 pub(in crate::window) mod partial;
 pub(in crate::window) mod snapshot;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use datafusion::common::Result;
 
 use crate::model::event::{EventBatch, Kind};
+use crate::model::labels::Labels;
 use crate::model::limits::QUARANTINE_MS;
 use crate::model::time::{TimestampMs, align_down};
 use crate::rule::Rule;
@@ -308,6 +310,11 @@ impl Evaluator {
             share
         });
         shares.sum()
+    }
+
+    /// Label sets that the rule's last evaluation stopped waiting for, although they had not returned.
+    pub fn take_forgotten(&mut self, index: RuleIndex) -> BTreeSet<Labels> {
+        self.rules[index].detector.as_mut().map(Detector::take_forgotten).unwrap_or_default()
     }
 
     /// The rows of a rule's SQL.
