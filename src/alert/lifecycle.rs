@@ -3,18 +3,20 @@
 //! Prometheus's semantics of `for` and `keep_firing_for` (rules/alerting.go): an alert fires at the first evaluation at least
 //! `for` after its first breach; a pending alert that misses one evaluation is forgotten; a firing one that misses goes on for
 //! `keep_firing_for`, counted from the first evaluation that missed. Unlike there, a rule that breaches more than its limit
-//! keeps the first alerts and counts the rest, and a severity never falls while the alert fires. And unlike there, value and texts
+//! keeps the alerts that matter most and counts the rest, and a severity never falls while the alert fires. And unlike there, value and texts
 //! come from the same breach: the one with which it fired, or with which its severity last rose. So what a notification quoted stays
 //! true when the alert ends.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, Change, EndReason, Texts, Transition, entity_of, env_of, peer_of};
 use crate::model::fingerprint::Fingerprint;
+use crate::model::labels::Labels;
 use crate::model::limits::ALERTS_PER_RULE_MAX;
 use crate::model::severity::Severity;
 use crate::model::time::TimestampMs;
@@ -41,6 +43,8 @@ pub struct AlertPolicy {
     pub keep_firing_for_ms: i64,
     /// The most alerts at once.
     pub alerts_max: usize,
+    /// The rule breaches where its value is low: of two rows with the same labels the lower one is worse.
+    pub lower_is_worse: bool,
 }
 
 impl AlertPolicy {
@@ -56,7 +60,17 @@ impl AlertPolicy {
             for_ms: 0,
             keep_firing_for_ms: 0,
             alerts_max: ALERTS_PER_RULE_MAX,
+            lower_is_worse: false,
         }
+    }
+
+    /// The severity that the row of a breach gives, where it gives one.
+    fn own_severity_of(&self, breach: &Breach) -> Option<Severity> {
+        breach.severity.as_deref()?.parse().ok()
+    }
+
+    fn severity_of(&self, breach: &Breach) -> Severity {
+        self.own_severity_of(breach).unwrap_or(self.severity)
     }
 }
 
@@ -73,7 +87,7 @@ pub struct RuleAlerts {
 pub struct AlertCounts {
     /// Breaches over the rule's limit of alerts.
     pub over_limit: u64,
-    /// Breaches with the same labels as another row of the same evaluation.
+    /// Rows with the same labels as a worse row of the same evaluation.
     pub same_labels: u64,
     /// Rows whose `severity` column holds no severity. The rule's severity was used.
     pub bad_severity: u64,
@@ -81,8 +95,17 @@ pub struct AlertCounts {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum State {
-    Pending { since: TimestampMs, env: Arc<str>, entity: Option<Arc<str>> },
-    Firing { alert: Arc<Alert>, missing_since: Option<TimestampMs> },
+    Pending {
+        since: TimestampMs,
+        env: Arc<str>,
+        entity: Option<Arc<str>>,
+    },
+    Firing {
+        alert: Arc<Alert>,
+        missing_since: Option<TimestampMs>,
+        /// The rule was changed after its last breach.
+        rule_changed: bool,
+    },
 }
 
 /// What a restart needs of one rule's alerts.
@@ -98,10 +121,15 @@ impl RuleAlerts {
         Self { policy, alerts: BTreeMap::new(), counts: AlertCounts::default() }
     }
 
-    /// The author changed the rule. Alerts go on, and the new policy applies from the next evaluation. A firing alert keeps its
-    /// severity and its entity.
-    pub fn set_policy(&mut self, policy: AlertPolicy) {
+    /// The rules were loaded again. Alerts go on, and the policy applies from the next evaluation. A firing alert keeps its severity
+    /// and its entity. If the rule `changed`, an alert that does not breach any more has not recovered.
+    pub fn set_policy(&mut self, policy: AlertPolicy, changed: bool) {
         self.policy = policy;
+        for state in self.alerts.values_mut() {
+            if let State::Firing { rule_changed, .. } = state {
+                *rule_changed |= changed;
+            }
+        }
     }
 
     /// What a restart needs.
@@ -114,16 +142,13 @@ impl RuleAlerts {
         Self { policy, alerts: saved.alerts, counts: saved.counts }
     }
 
-    /// The rule is gone: firing alerts end at `at`, pending ones are dropped.
-    pub fn end_all(self, at: TimestampMs) -> Vec<Transition> {
+    /// The rule is not evaluated any more: firing alerts end at `at` for this reason, pending ones are dropped.
+    pub fn end_all(&mut self, at: TimestampMs, reason: EndReason) -> Vec<Transition> {
         let ended = |state| match state {
             State::Pending { .. } => None,
-            State::Firing { alert, .. } => {
-                let ended = alert.ended(at, EndReason::RuleRemoved);
-                Some(Transition { change: Change::Resolved, alert: Arc::new(ended) })
-            }
+            State::Firing { alert, .. } => Some(resolved(&alert, at, reason)),
         };
-        self.alerts.into_values().filter_map(ended).collect()
+        std::mem::take(&mut self.alerts).into_values().filter_map(ended).collect()
     }
 
     /// Entities that may be failing: those of pending alerts. An info alert only announces something.
@@ -146,45 +171,124 @@ impl RuleAlerts {
         self.counts
     }
 
-    /// One evaluation: the breaches at `at`, in the order of the result. `texts` renders what an alert tells a person. Returns
-    /// what changed, by fingerprint.
+    /// One evaluation: the breaches at `at`. The rule has stopped waiting for the label sets in `forgotten`. `texts` renders what an
+    /// alert tells a person. Returns what changed, by fingerprint.
     pub fn evaluate(
         &mut self,
         at: TimestampMs,
         breaches: Vec<Breach>,
+        forgotten: &BTreeSet<Labels>,
         texts: &dyn Fn(&Breach, Severity) -> Texts,
     ) -> Vec<Transition> {
-        let mut present: BTreeMap<Fingerprint, Breach> = BTreeMap::new();
-        for breach in breaches {
-            let fingerprint = Fingerprint::new(&self.policy.rule, &breach.labels);
-            let slot = match present.entry(fingerprint) {
-                Entry::Vacant(slot) => slot,
-                Entry::Occupied(_) => {
-                    self.counts.same_labels += 1;
-                    continue;
-                }
-            };
-            if !self.alerts.contains_key(&fingerprint) && self.alerts.len() >= self.policy.alerts_max {
-                self.counts.over_limit += 1;
-            } else {
-                self.alerts.entry(fingerprint).or_insert_with(|| State::Pending {
-                    since: breach.ts,
-                    env: env_of(&breach.labels),
-                    entity: entity_of(&breach.labels, self.policy.entity.as_deref()),
-                });
-                slot.insert(breach);
-            }
-        }
-        let mut transitions = Vec::new();
+        let (present, mut transitions) = self.admit(at, breaches);
+        let forgotten: BTreeSet<Fingerprint> =
+            forgotten.iter().map(|labels| Fingerprint::new(&self.policy.rule, labels)).collect();
         let fingerprints: Vec<Fingerprint> = self.alerts.keys().copied().collect();
         for fingerprint in fingerprints {
             let transition = match present.get(&fingerprint) {
                 Some(breach) => self.breached(fingerprint, at, breach, texts),
+                None if forgotten.contains(&fingerprint) => self.forgotten(fingerprint, at),
                 None => self.missed(fingerprint, at),
             };
             transitions.extend(transition);
         }
         transitions
+    }
+
+    /// The breaches that have or get an alert, the worst of each label set, and the alerts that end to make room for them.
+    fn admit(&mut self, at: TimestampMs, breaches: Vec<Breach>) -> (BTreeMap<Fingerprint, Breach>, Vec<Transition>) {
+        let mut present: BTreeMap<Fingerprint, Breach> = BTreeMap::new();
+        for breach in breaches {
+            match present.entry(Fingerprint::new(&self.policy.rule, &breach.labels)) {
+                Entry::Vacant(slot) => {
+                    slot.insert(breach);
+                }
+                Entry::Occupied(mut slot) => {
+                    // Events of one time are rows that their labels do not tell apart; later ones are the same trouble again.
+                    self.counts.same_labels += u64::from(breach.ts == slot.get().ts);
+                    let began = breach.ts.min(slot.get().ts);
+                    if self.is_worse(&breach, slot.get()) {
+                        slot.insert(breach);
+                    }
+                    slot.get_mut().ts = began;
+                }
+            }
+        }
+        let mut displaced = Vec::new();
+        let mut newcomers = self.newcomers(&present);
+        let room = self.policy.alerts_max.saturating_sub(self.alerts.len());
+        let over = newcomers.split_off(room.min(newcomers.len()));
+        let mut victims = if over.is_empty() { Vec::new() } else { self.least_severe_last(&present) };
+        for (severity, fingerprint) in over {
+            self.counts.over_limit += 1;
+            match victims.pop_if(|(least, _)| *least < severity) {
+                Some((_, victim)) => {
+                    present.remove(&victim);
+                    if let Some(State::Firing { alert, .. }) = self.alerts.remove(&victim) {
+                        displaced.push(resolved(&alert, at, EndReason::Displaced));
+                    }
+                    newcomers.push((severity, fingerprint));
+                }
+                None => {
+                    present.remove(&fingerprint);
+                }
+            }
+        }
+        for (_, fingerprint) in newcomers {
+            let Some(breach) = present.get(&fingerprint) else { continue };
+            let entity = entity_of(&breach.labels, self.policy.entity.as_deref());
+            self.alerts.insert(fingerprint, State::Pending { since: breach.ts, env: env_of(&breach.labels), entity });
+        }
+        (present, displaced)
+    }
+
+    /// The breaches without an alert, those that matter most first: by severity, then one of each entity, then by labels.
+    fn newcomers(&self, present: &BTreeMap<Fingerprint, Breach>) -> Vec<(Severity, Fingerprint)> {
+        let fresh = present.iter().filter(|(fingerprint, _)| !self.alerts.contains_key(fingerprint));
+        let mut fresh: Vec<(Severity, &Breach, Fingerprint)> =
+            fresh.map(|(fingerprint, breach)| (self.policy.severity_of(breach), breach, *fingerprint)).collect();
+        fresh.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.labels.cmp(&b.1.labels)));
+        let mut of_entity: BTreeMap<Option<Arc<str>>, usize> = BTreeMap::new();
+        let mut ranked: Vec<(Reverse<Severity>, usize, Fingerprint)> = Vec::with_capacity(fresh.len());
+        for (severity, breach, fingerprint) in fresh {
+            let before = of_entity.entry(entity_of(&breach.labels, self.policy.entity.as_deref())).or_default();
+            ranked.push((Reverse(severity), *before, fingerprint));
+            *before += 1;
+        }
+        // Stable: what is equal stays in the order of labels.
+        ranked.sort_by_key(|(severity, nth, _)| (*severity, *nth));
+        ranked.into_iter().map(|(Reverse(severity), _, fingerprint)| (severity, fingerprint)).collect()
+    }
+
+    /// The alerts by severity, the least severe last, of equals the latest; pending ones after firing ones.
+    fn least_severe_last(&self, present: &BTreeMap<Fingerprint, Breach>) -> Vec<(Severity, Fingerprint)> {
+        let ranked = self.alerts.iter().map(|(fingerprint, state)| {
+            let (severity, is_pending, since) = match state {
+                State::Firing { alert, .. } => (alert.severity, false, alert.started_at),
+                State::Pending { since, .. } => {
+                    let breach = present.get(fingerprint);
+                    (breach.map_or(self.policy.severity, |breach| self.policy.severity_of(breach)), true, *since)
+                }
+            };
+            (Reverse(severity), is_pending, since, *fingerprint)
+        });
+        let mut ranked: Vec<_> = ranked.collect();
+        ranked.sort_unstable();
+        ranked.into_iter().map(|(Reverse(severity), _, _, fingerprint)| (severity, fingerprint)).collect()
+    }
+
+    /// Whether a breach is worse than another one with the same labels. The order of rows must not decide.
+    fn is_worse(&self, breach: &Breach, other: &Breach) -> bool {
+        let by_value = match self.policy.lower_is_worse {
+            true => other.value.total_cmp(&breach.value),
+            false => breach.value.total_cmp(&other.value),
+        };
+        let severity = |breach| self.policy.severity_of(breach);
+        let order = severity(breach).cmp(&severity(other)).then_with(|| match (breach.score(), other.score()) {
+            (Some(mine), Some(theirs)) => mine.total_cmp(&theirs).then(by_value),
+            _ => by_value,
+        });
+        order.then_with(|| other.in_order(breach)).is_gt()
     }
 
     fn breached(
@@ -194,7 +298,8 @@ impl RuleAlerts {
         breach: &Breach,
         texts: &dyn Fn(&Breach, Severity) -> Texts,
     ) -> Option<Transition> {
-        let severity = self.severity_of(breach);
+        self.counts.bad_severity += u64::from(breach.severity.is_some() && self.policy.own_severity_of(breach).is_none());
+        let severity = self.policy.severity_of(breach);
         let state = self.alerts.get_mut(&fingerprint)?;
         match state {
             State::Pending { since, .. } if at - *since < self.policy.for_ms => None,
@@ -217,11 +322,11 @@ impl RuleAlerts {
                     end_reason: EndReason::default(),
                     texts: texts(breach, severity),
                 });
-                *state = State::Firing { alert: Arc::clone(&alert), missing_since: None };
+                *state = State::Firing { alert: Arc::clone(&alert), missing_since: None, rule_changed: false };
                 Some(Transition { change: Change::Fired, alert })
             }
-            State::Firing { alert, missing_since } => {
-                *missing_since = None;
+            State::Firing { alert, missing_since, rule_changed } => {
+                (*missing_since, *rule_changed) = (None, false);
                 if severity <= alert.severity {
                     return None;
                 }
@@ -243,25 +348,27 @@ impl RuleAlerts {
                 self.alerts.remove(&fingerprint);
                 None
             }
-            State::Firing { alert, missing_since } => {
+            State::Firing { alert, missing_since, rule_changed } => {
                 if at - *missing_since.get_or_insert(at) < self.policy.keep_firing_for_ms {
                     return None;
                 }
-                let ended = Arc::new(alert.ended(at, EndReason::Recovered));
+                let reason = if *rule_changed { EndReason::RuleChanged } else { EndReason::Recovered };
+                let ended = resolved(alert, at, reason);
                 self.alerts.remove(&fingerprint);
-                Some(Transition { change: Change::Resolved, alert: ended })
+                Some(ended)
             }
         }
     }
 
-    fn severity_of(&mut self, breach: &Breach) -> Severity {
-        match breach.severity.as_deref().map(str::parse) {
-            Some(Ok(severity)) => severity,
-            Some(Err(_)) => {
-                self.counts.bad_severity += 1;
-                self.policy.severity
-            }
-            None => self.policy.severity,
+    /// The rule stops waiting for what is missing. `keep_firing_for` does not apply: it waits for a breach, and none can come.
+    fn forgotten(&mut self, fingerprint: Fingerprint, at: TimestampMs) -> Option<Transition> {
+        match self.alerts.remove(&fingerprint)? {
+            State::Pending { .. } => None,
+            State::Firing { alert, .. } => Some(resolved(&alert, at, EndReason::Forgotten)),
         }
     }
+}
+
+fn resolved(alert: &Alert, at: TimestampMs, reason: EndReason) -> Transition {
+    Transition { change: Change::Resolved, alert: Arc::new(alert.ended(at, reason)) }
 }

@@ -88,8 +88,12 @@ pub enum EndReason {
     Forgotten,
     /// Its rule was removed.
     RuleRemoved,
+    /// Its rule was changed, and the rule as it is now does not fire for it.
+    RuleChanged,
     /// Its rule is suspended because it broke a limit.
     RuleSuspended,
+    /// Its rule has as many alerts as it may, and a more severe one took its place.
+    Displaced,
 }
 
 impl EndReason {
@@ -100,7 +104,9 @@ impl EndReason {
             EndReason::Expired => "expired",
             EndReason::Forgotten => "forgotten",
             EndReason::RuleRemoved => "rule_removed",
+            EndReason::RuleChanged => "rule_changed",
             EndReason::RuleSuspended => "rule_suspended",
+            EndReason::Displaced => "displaced",
         }
     }
 
@@ -111,7 +117,11 @@ impl EndReason {
             EndReason::Expired => format!("{rule} on {subject} was neither repeated nor resolved by the system that reported it"),
             EndReason::Forgotten => format!("{rule} no longer waits for {subject}, which never returned"),
             EndReason::RuleRemoved => format!("the rule {rule} was removed while it fired for {subject}"),
+            EndReason::RuleChanged => format!("the rule {rule} was changed while it fired for {subject}"),
             EndReason::RuleSuspended => format!("the rule {rule} was suspended while it fired for {subject}"),
+            EndReason::Displaced => {
+                format!("{rule} has too many alerts, and a more severe one took the place of that for {subject}")
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use datafusion::common::DataFusionError;
 
 use crate::alert::external::ExternalAlerts;
 use crate::alert::lifecycle::{AlertCounts, AlertPolicy, RuleAlerts};
-use crate::alert::{Texts, Transition};
+use crate::alert::{EndReason, Texts, Transition};
 use crate::engine::input::Input;
 use crate::engine::params::{EngineParams, EngineStats};
 use crate::engine::partial::partition_merge::PartitionMerge;
@@ -26,6 +26,7 @@ use crate::model::time::{TimestampMs, align_down};
 use crate::rule::Rule;
 use crate::rule::definition::output_columns::Breach;
 use crate::rule::definition::window_spec::WindowSpec;
+use crate::rule::sql::value_direction::lower_is_worse;
 use crate::topology::Topology;
 use crate::topology::live::LiveTopology;
 use crate::window::evaluator::Evaluator;
@@ -105,7 +106,7 @@ impl Engine {
             Input::Topology { source, parts } => self.set_topology(source, parts),
             Input::Rules(next) => self.set_rules(*next, &mut revisions),
             Input::SelfAlert(alert) => self.raise(alert),
-            Input::Quarantine { rule, reason } => self.quarantine(rule, reason),
+            Input::Quarantine { rule, reason } => self.quarantine(rule, reason, &mut revisions),
             Input::End => {
                 self.watermark.end();
                 self.advance(&mut revisions);
@@ -123,12 +124,17 @@ impl Engine {
         }
     }
 
-    fn quarantine(&mut self, rule: &str, reason: &str) {
+    /// Suspends a rule. Its alerts end: nobody looks any more whether they hold.
+    fn quarantine(&mut self, rule: &str, reason: &str, revisions: &mut Vec<Revision>) {
         let index = (0..self.evaluator.len()).find(|index| self.evaluator.rule(*index).name() == rule);
         if let (Some(index), Some(now)) = (index, self.watermark.now())
             && self.evaluator.quarantine(index).is_none()
         {
             self.evaluator.quarantine_until(index, now + QUARANTINE_MS, reason);
+            let ended = self.alerts[index].end_all(self.handled_until, EndReason::RuleSuspended);
+            if !ended.is_empty() {
+                revisions.extend(self.apply(self.handled_until, ended));
+            }
         }
     }
 
@@ -215,10 +221,16 @@ impl Engine {
         for index in self.evaluator.take_due(at) {
             // A window that ends before the first event has no answer, not even that nothing happened.
             if let Some(first) = self.watermark.min_ts().filter(|first| at > *first) {
-                let Some(breaches) = self.evaluator.evaluate(index, at, first) else { continue };
+                let Some(breaches) = self.evaluator.evaluate(index, at, first) else {
+                    if self.evaluator.quarantine(index).is_some() {
+                        transitions.extend(self.alerts[index].end_all(at, EndReason::RuleSuspended));
+                    }
+                    continue;
+                };
+                let forgotten = self.evaluator.take_forgotten(index);
                 let rule = self.evaluator.rule(index);
-                transitions
-                    .extend(self.alerts[index].evaluate(at, breaches, &|breach, severity| texts_of(rule, breach, severity)));
+                let texts = |breach: &Breach, severity| texts_of(rule, breach, severity);
+                transitions.extend(self.alerts[index].evaluate(at, breaches, &forgotten, &texts));
                 if rule.front.window_spec == WindowSpec::Instant && self.alerts[index].pending_and_firing() != (0, 0) {
                     self.evaluator.schedule_after(index, at);
                 }
@@ -300,6 +312,7 @@ pub(super) fn policy_of(rule: &Rule, alerts_max: usize) -> AlertPolicy {
         for_ms: front.for_ms,
         keep_firing_for_ms: front.keep_firing_for_ms,
         alerts_max: alerts_max.min(ALERTS_PER_RULE_MAX),
+        lower_is_worse: lower_is_worse(&rule.file.sql()),
         ..AlertPolicy::new(&front.rule, front.severity)
     }
 }

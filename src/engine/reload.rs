@@ -2,12 +2,14 @@
 //! changed keeps its alerts, and its windows where they mean the same. The alerts of a rule that is gone end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::alert::Transition;
 use crate::alert::lifecycle::RuleAlerts;
+use crate::alert::{EndReason, Transition};
 use crate::engine::core::{Engine, policy_of};
 use crate::engine::next_rules::NextRules;
 use crate::incident::revision::Revision;
+use crate::rule::Rule;
 use crate::rule::definition::window_spec::WindowSpec;
 use crate::window::time::rule_set_start::RuleSetStart;
 
@@ -15,16 +17,17 @@ impl Engine {
     pub(super) fn set_rules(&mut self, next: NextRules, revisions: &mut Vec<Revision>) {
         let start = self.rule_set_start();
         let old = std::mem::replace(&mut self.evaluator, next.fresh);
-        let names = (0..old.len()).map(|index| old.rule(index).name().to_string());
-        let mut alerts: BTreeMap<String, RuleAlerts> = names.zip(std::mem::take(&mut self.alerts)).collect();
+        let before = (0..old.len()).map(|index| Arc::clone(old.rule(index))).zip(std::mem::take(&mut self.alerts));
+        let mut before: BTreeMap<String, (Arc<Rule>, RuleAlerts)> =
+            before.map(|(rule, alerts)| (rule.name().to_string(), (rule, alerts))).collect();
         match old.with_rules(next.rules.clone(), self.limits, start) {
             Ok(evaluator) => self.evaluator = evaluator,
             // `NextRules` has planned the same rules before: this cannot fail, and must not stop the engine.
             Err(error) => tracing::error!(%error, "the windows cannot be taken over: all rules start with empty ones"),
         }
-        let kept = next.rules.iter().map(|rule| match alerts.remove(rule.name()) {
-            Some(mut alerts) => {
-                alerts.set_policy(policy_of(rule, self.alerts_max));
+        let kept = next.rules.iter().map(|rule| match before.remove(rule.name()) {
+            Some((old, mut alerts)) => {
+                alerts.set_policy(policy_of(rule, self.alerts_max), old.file.text != rule.file.text);
                 alerts
             }
             None => RuleAlerts::new(policy_of(rule, self.alerts_max)),
@@ -35,7 +38,7 @@ impl Engine {
                 self.evaluator.schedule_after(index, start.now);
             }
         }
-        revisions.extend(self.end_alerts(alerts.into_values()));
+        revisions.extend(self.end_alerts(before.into_values().map(|(_, alerts)| alerts)));
         self.advance(revisions);
     }
 
@@ -47,7 +50,8 @@ impl Engine {
 
     /// Ends the alerts of rules that are gone, at the last instant handled. Yields what follows from that.
     pub(super) fn end_alerts(&mut self, gone: impl Iterator<Item = RuleAlerts>) -> Vec<Revision> {
-        let ended: Vec<Transition> = gone.flat_map(|alerts| alerts.end_all(self.handled_until)).collect();
+        let ended: Vec<Transition> =
+            gone.flat_map(|mut alerts| alerts.end_all(self.handled_until, EndReason::RuleRemoved)).collect();
         if ended.is_empty() { Vec::new() } else { self.apply(self.handled_until, ended) }
     }
 }

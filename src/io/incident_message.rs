@@ -148,7 +148,8 @@ pub struct AlertMessage {
     /// When it ended.
     #[schemars(with = "Option<Time>")]
     pub ended_at: Option<String>,
-    /// Why it ended, where that is no recovery: `expired`, `forgotten`, `rule_removed` or `rule_suspended`.
+    /// Why it ended, where that is no recovery: `expired`, `forgotten`, `rule_removed`,
+    /// `rule_changed`, `rule_suspended` or `displaced`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_because: Option<&'static str>,
     /// One line for a person.

@@ -10,3 +10,4 @@ pub mod planner_errors;
 pub mod query;
 pub mod query_depth;
 pub mod syntax_tree;
+pub mod value_direction;

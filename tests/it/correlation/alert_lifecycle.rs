@@ -1,10 +1,10 @@
 //! Properties of fingerprints and of the alert life cycle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use squelch::alert::lifecycle::{AlertPolicy, RuleAlerts};
-use squelch::alert::{Change, Texts};
+use squelch::alert::{Alert, Change, Texts};
 use squelch::model::fingerprint::Fingerprint;
 use squelch::model::labels::Labels;
 use squelch::model::severity::Severity;
@@ -51,7 +51,7 @@ proptest! {
         for (i, breached) in history.iter().enumerate() {
             let at = i as i64 * EVERY_MS;
             let breaches = if *breached { vec![Breach { ts: at, ..breach("a", 1.0) }] } else { Vec::new() };
-            let transitions = alerts.evaluate(at, breaches, &|_, _| Texts::default());
+            let transitions = alerts.evaluate(at, breaches, &BTreeSet::new(), &|_, _| Texts::default());
             let should = model(&history[..=i], for_ticks, keep_ticks, fires);
             let expected = match (fires, should) {
                 (false, true) => Some(Change::Fired),
@@ -83,9 +83,13 @@ fn breach(service: &str, value: f64) -> Breach {
 #[test]
 fn over_the_limit_the_first_alerts_stay() {
     let mut alerts = RuleAlerts::new(AlertPolicy { alerts_max: 2, ..AlertPolicy::new("r", Severity::Warning) });
-    let fired = alerts.evaluate(0, ["a", "b", "c"].map(|service| breach(service, 1.0)).into(), &|_, _| Texts::default());
+    let fired = alerts
+        .evaluate(0, ["a", "b", "c"].map(|service| breach(service, 1.0)).into(), &BTreeSet::new(), &|_, _| Texts::default());
     assert_eq!(fired.len(), 2);
-    let again = alerts.evaluate(EVERY_MS, ["c", "b", "a"].map(|service| breach(service, 1.0)).into(), &|_, _| Texts::default());
+    let again =
+        alerts.evaluate(EVERY_MS, ["c", "b", "a"].map(|service| breach(service, 1.0)).into(), &BTreeSet::new(), &|_, _| {
+            Texts::default()
+        });
     assert!(again.is_empty(), "the alerts that fire go on: {again:?}");
     assert_eq!(alerts.counts().over_limit, 2);
 }
@@ -96,7 +100,7 @@ fn a_severity_rises_and_never_falls() {
     let with = |severity: &str| vec![Breach { severity: Some(severity.into()), ..breach("a", 1.0) }];
     let mut seen = BTreeMap::new();
     for (tick, severity) in ["warning", "critical", "warning", "nonsense"].into_iter().enumerate() {
-        for transition in alerts.evaluate(tick as i64 * EVERY_MS, with(severity), &|_, _| Texts::default()) {
+        for transition in alerts.evaluate(tick as i64 * EVERY_MS, with(severity), &BTreeSet::new(), &|_, _| Texts::default()) {
             seen.insert(tick, (transition.change, transition.alert.severity));
         }
     }
@@ -105,12 +109,46 @@ fn a_severity_rises_and_never_falls() {
 }
 
 #[test]
-fn the_same_labels_twice_in_one_result_count_once() {
-    let mut alerts = RuleAlerts::new(AlertPolicy::new("r", Severity::Warning));
-    let fired = alerts.evaluate(0, vec![breach("a", 1.0), breach("a", 2.0)], &|_, _| Texts::default());
-    assert_eq!(fired.len(), 1);
-    assert_eq!(fired[0].alert.value, 1.0);
-    assert_eq!(alerts.counts().same_labels, 1);
+fn of_rows_with_the_same_labels_the_worst_counts_in_any_order() {
+    let critical = Breach { severity: Some("critical".into()), ..breach("a", 1.5) };
+    for (rows, lower_is_worse, value) in [
+        (vec![breach("a", 1.0), breach("a", 2.0)], false, 2.0),
+        (vec![breach("a", 2.0), breach("a", 1.0)], true, 1.0),
+        (vec![critical, breach("a", 1.0), breach("a", 2.0)], false, 1.5),
+    ] {
+        let number = rows.len() as u64;
+        for rows in [rows.clone(), rows.into_iter().rev().collect()] {
+            let mut alerts = RuleAlerts::new(AlertPolicy { lower_is_worse, ..AlertPolicy::new("r", Severity::Warning) });
+            let fired = alerts.evaluate(0, rows, &BTreeSet::new(), &|_, _| Texts::default());
+            assert_eq!(fired.iter().map(|fired| fired.alert.value).collect::<Vec<_>>(), [value]);
+            assert_eq!(alerts.counts().same_labels, number - 1);
+        }
+    }
+}
+
+/// A full rule keeps the most severe, then one of each entity; what gives way to a more severe alert has not recovered.
+#[test]
+fn a_full_rule_keeps_what_matters() {
+    let of = |service: &str, mount: &str, severity: &str| Breach {
+        severity: Some(severity.into()),
+        labels: labels(&[("service", service), ("mount", mount)]),
+        ..breach(service, 1.0)
+    };
+    let policy = AlertPolicy { alerts_max: 3, entity: Some("service".into()), ..AlertPolicy::new("r", Severity::Warning) };
+    let mut alerts = RuleAlerts::new(policy);
+    let mut evaluate = |at: i64, rows: &[Breach]| -> Vec<String> {
+        let changes = alerts.evaluate(at * EVERY_MS, rows.to_vec(), &BTreeSet::new(), &|_, _| Texts::default());
+        let named = |alert: &Alert| format!("{}{}", alert.subject(), alert.labels.get("mount").unwrap_or_default());
+        changes.iter().map(|it| format!("{} {:?}", named(&it.alert), it.alert.ended_because())).collect()
+    };
+    let flood = [of("web", "/1", "warning"), of("web", "/2", "warning"), of("db", "/1", "warning"), of("web", "/3", "warning")];
+    let mut first = evaluate(0, &flood);
+    first.sort();
+    assert_eq!(first, ["db/1 None", "web/1 None", "web/2 None"], "one of each entity before a second one of any");
+    let mut next = evaluate(1, &[&flood[..], &[of("db", "/9", "critical")]].concat());
+    next.sort();
+    assert_eq!(next, ["db/9 None", "web/2 Some(Displaced)"]);
+    assert_eq!(alerts.counts().over_limit, 1 + 2);
 }
 
 /// What was told when it fired stays true when it ends: value, score and texts are of one and the same breach.
@@ -126,7 +164,7 @@ fn an_alert_that_ends_has_the_value_that_its_summary_tells() {
     let mut told = Vec::new();
     let ticks = [with(42.0, "warning"), with(90.0, "warning"), with(77.0, "critical"), with(41.0, "warning"), vec![], vec![]];
     for (tick, breaches) in ticks.into_iter().enumerate() {
-        for transition in alerts.evaluate(tick as i64 * EVERY_MS, breaches, &says) {
+        for transition in alerts.evaluate(tick as i64 * EVERY_MS, breaches, &BTreeSet::new(), &says) {
             let alert = &transition.alert;
             told.push((transition.change, alert.value, alert.score, alert.texts.summary.clone().unwrap()));
         }
