@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use squelch::process::report::diagnostics;
 
 use squelch::process::shipped_rules;
 

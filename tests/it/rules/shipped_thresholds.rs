@@ -14,7 +14,6 @@ use squelch::incident::revision::Revision;
 use squelch::io::decode::decoder::Decoder;
 use squelch::io::decode::message_info::MessageInfo;
 use squelch::model::severity::Severity;
-use squelch::process::report::diagnostics;
 use squelch::process::shipped_rules;
 use squelch::rule::check;
 use squelch::topology::Topology;

@@ -12,7 +12,6 @@ use squelch::io::files::topology_file;
 use squelch::io::incident_message;
 use squelch::process::config::Config;
 use squelch::process::demo_files;
-use squelch::process::report::diagnostics;
 use squelch::rule::check::{LoadedRules, from_texts};
 use squelch::rule::reload::{FilesOnDisk, ReloadedRules, RuleTexts, reload};
 use squelch::topology::Topology;
@@ -376,7 +375,7 @@ fn on_disk(files: &[(&str, &str)]) -> FilesOnDisk {
 }
 
 fn running(renewed: &ReloadedRules) -> Vec<&str> {
-    renewed.book.rules.iter().map(|rule| rule.name()).collect()
+    renewed.rules.rules.iter().map(|rule| rule.name()).collect()
 }
 
 #[test]

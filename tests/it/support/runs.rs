@@ -10,7 +10,6 @@ use squelch::io::files::topology_file;
 use squelch::io::incident_message;
 use squelch::model::time::TimestampMs;
 use squelch::process::config::Config;
-use squelch::process::report::diagnostics;
 use squelch::rule::check::{self, LoadedRules};
 use squelch::topology::Topology;
 

@@ -46,7 +46,7 @@ fn states() -> Vec<Vec<u8>> {
             decoder.message(line, MessageInfo::default(), &mut |_| {});
         }
         engine.step(Input::Events(&decoder.take()));
-        bytes_of(&engine.save().unwrap().found().unwrap())
+        bytes_of(&engine.save().unwrap().into_loaded().unwrap())
     };
     STATEFUL.iter().map(save).collect()
 }

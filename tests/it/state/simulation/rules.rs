@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock};
 
 use squelch::engine::EngineParams;
 use squelch::model::event::LabelKeys;
-use squelch::process::report::diagnostics;
 use squelch::rule::Rule;
 use squelch::rule::check;
 use squelch::topology::TopologyDefinition;
