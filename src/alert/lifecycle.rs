@@ -260,21 +260,33 @@ impl RuleAlerts {
         ranked.into_iter().map(|(Reverse(severity), _, fingerprint)| (severity, fingerprint)).collect()
     }
 
-    /// The alerts by severity, the least severe last, of equals the latest; pending ones after firing ones.
+    /// The alerts, those that matter least last: by severity, then one of each entity, then firing ones before pending ones, the earliest,
+    /// and the order of labels.
     fn least_severe_last(&self, present: &BTreeMap<Fingerprint, Breach>) -> Vec<(Severity, Fingerprint)> {
-        let ranked = self.alerts.iter().map(|(fingerprint, state)| {
-            let (severity, is_pending, since) = match state {
-                State::Firing { alert, .. } => (alert.severity, false, alert.started_at),
-                State::Pending { since, .. } => {
-                    let breach = present.get(fingerprint);
-                    (breach.map_or(self.policy.severity, |breach| self.policy.severity_of(breach)), true, *since)
-                }
-            };
-            (Reverse(severity), is_pending, since, *fingerprint)
+        let ranked = self.alerts.iter().map(|(fingerprint, state)| match state {
+            State::Firing { alert, .. } => {
+                ((Reverse(alert.severity), false, alert.started_at, Some(&alert.labels), *fingerprint), &alert.entity)
+            }
+            State::Pending { since, entity, .. } => {
+                let breach = present.get(fingerprint);
+                let severity = breach.map_or(self.policy.severity, |breach| self.policy.severity_of(breach));
+                ((Reverse(severity), true, *since, breach.map(|breach| &breach.labels), *fingerprint), entity)
+            }
         });
         let mut ranked: Vec<_> = ranked.collect();
         ranked.sort_unstable();
-        ranked.into_iter().map(|(Reverse(severity), _, _, fingerprint)| (severity, fingerprint)).collect()
+        let mut of_entity: BTreeMap<&Option<Arc<str>>, usize> = BTreeMap::new();
+        let mut ranked: Vec<(Reverse<Severity>, usize, Fingerprint)> = ranked
+            .into_iter()
+            .map(|((severity, _, _, _, fingerprint), entity)| {
+                let nth = of_entity.entry(entity).or_default();
+                *nth += 1;
+                (severity, *nth, fingerprint)
+            })
+            .collect();
+        // Stable: what is equal stays in the order above.
+        ranked.sort_by_key(|(severity, nth, _)| (*severity, *nth));
+        ranked.into_iter().map(|(Reverse(severity), _, fingerprint)| (severity, fingerprint)).collect()
     }
 
     /// Whether a breach is worse than another one with the same labels. The order of rows must not decide.
