@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-
 use squelch::process::shipped_rules;
 
 use crate::support::root;
