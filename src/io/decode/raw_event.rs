@@ -216,13 +216,14 @@ impl<'a> Scalar<'a> {
         Ok(())
     }
 
-    /// Reads it as a time: RFC 3339, or Unix milliseconds as a number or in quotes. A fraction of a millisecond is cut off.
+    /// Reads it as a time: RFC 3339, or Unix milliseconds as a number or in quotes. Digits of RFC 3339
+    /// beyond milliseconds are cut off; a number must be whole, be it written `1773446595000` or `1773446595000.0`.
     #[inline]
     pub(crate) fn into_time(self) -> Option<Result<TimestampMs, String>> {
         match self {
             Scalar::Null => None,
             Scalar::Whole(ms) => Some(Ok(ms)),
-            Scalar::Number(ms) if ms.abs() < 2f64.powi(63) => Some(Ok(ms.floor() as TimestampMs)),
+            Scalar::Number(ms) if ms.abs() < 2f64.powi(63) && ms.fract() == 0.0 => Some(Ok(ms as TimestampMs)),
             Scalar::Text(text) => Some(
                 parse_rfc3339(&text)
                     .or_else(|| text.parse().ok())

@@ -259,7 +259,7 @@ fn bad_rows_are_rejected_one_by_one() {
         [
             "3 time: no `ts` field",
             "4 time: `ts` 1773446400 lies before 1973: it must be Unix milliseconds, this looks like seconds",
-            "5 time: `ts` 9223372036854775807 lies after the year 9999: it must be Unix milliseconds",
+            "5 time: `ts` 9223372036854775807 lies after the year 9999: it must be Unix milliseconds, this looks like nanoseconds",
             "6 future: `ts` 2026-03-14T00:01:00.001Z lies ahead of the broker's clock, 2026-03-14T00:00:00Z",
             "7 field: a metric needs `name`",
             "8 field: `value` is NaN, no finite number",
