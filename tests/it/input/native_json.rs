@@ -60,7 +60,7 @@ fn good_lines_count_beside_bad_ones() {
             "6 json: `value` is true, no number at line 1 column 44",
             "7 json: trailing characters at line 1 column 43",
             "8 time: `ts` 1773446400 lies before 1973: it must be Unix milliseconds, this looks like seconds",
-            "9 time: `ts` 1 lies before 1973: it must be Unix milliseconds",
+            "9 time: `ts` is 1.5: it must be RFC 3339 or Unix milliseconds",
             "10 future: `ts` 2026-03-14T02:41:00.001Z lies ahead of the broker's clock, 2026-03-14T02:40:00Z",
             "11 field: a metric needs `name`",
             "12 kind: unknown kind \"meter\": use metric, log, span or alert",
