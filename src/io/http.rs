@@ -23,7 +23,7 @@ pub async fn serve(address: SocketAddr, status: Arc<dyn Status>) -> std::io::Res
     let bound = listener.local_addr()?;
     let (of_metrics, of_ready) = (Arc::clone(&status), status);
     let router = Router::new()
-        .route("/metrics", get(move || async move { ([(header::CONTENT_TYPE, OPENMETRICS)], of_metrics.metrics()) }))
+        .route("/metrics", get(move || async move { ([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], of_metrics.metrics()) }))
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(move || async move { ready(&*of_ready) }));
     tokio::spawn(async move {
@@ -34,7 +34,7 @@ pub async fn serve(address: SocketAddr, status: Arc<dyn Status>) -> std::io::Res
     Ok(bound)
 }
 
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 fn ready(status: &dyn Status) -> impl IntoResponse + use<> {
     match status.ready() {

@@ -1,19 +1,18 @@
-//! Floor 5: the process. Configuration, wiring, draining, the command line. The only place with `anyhow`.
+//! Floor 5: the process: configuration, the pipeline of stages, checkpoints, several processes as one, the command line. The only place
+//! with `anyhow`.
 
 pub mod checkpoint;
 pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod file_limit;
+mod leader;
+mod load;
+mod load_rules;
 pub mod pipeline;
 pub mod reload;
 pub mod report;
 pub mod run;
 pub mod shipped_rules;
+pub mod shutdown;
 pub mod telemetry;
-
-/// The demo's events as JSON lines, and its topology as YAML.
-pub fn demo_files() -> (Vec<u8>, &'static str) {
-    let recording = crate::demo::record(crate::demo::SEED);
-    (recording.events, recording.topology_yaml)
-}

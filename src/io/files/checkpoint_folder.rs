@@ -1,7 +1,7 @@
-//! Checkpoints on the local disk: the newest and the one before it, and the segments that they share.
+//! Checkpoints on the local disk: the newest and the one before it, and the segments that both use.
 //!
-//! A checkpoint's head is written beside the others, brought to the disk, and only then takes the newest one's place: whatever happens
-//! meanwhile, a whole one is there. A digest at its end tells a damaged one. Segments come before the head that names them, and stay
+//! A checkpoint's head is written to a file of its own, synced, and only then renamed to replace the newest one: whatever happens
+//! meanwhile, a whole one is there. A checksum reveals a damaged one. Segments are written before the head that names them, and stay
 //! until no head does.
 
 use std::fs::{self, File};
@@ -10,27 +10,27 @@ use std::path::{Path, PathBuf};
 
 use crate::model::snapshot::checksum::{self, ChecksumError};
 
-/// What of a segment is written at once.
+/// Bytes of a segment that are written at once.
 const SEGMENT_BUFFER_BYTES: usize = 256 << 10;
 
-/// Why checkpoints cannot be kept or read.
+/// Why checkpoints cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// The file system says no.
+    /// The file system refuses.
     #[error("{}: {source}", path.display())]
     Io {
-        /// Where.
+        /// The file.
         path: PathBuf,
-        /// What it says.
+        /// Its error.
         source: io::Error,
     },
-    /// Another process keeps its checkpoints there.
+    /// Another process writes its checkpoints there.
     #[error("{} is in use by another squelch: give each its own checkpoint.dir or input.consumer", .0.display())]
     InUse(PathBuf),
     /// The file is damaged or no checkpoint.
     #[error("{} is {what}", path.display())]
     Damaged {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// In which way.
         what: ChecksumError,
@@ -39,12 +39,12 @@ pub enum CheckpointError {
 
 /// A folder of checkpoints, locked for this process.
 #[derive(Debug)]
-pub struct Checkpoints {
+pub struct CheckpointFolder {
     newest: PathBuf,
     before: PathBuf,
     writing: PathBuf,
     dir: PathBuf,
-    /// What the names of segments begin with.
+    /// The prefix of the names of segments.
     segment: String,
     /// Holds the lock as long as it is open.
     _lock: File,
@@ -58,26 +58,26 @@ pub struct SegmentFile {
 }
 
 impl SegmentFile {
-    /// Adds to it.
+    /// Appends.
     ///
     /// # Errors
     ///
     /// The file system's.
-    pub fn add(&mut self, bytes: &[u8]) -> Result<(), CheckpointError> {
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), CheckpointError> {
         self.file.write_all(bytes).map_err(|source| at(&self.path, source))
     }
 
-    /// Brings it to the disk.
+    /// Syncs it to the disk.
     ///
     /// # Errors
     ///
     /// The file system's.
-    pub fn end(mut self) -> Result<(), CheckpointError> {
+    pub fn finish(mut self) -> Result<(), CheckpointError> {
         self.file.flush().and_then(|()| self.file.get_ref().sync_all()).map_err(|source| at(&self.path, source))
     }
 }
 
-impl Checkpoints {
+impl CheckpointFolder {
     /// Opens the folder, made where it is missing, for the checkpoints called `name`.
     ///
     /// # Errors
@@ -103,12 +103,12 @@ impl Checkpoints {
         })
     }
 
-    /// The heads that were kept, newest first: the content of the `nth`, or why it cannot be used.
+    /// The content of the `nth` head, newest first, or why it cannot be used.
     pub fn read(&self, nth: usize) -> Option<Result<Vec<u8>, CheckpointError>> {
         [&self.newest, &self.before].into_iter().filter(|path| path.exists()).nth(nth).map(|path| read(path))
     }
 
-    /// The numbers of the segments that are there.
+    /// The numbers of the segments in the folder.
     ///
     /// # Errors
     ///
@@ -148,16 +148,16 @@ impl Checkpoints {
         Ok(SegmentFile { path, file: BufWriter::with_capacity(SEGMENT_BUFFER_BYTES, file) })
     }
 
-    /// Removes a segment; says whether it is gone. One that is not takes room until the next time.
+    /// Removes a segment. Returns whether that succeeded; if not, it takes room until the next time.
     pub fn remove_segment(&self, number: u64) -> bool {
         fs::remove_file(self.segment(number)).is_ok() || !self.segment(number).exists()
     }
 
-    /// Keeps this as the newest. Until it is on the disk whole, the one before stays.
+    /// Writes this as the newest. Until all of it is on the disk, the one before counts.
     ///
     /// # Errors
     ///
-    /// The file system's: a full disk, say. What was kept before is untouched then.
+    /// The file system's: a full disk, say. The checkpoint before is untouched then.
     pub fn write(&self, content: &[u8]) -> Result<(), CheckpointError> {
         let written = self.write_whole(content);
         if written.is_err() {
@@ -198,9 +198,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_damaged_one_leaves_the_one_before() {
+    fn a_damaged_checkpoint_leaves_the_one_before() {
         let dir = tempfile::tempdir().unwrap();
-        let kept = Checkpoints::open(dir.path(), "squelch").unwrap();
+        let kept = CheckpointFolder::open(dir.path(), "squelch").unwrap();
         assert!(kept.read(0).is_none());
         kept.write(b"first").unwrap();
         kept.write(b"second").unwrap();
@@ -210,6 +210,6 @@ mod tests {
         bytes[9] ^= 1;
         fs::write(dir.path().join("squelch.checkpoint"), &bytes).unwrap();
         assert_eq!(read(), [None, Some(b"first".to_vec())]);
-        assert!(matches!(Checkpoints::open(dir.path(), "squelch"), Err(CheckpointError::InUse(_))));
+        assert!(matches!(CheckpointFolder::open(dir.path(), "squelch"), Err(CheckpointError::InUse(_))));
     }
 }

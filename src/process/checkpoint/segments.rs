@@ -1,8 +1,9 @@
-//! How checkpoints lie where they are kept: each has a head, and chunks that last lie in segments that several checkpoints share.
+//! How checkpoints are laid out in storage: each has a head, and its lasting chunks lie in segments that several checkpoints share. The
+//! idea is that of a log-structured store.
 //!
-//! What of a checkpoint was not written before goes into its head, unless that is much; then into segments, one for what lasts and one
-//! for what passes. So a small state is one file, and a large one costs what changed. A segment of which most is dead, or one of many small ones, is written again with the
-//! next checkpoint; what neither the newest checkpoint nor the one before names is removed.
+//! New chunks go into the head, unless they are large together; then into segments, one for lasting chunks and one for those that
+//! change each time. So a small state is one file, and a large state costs what changed. Segments that are mostly unused, or small and
+//! many, are written again with the next checkpoint. Segments that neither the newest checkpoint nor the one before names are removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,11 +16,11 @@ use crate::model::snapshot::checksum;
 use crate::model::snapshot::versioned::StateFormat;
 use crate::model::snapshot::{Chunk, ChunkLocation, LoadedSnapshot, LocationSlot, StateSnapshot};
 
-/// The form of the head.
+/// The format of the head.
 const FORMAT: StateFormat = StateFormat { magic: *b"squelchS", version: 2 };
-/// Lasting chunks together as large as this get a segment.
+/// Pieces that are together as large as this get a segment.
 pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
-/// With more segments than these, the smaller half becomes one.
+/// With more segments than this, the smaller half becomes one.
 const SEGMENTS_MAX: usize = 32;
 /// Stands for the head itself.
 const OWN: u64 = 0;
@@ -31,48 +32,48 @@ pub struct Segment {
     pub number: u64,
     /// Its length.
     pub bytes: u64,
-    /// What its bytes add up to: a segment of another checkpoint is not taken for it.
-    digest: checksum::Digest,
+    /// The checksum of its bytes: a segment of another checkpoint is not taken for it.
+    checksum: checksum::Digest,
 }
 
-/// What is kept under a checkpoint's name.
+/// The head of a checkpoint.
 #[derive(Serialize, Deserialize)]
 struct LayoutHead {
     segments: Vec<Segment>,
-    /// Of each chunk.
+    /// Where each chunk lies.
     locations: Vec<ChunkLocation>,
-    /// The chunks that lie here.
+    /// The chunks that lie in the head.
     own: Blob,
     /// The head of the state.
     head: Blob,
 }
 
-/// Where the bytes of a segment go.
+/// Writes a segment.
 pub trait SegmentWriter {
-    /// More of it.
+    /// Appends bytes.
     ///
     /// # Errors
     ///
     /// They cannot be written.
-    fn add(&mut self, bytes: &[u8]) -> Result<()>;
+    fn append(&mut self, bytes: &[u8]) -> Result<()>;
 
-    /// That was all: it is safe.
+    /// Makes the segment durable.
     ///
     /// # Errors
     ///
-    /// It cannot be made safe.
-    fn end(self: Box<Self>) -> Result<()>;
+    /// It cannot be written.
+    fn finish(self: Box<Self>) -> Result<()>;
 }
 
-/// A checkpoint whose segments are safe.
+/// A checkpoint whose segments are written.
 pub struct SegmentLayout {
-    /// What is left to be written.
+    /// The head, which is left to be written.
     pub head: Vec<u8>,
     /// Bytes of the segments that were written for it.
     written: u64,
     /// The segments that it names.
     named: Vec<Segment>,
-    /// Where all chunks that last lie then.
+    /// Where all lasting chunks lie then.
     lasting: Vec<(LocationSlot, ChunkLocation)>,
 }
 
@@ -88,19 +89,20 @@ impl SegmentLayout {
     }
 }
 
-/// Which segments there are, for one who keeps checkpoints.
+/// The segments in storage.
 #[derive(Debug)]
 pub struct Segments {
     bytes_min: u64,
     next: u64,
-    /// All that may be there.
+    /// All that may be in storage.
     present: BTreeSet<u64>,
     /// Those named by the newest checkpoint, and by the one before.
     named: [BTreeMap<u64, Segment>; 2],
 }
 
 impl Segments {
-    /// Begins where these are there already, `named` by the newest checkpoint and the one before. Numbers begin above `after`.
+    /// Begins with those that are `present`. The newest checkpoint and the one before use those `named`. New ones are numbered above
+    /// `after`.
     pub fn new(bytes_min: u64, present: impl IntoIterator<Item = u64>, named: [Vec<Segment>; 2], after: u64) -> Self {
         let by_number = |segments: Vec<Segment>| segments.into_iter().map(|segment| (segment.number, segment)).collect();
         let named: [BTreeMap<u64, Segment>; 2] = named.map(by_number);
@@ -110,11 +112,11 @@ impl Segments {
         Self { bytes_min, next, present, named }
     }
 
-    /// Writes what of a checkpoint was not written before, chunk by chunk, into segments that `open` begins, and says what its head is.
+    /// Writes the new chunks of a checkpoint into segments that `open` begins. Returns the head.
     ///
     /// # Errors
     ///
-    /// A chunk cannot be written. What [`Self::unnamed`] tells can be removed then.
+    /// A chunk cannot be written. The segments of [`Self::unnamed`] can be removed then.
     pub fn lay_out(
         &mut self,
         saved: &StateSnapshot,
@@ -124,7 +126,7 @@ impl Segments {
         let mut locations: Vec<Option<ChunkLocation>> = saved.chunks.iter().map(known).collect();
         let mut own = Vec::new();
         let mut written = Vec::new();
-        // What passes does not lie beside what lasts: it would be dead with the next checkpoint.
+        // Pieces that change each time do not lie beside lasting ones: they are unused after the next checkpoint.
         for lasts in [true, false] {
             let fresh = |at: &usize| locations[*at].is_none() && saved.chunks[*at].slot.is_some() == lasts;
             let fresh: Vec<usize> = (0..locations.len()).filter(fresh).collect();
@@ -168,21 +170,20 @@ impl Segments {
         self.next += 1;
         self.present.insert(number);
         let mut out = open(number)?;
-        let (mut digest, mut from) = (checksum::DigestWriter::default(), 0);
+        let (mut digest, mut offset) = (checksum::DigestWriter::default(), 0);
         for at in fresh {
             let bytes = bytes_of(&saved.chunks[*at])?;
-            out.add(&bytes)?;
+            out.append(&bytes)?;
             digest.update(&bytes);
-            locations[*at] = Some(ChunkLocation { segment: number, offset: from, length: bytes.len() as u64 });
-            from += bytes.len() as u64;
+            locations[*at] = Some(ChunkLocation { segment: number, offset, length: bytes.len() as u64 });
+            offset += bytes.len() as u64;
         }
-        out.end()?;
-        Ok(Segment { number, bytes: from, digest: digest.finish() })
+        out.finish()?;
+        Ok(Segment { number, bytes: offset, checksum: digest.finish() })
     }
 
-    /// A checkpoint is safe. Pieces that now lie well are not written again; those of segments that are mostly dead, or small and many,
-    /// are.
-    pub fn kept(&mut self, layout: SegmentLayout) {
+    /// The checkpoint is stored. Its chunks are not written again, except those in segments that are mostly unused, or small and many.
+    pub fn stored(&mut self, layout: SegmentLayout) {
         let SegmentLayout { named, lasting, .. } = layout;
         let named: BTreeMap<u64, Segment> = named.into_iter().map(|segment| (segment.number, segment)).collect();
         let mut live: BTreeMap<u64, u64> = BTreeMap::new();
@@ -205,13 +206,13 @@ impl Segments {
         self.named[1] = before;
     }
 
-    /// The segments that nobody needs: neither the newest checkpoint nor the one before names them.
+    /// The segments that neither the newest checkpoint nor the one before uses.
     pub fn unnamed(&self) -> Vec<u64> {
         let unnamed = |number: &&u64| !self.named.iter().any(|named| named.contains_key(number));
         self.present.iter().filter(unnamed).copied().collect()
     }
 
-    /// A segment is gone.
+    /// A segment was removed.
     pub fn removed(&mut self, number: u64) {
         self.present.remove(&number);
     }
@@ -232,16 +233,16 @@ pub fn named_by(head: &[u8]) -> Result<Vec<Segment>> {
     Ok(head.segments)
 }
 
-/// The state that was kept, of its head and the content of [`named_by`] its segments in that order.
+/// The stored state, from its head and the content of its segments in the order of [`named_by`].
 ///
 /// # Errors
 ///
-/// Something of it is damaged.
+/// Part of it is damaged.
 pub fn put_together(head: &[u8], segments: Vec<Bytes>) -> Result<LoadedSnapshot> {
     let LayoutHead { segments: named, locations, own, head } = FORMAT.decode(head)?;
     let mut content = BTreeMap::from([(OWN, Bytes::from(own.0))]);
     for (segment, bytes) in named.iter().zip(segments) {
-        if checksum::digest(&bytes) != segment.digest {
+        if checksum::digest(&bytes) != segment.checksum {
             bail!("segment {} of the checkpoint is damaged: its checksum does not match", segment.number);
         }
         content.insert(segment.number, bytes);
@@ -282,37 +283,37 @@ mod tests {
     struct Growing(Memory, u64);
 
     impl SegmentWriter for Growing {
-        fn add(&mut self, bytes: &[u8]) -> Result<()> {
+        fn append(&mut self, bytes: &[u8]) -> Result<()> {
             self.0.0.borrow_mut().entry(self.1).or_default().extend_from_slice(bytes);
             Ok(())
         }
 
-        fn end(self: Box<Self>) -> Result<()> {
+        fn finish(self: Box<Self>) -> Result<()> {
             Ok(())
         }
     }
 
-    struct Keeper {
+    struct Storage {
         segments: Segments,
         memory: Memory,
         head: Vec<u8>,
     }
 
-    impl Keeper {
+    impl Storage {
         fn new() -> Self {
             let segments = Segments::new(1, [], Default::default(), 0);
             Self { segments, memory: Memory::default(), head: Vec::new() }
         }
 
-        /// Keeps these; says how much was written for it.
-        fn keep(&mut self, chunks: &[(String, LocationSlot)]) -> u64 {
+        /// Stores these chunks. Returns how much was written.
+        fn store(&mut self, chunks: &[(String, LocationSlot)]) -> u64 {
             let chunk = |(text, place): &(String, LocationSlot)| Chunk::immutable(place, || Text(text.clone()));
             let saved = StateSnapshot { head: b"head".to_vec(), chunks: chunks.iter().map(chunk).collect() };
             let memory = self.memory.clone();
             let layout = self.segments.lay_out(&saved, &mut |number| Ok(Box::new(Growing(memory.clone(), number)))).unwrap();
             let written = layout.written;
             self.head.clone_from(&layout.head);
-            self.segments.kept(layout);
+            self.segments.stored(layout);
             for number in self.segments.unnamed() {
                 self.memory.0.borrow_mut().remove(&number);
                 self.segments.removed(number);
@@ -335,46 +336,46 @@ mod tests {
     const BYTES: u64 = 10;
 
     #[test]
-    fn what_was_written_is_not_written_again_and_what_is_dead_goes() {
-        let mut keeper = Keeper::new();
+    fn written_pieces_are_not_written_again_and_unused_ones_are_removed() {
+        let mut storage = Storage::new();
         let mut chunks = texts(0..100);
-        assert_eq!(keeper.keep(&chunks), 100 * BYTES);
+        assert_eq!(storage.store(&chunks), 100 * BYTES);
         chunks.extend(texts(100..110));
-        assert_eq!(keeper.keep(&chunks), 10 * BYTES);
-        assert_eq!(keeper.keep(&chunks), 0);
+        assert_eq!(storage.store(&chunks), 10 * BYTES);
+        assert_eq!(storage.store(&chunks), 0);
         // More than half of the first segment is dead: what is left of it moves on with the next checkpoint, and it goes with the last
         // one that names it.
         chunks.drain(..60);
-        assert_eq!(keeper.keep(&chunks), 0);
-        assert_eq!(keeper.keep(&chunks), 40 * BYTES);
-        keeper.keep(&chunks);
-        let left: u64 = keeper.memory.0.borrow().values().map(|segment| segment.len() as u64).sum();
+        assert_eq!(storage.store(&chunks), 0);
+        assert_eq!(storage.store(&chunks), 40 * BYTES);
+        storage.store(&chunks);
+        let left: u64 = storage.memory.0.borrow().values().map(|segment| segment.len() as u64).sum();
         assert_eq!(left, 50 * BYTES);
-        let found = keeper.found().unwrap();
+        let found = storage.found().unwrap();
         assert!(found.iter().eq(chunks.iter().map(|(text, _)| text.as_bytes())), "{found:?}");
     }
 
     #[test]
     fn many_small_segments_become_one() {
-        let mut keeper = Keeper::new();
+        let mut storage = Storage::new();
         let mut chunks = Vec::new();
         let mut written = 0;
         for number in 0..1_000 {
             chunks.extend(texts(number..number + 1));
-            written += keeper.keep(&chunks);
-            assert!(named_by(&keeper.head).unwrap().len() <= SEGMENTS_MAX + 1);
+            written += storage.store(&chunks);
+            assert!(named_by(&storage.head).unwrap().len() <= SEGMENTS_MAX + 1);
         }
         assert!(written < 5 * 1_000 * BYTES, "{written} bytes");
-        assert_eq!(keeper.found().unwrap().len(), 1_000);
+        assert_eq!(storage.found().unwrap().len(), 1_000);
     }
 
     #[test]
-    fn a_segment_that_is_another_is_told() {
-        let mut keeper = Keeper::new();
-        keeper.keep(&texts(0..3));
-        keeper.memory.0.borrow_mut().values_mut().for_each(|segment| segment[4] ^= 1);
-        assert!(keeper.found().unwrap_err().to_string().contains("checksum"));
-        keeper.memory.0.borrow_mut().clear();
-        assert!(keeper.found().is_err());
+    fn a_damaged_segment_is_detected() {
+        let mut storage = Storage::new();
+        storage.store(&texts(0..3));
+        storage.memory.0.borrow_mut().values_mut().for_each(|segment| segment[4] ^= 1);
+        assert!(storage.found().unwrap_err().to_string().contains("checksum"));
+        storage.memory.0.borrow_mut().clear();
+        assert!(storage.found().is_err());
     }
 }

@@ -1,23 +1,36 @@
 //! `squelch check`: every error in every rule file.
 
+use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result};
+use clap::Args;
 
-use crate::rule::check::{LoadedRules, load};
+use crate::process::cli::answer::{Answer, Terminal};
+use crate::process::load_rules::load_rules;
+use crate::process::report::plural::count;
 
-/// Loads rules or fails with the number of errors, having printed all of them.
-pub fn load_or_explain(paths: &[PathBuf], color: bool, print: &mut dyn FnMut(&str)) -> Result<LoadedRules> {
-    match load(paths) {
-        Ok(book) => Ok(book),
-        Err(report) => {
-            print(&report.render(color));
-            bail!("{} in {}", count(report.errors(), "error"), count(report.files().count(), "file"))
-        }
-    }
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// Folders or files of rules
+    #[arg(required = true, value_name = "DIR")]
+    paths: Vec<PathBuf>,
 }
 
-/// `1 error`, `2 errors`.
-pub fn count(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+pub(crate) fn run(args: &CheckArgs, terminal: &mut Terminal) -> Result<Answer> {
+    for path in &args.paths {
+        std::fs::metadata(path)
+            .with_context(|| format!("cannot check {}: name a folder of rules or a rule file", path.display()))?;
+    }
+    let mut errors = String::new();
+    match load_rules(&args.paths, terminal.style.color, &mut |text| errors.push_str(text)) {
+        Ok(rules) => {
+            writeln!(terminal.out, "{}: good", count(rules.rules.len(), "rule"))?;
+            Ok(Answer::Yes)
+        }
+        Err(error) => {
+            writeln!(terminal.out, "{errors}{error}")?;
+            Ok(Answer::No)
+        }
+    }
 }

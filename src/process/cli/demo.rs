@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use clap::Args;
 
 use crate::demo;
 use crate::engine::{Engine, EngineParams, Input};
@@ -13,14 +15,41 @@ use crate::io::decode::decoder::Decoder;
 use crate::io::decode::message_info::MessageInfo;
 use crate::io::files::topology_file;
 use crate::model::time::format_clock;
-use crate::process::cli::check::count;
-use crate::process::cli::replay::{DecodeCounts, stopwatch, summary};
+use crate::process::cli::answer::Terminal;
 use crate::process::report::incidents_text::{self, Style};
+use crate::process::report::plural::count;
+use crate::process::report::replay_summary::{DecodeCounts, summary};
 use crate::process::shipped_rules;
+use crate::process::telemetry::stopwatch::stopwatch;
 use crate::topology::Topology;
 
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// Another night: other noise, the same story
+    #[arg(long, value_name = "NUMBER", default_value_t = demo::SEED)]
+    seed: u64,
+    /// Write the recorded events as JSON lines to this file instead of telling the story
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+    /// Write the demo's topology to this file as well
+    #[arg(long, value_name = "FILE", requires = "events")]
+    topology: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: DemoArgs, terminal: &mut Terminal) -> Result<()> {
+    let DemoArgs { seed, events, topology } = args;
+    let Some(events) = events else { return show(seed, &mut terminal.out, terminal.style) };
+    let recording = demo::record(seed);
+    write_file(&events, &recording.events)?;
+    topology.map_or(Ok(()), |path| write_file(&path, recording.topology_yaml.as_bytes()))
+}
+
+fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
+
 /// Runs the demo and prints what came out.
-pub fn run(seed: u64, out: &mut dyn Write, style: Style) -> Result<()> {
+pub fn show(seed: u64, out: &mut dyn Write, style: Style) -> Result<()> {
     let recording = demo::record(seed);
     let book = shipped_rules::load()?;
     let rules = book.rules.len();

@@ -1,11 +1,13 @@
 //! `squelch replay`: the engine over files, at full speed.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::engine::{Engine, Input};
@@ -13,28 +15,87 @@ use crate::incident::revision::Revision;
 use crate::io::decode::decoder::Decoder;
 use crate::io::decode::message_info::MessageInfo;
 use crate::io::decode::rejection::{RejectReason, Rejected};
-use crate::io::decode::unknown_words::UnknownWord;
 use crate::io::files::recorded_events::{EventFiles, Line};
+use crate::io::files::topology_file;
+use crate::io::incident_message;
 use crate::model::event::EventBatch;
-use crate::process::cli::check::count;
+use crate::process::cli::answer::{Terminal, print_errors};
+use crate::process::config::Config;
+use crate::process::load_rules::load_rules;
+use crate::process::report::incidents_text;
+use crate::process::report::replay_summary::{DecodeCounts, summary};
+use crate::process::telemetry::stopwatch::stopwatch;
+use crate::topology::Topology;
 
 /// Bad lines shown for each reason before the rest is only counted.
 const REJECTED_SHOWN: u64 = 5;
 /// Decoded batches that wait for the engine.
 const DECODED_BATCHES: usize = 2;
 
-/// What decoding counted.
-#[derive(Debug, Default)]
-pub struct DecodeCounts {
-    /// Rejected events, by reason.
-    pub rejected: BTreeMap<&'static str, u64>,
-    /// Unknown words of other systems' alerts.
-    pub unknown_words: Arc<BTreeMap<UnknownWord, u64>>,
+#[derive(Args, Debug)]
+pub(crate) struct ReplayArgs {
+    /// A folder or file of rules
+    #[arg(long, value_name = "DIR", required = true)]
+    rules: Vec<PathBuf>,
+    /// The dependency graph, YAML or JSON
+    #[arg(long, value_name = "FILE")]
+    topology: Option<PathBuf>,
+    /// Recorded events, one JSON object a line; .gz and .zst are inflated
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    events: Vec<PathBuf>,
+    /// Settings for time, correlation and notification
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Write the revisions here instead of to stdout
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Form of the revisions
+    #[arg(long, value_enum, default_value_t)]
+    format: OutputFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum OutputFormat {
+    /// One JSON object a line
+    #[default]
+    Json,
+    /// As a person would be told
+    Text,
+}
+
+pub(crate) fn run(args: &ReplayArgs, terminal: &mut Terminal) -> Result<()> {
+    let config = args.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+    let style = terminal.style;
+    let mut rules = load_rules(&args.rules, style.color, &mut print_errors)?;
+    config.topology.learn.add_label_keys(&mut rules.label_keys);
+    let graph = match &args.topology {
+        Some(path) => Topology::new(topology_file::read(path)?),
+        None => Topology::default(),
+    };
+    let mut out: Box<dyn Write + '_> = match &args.output {
+        Some(path) => Box::new(BufWriter::new(File::create(path).with_context(|| format!("cannot write {}", path.display()))?)),
+        None => Box::new(&mut terminal.out),
+    };
+    let decoder = Decoder::new(&rules.label_keys, i64::MAX);
+    let engine = Engine::new(rules.rules, graph, &config.engine())?;
+    let files = EventFiles::open(&args.events, config.time.future.0).context("cannot open the events")?;
+    let took = stopwatch();
+    let (engine, counts) = replay(engine, decoder, files, &mut |revision| {
+        let text = match args.format {
+            OutputFormat::Json => incident_message::to_json(&revision),
+            OutputFormat::Text => incidents_text::revision(&revision, style),
+        };
+        writeln!(out, "{text}")?;
+        Ok(())
+    })?;
+    out.flush()?;
+    summary(&mut std::io::stderr().lock(), &engine, &counts, took())?;
+    Ok(())
 }
 
 /// Replays files: one thread reads and decodes, this one evaluates. `emit` gets the revisions in order. Returns the engine, for its
 /// counts, and those of decoding.
-pub fn replay(
+fn replay(
     mut engine: Engine,
     decoder: Decoder,
     files: EventFiles,
@@ -95,65 +156,4 @@ fn progress(bytes: u64) -> ProgressBar {
         bar.set_style(style);
     }
     bar
-}
-
-/// The summary that ends a replay.
-pub fn summary(out: &mut dyn Write, engine: &Engine, counts: &DecodeCounts, took: Duration) -> std::io::Result<()> {
-    let stats = engine.stats();
-    let seconds = took.as_secs_f64().max(1e-9);
-    let notifications = stats.book.notifications;
-    writeln!(out, "events         {} in {seconds:.2} s, {:.0} events/s", stats.events, stats.events as f64 / seconds)?;
-    let bad: u64 = counts.rejected.values().sum();
-    if bad > 0 {
-        let reasons: Vec<String> = counts.rejected.iter().map(|(code, number)| format!("{code} {number}")).collect();
-        writeln!(out, "rejected       {bad} ({})", reasons.join(", "))?;
-    }
-    for (field, handling) in [("severity", "taken as a warning"), ("status", "rejected")] {
-        let words = counts.unknown_words.iter().filter(|(unknown, _)| unknown.field == field);
-        let words: Vec<String> = words.map(|(unknown, number)| format!("{:?} {number}", unknown.word)).collect();
-        if !words.is_empty() {
-            writeln!(out, "unknown {field:<8} of other systems' alerts, {handling}: {}", words.join(", "))?;
-        }
-    }
-    let late: u64 = engine.rules().map(|(_, stats, _)| stats.late).sum();
-    if late > 0 {
-        writeln!(out, "late           {late} rows of rules' windows came later than the allowed lateness")?;
-    }
-    for (rule, stats, _) in engine.rules().filter(|(_, stats, _)| stats.errors > 0) {
-        writeln!(out, "failing        {} failed {}", rule.name(), count(stats.errors as usize, "time"))?;
-    }
-    for (rule, stats, alerts) in engine.rules().filter(|(_, stats, alerts)| stats.overflow + alerts.over_limit > 0) {
-        let (groups, over) = (stats.overflow, alerts.over_limit);
-        writeln!(
-            out,
-            "over a limit   {}: {groups} rows found no room for their group, {over} breaches none for an alert",
-            rule.name()
-        )?;
-    }
-    for (index, (rule, stats, _)) in engine.rules().enumerate().filter(|(_, (_, stats, _))| stats.quarantines > 0) {
-        let now = engine.evaluator().quarantine(index).map(|quarantine| format!(", now: {}", quarantine.reason));
-        let times = count(stats.quarantines as usize, "time");
-        writeln!(out, "quarantined    {} {times}{}", rule.name(), now.unwrap_or_default())?;
-    }
-    let topology = engine.topology_size();
-    if topology.version > 1 {
-        let learned: usize = topology.edges.iter().filter(|(source, _)| *source == "learned").map(|(_, edges)| edges).sum();
-        let edges = count(learned, "edge");
-        writeln!(out, "topology       {edges} learned at the end, version {}", topology.version)?;
-    }
-    writeln!(out, "rules          {}", engine.rules().count())?;
-    writeln!(out, "alerts         {}", stats.book.alerts)?;
-    writeln!(out, "incidents      {} in {}", stats.book.opened, count(stats.book.revisions as usize, "revision"))?;
-    write!(out, "notifications  {notifications}")?;
-    if notifications > 0 {
-        write!(out, ", one for {:.1} alerts", stats.book.alerts as f64 / notifications as f64)?;
-    }
-    writeln!(out)
-}
-
-/// A stopwatch: how long a replay or a stage took, for people alone.
-#[expect(clippy::disallowed_methods, reason = "measures for summaries and metrics; no result depends on it")]
-pub fn stopwatch() -> impl FnOnce() -> Duration {
-    let started = Instant::now();
-    move || started.elapsed()
 }

@@ -1,7 +1,7 @@
-//! The correlator's input: the parts of all partitions, next to each other.
+//! The read stage of a correlator, a task: reads the partials of all partitions side by side.
 //!
-//! Of a partition that is ahead of another nothing is read: the stream of parts holds what waits, and memory holds at most a few
-//! parts of each. Which partition is read next depends on the parts alone, and so does all that comes of them.
+//! Of a partition that is ahead of another one nothing is read: what waits stays in the stream of partials, and memory holds at most a
+//! few partials of each. Which partition is read next depends on the partials alone, and so does everything that follows from them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,142 +11,180 @@ use anyhow::{Result, bail};
 use async_nats::connection::State;
 use async_nats::jetstream::stream::Stream;
 use futures::future::select_all;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::engine::Engine;
 use crate::engine::partial::partition_merge::PartitionMerge;
+use crate::engine::partial::result::PartialResult;
 use crate::io::nats::client::settings::PARTITION_WORD;
-use crate::io::nats::cluster::partial_stream::{Found, PartialError, PartialReader, subject};
+use crate::io::nats::cluster::packing::unpack;
+use crate::io::nats::cluster::partial_stream::header::{ForeignMessage, subject};
+use crate::io::nats::cluster::partial_stream::reader::{PartialReader, StoredPartial};
 use crate::process::config::Config;
-use crate::process::pipeline::decode::ToDecoder;
-use crate::process::telemetry::metrics::Telemetry;
+use crate::process::pipeline::Stop;
+use crate::process::pipeline::messages::{EngineOnly, PartitionPartial, PipelineItem, RawItem};
+use crate::process::telemetry::Telemetry;
+use crate::process::telemetry::stopwatch::stopwatch;
 
-/// Parts of one partition that wait here.
-const PARTS_WAITING: usize = 2;
-/// After so long without a word beyond `time.idle` a worker is missed.
-const MISSED_AFTER: Duration = Duration::from_secs(30);
+/// Partials of one partition that wait in memory.
+const PARTIALS_MAX: usize = 2;
+/// A worker that has published nothing for this long beyond `time.idle` is reported.
+const MISSING_AFTER: Duration = Duration::from_secs(30);
 
-/// Refuses what a correlator cannot go on from.
-pub fn check(config: &Config, keeps: bool, engine: &Engine, partitions: Option<usize>) -> Result<()> {
+/// Refuses settings and checkpoints that the role cannot work with.
+///
+/// # Errors
+///
+/// What does not fit, and what to do.
+pub fn check(config: &Config, has_checkpoints: bool, engine: &Engine, partitions: Option<usize>) -> Result<()> {
     let now = partitions.unwrap_or(0);
-    if now > 0 && !keeps {
+    if now > 0 && !has_checkpoints {
         bail!("a correlator goes on where its checkpoint ends: set checkpoint.dir in squelch.yaml to a folder");
     }
     if now == 0 && config.input.subjects.iter().any(|subject| subject.contains(PARTITION_WORD)) {
-        bail!("input.subjects says {PARTITION_WORD}: that is for `squelch run --role worker --partition I/N`");
+        bail!("input.subjects contains {PARTITION_WORD}: that is for `squelch run --role worker --partition I/N`");
     }
     let before = engine.partitions().positions().count();
     if before != now {
-        let say = |partitions| match partitions {
+        let describe = |partitions| match partitions {
             0 => "a squelch that reads the events itself".to_string(),
             number => format!("a correlator of {number} partitions"),
         };
         bail!(
-            "the checkpoint of {} is that of {}, this is {}: go on as before, or begin anew under another input.consumer",
+            "the checkpoint of {} is that of {}, this is {}: start as before, or with another input.consumer",
             config.input.consumer,
-            say(before),
-            say(now)
+            describe(before),
+            describe(now)
         );
     }
     Ok(())
 }
 
-/// Refuses to go on in another stream of parts than before: what workers said in the old one is gone.
+/// Refuses to go on in another stream of partials than before: what workers published in the old one is gone.
+///
+/// # Errors
+///
+/// It is another stream.
 pub fn same_stream(name: &str, before: Option<i64>, now: i64) -> Result<()> {
     if before.is_some_and(|before| before != now) {
-        bail!("the stream {name} was made anew since the checkpoint: begin under another input.consumer, all of its processes");
+        bail!(
+            "the stream {name} was deleted and created again since the checkpoint: start all processes with another input.consumer"
+        );
     }
     Ok(())
 }
 
-/// Reads the parts of all partitions.
+/// Reads the partials of all partitions.
 pub struct PartialsReader {
-    lanes: Vec<Reading>,
-    born_ns: Option<i64>,
-    missed_after: Duration,
+    partitions: Vec<Unstarted>,
+    stream_created_ns: Option<i64>,
+    missing_after: Duration,
 }
 
-struct Reading {
-    source: PartialReader,
+/// A partition of which nothing is read yet.
+struct Unstarted {
+    reader: PartialReader,
     until: Option<u64>,
 }
 
-/// A partition whose parts are on their way.
-struct Coming {
-    parts: mpsc::Receiver<Result<Found, PartialError>>,
+/// A partition whose partials are read by a task.
+struct Reading {
+    partials: mpsc::Receiver<Result<StoredPartial, ForeignMessage>>,
+    /// The last event that the partials so far have counted.
     until: Option<u64>,
 }
 
 impl PartialsReader {
     /// A reader that goes on where the engine is.
-    pub fn new(stream: &Stream, config: &Config, lanes: &PartitionMerge) -> Self {
-        let missed_after = MISSED_AFTER + Duration::from_millis(config.time.idle.0 as u64);
-        let reading = lanes.positions().enumerate().map(|(partition, (place, until))| {
+    pub fn new(stream: &Stream, config: &Config, merge: &PartitionMerge) -> Self {
+        let missing_after = MISSING_AFTER + Duration::from_millis(config.time.idle.0 as u64);
+        let partitions = merge.positions().enumerate().map(|(partition, (sequence, until))| {
             let subject = subject(&config.partitions, &config.input.consumer, partition);
-            Reading { source: PartialReader::new(stream.clone(), subject, place), until }
+            Unstarted { reader: PartialReader::new(stream.clone(), subject, sequence), until }
         });
-        Self { lanes: reading.collect(), born_ns: lanes.born_ns(), missed_after }
+        Self { partitions: partitions.collect(), stream_created_ns: merge.born_ns(), missing_after }
     }
 
-    /// Reads until told to stop.
+    /// Reads until the process stops.
     ///
     /// # Errors
     ///
-    /// What is on the subjects does not belong together.
+    /// The partials do not belong together.
     pub async fn read(
         self,
         client: async_nats::Client,
         telemetry: Arc<Telemetry>,
-        to_decoder: mpsc::Sender<ToDecoder>,
-        mut stopped: watch::Receiver<bool>,
+        to_decoder: mpsc::Sender<RawItem>,
+        mut stopped: Stop,
     ) -> Result<()> {
-        let (partitions, mut born_ns) = (self.lanes.len(), self.born_ns);
-        let mut coming: Vec<Coming> = self.lanes.into_iter().map(Reading::begin).collect();
+        let (number, mut created_ns) = (self.partitions.len(), self.stream_created_ns);
+        let mut partitions: Vec<Reading> = self.partitions.into_iter().map(Unstarted::start).collect();
         loop {
             telemetry.connected.store(client.connection_state() == State::Connected, Ordering::Relaxed);
             let found = tokio::select! {
                 _ = stopped.wait_for(|stopped| *stopped) => return Ok(()),
-                found = tokio::time::timeout(self.missed_after, next(&mut coming)) => found,
+                found = tokio::time::timeout(self.missing_after, next(&mut partitions)) => found,
             };
             let Ok(found) = found else {
-                say_who_is_missed(&coming, self.missed_after);
+                log_missing(&partitions, self.missing_after);
                 continue;
             };
-            let Some((lane, found)) = found else { bail!("the tasks that read parts are gone") };
+            let Some((partition, found)) = found else { bail!("the tasks that read partials have ended") };
             let found = found?;
-            let head = &found.head;
-            if head.partitions != partitions {
+            let header = &found.header;
+            if header.partitions != number {
                 bail!(
-                    "worker {} speaks of another number of partitions, this correlator of {partitions}: start all with the same number",
-                    head.name()
+                    "worker {} has another number of partitions than this correlator of {number}: start all with the same number",
+                    header.name()
                 );
             }
-            if head.partition != lane {
-                bail!("worker {} speaks on the subject of partition {}", head.name(), lane + 1);
+            if header.partition != partition {
+                bail!("worker {} publishes on the subject of partition {}", header.name(), partition + 1);
             }
-            if *born_ns.get_or_insert(head.born_ns) != head.born_ns {
+            if *created_ns.get_or_insert(header.stream_created_ns) != header.stream_created_ns {
                 bail!(
-                    "worker {} speaks of a stream of events that was made anew: stop all, delete the stream of parts, and begin under another input.consumer",
-                    head.name()
+                    "worker {} reads a stream of events that was deleted and created again: stop all processes, delete the stream of \
+                     partials, and start with another input.consumer",
+                    header.name()
                 );
             }
-            coming[lane].until = coming[lane].until.max(Some(head.until));
-            if to_decoder.send(ToDecoder::Part(found)).await.is_err() {
+            partitions[partition].until = partitions[partition].until.max(Some(header.until));
+            let Some(partial) = decode(found).await? else { continue };
+            let item = PipelineItem::EngineOnly(EngineOnly::Partial(Box::new(partial)));
+            if to_decoder.send(item).await.is_err() {
                 return Ok(());
             }
         }
     }
 }
 
-impl Reading {
-    fn begin(self) -> Coming {
-        let Self { mut source, until } = self;
-        let (sender, parts) = mpsc::channel(PARTS_WAITING);
+/// Decodes a partial. One that cannot be decoded is skipped.
+async fn decode(found: StoredPartial) -> Result<Option<PartitionPartial>> {
+    let decoding = tokio::task::spawn_blocking(move || {
+        let StoredPartial { header, sequence, bytes } = found;
+        let took = stopwatch();
+        let partial = unpack(&bytes).map_err(anyhow::Error::from).and_then(|bytes| Ok(PartialResult::from_bytes(&bytes)?));
+        match partial {
+            Ok(partial) => Some(PartitionPartial { partition: header.partition, sequence, partial, decoding: took() }),
+            Err(error) => {
+                let (worker, error) = (header.name(), format!("{error:#}"));
+                tracing::error!(worker, sequence, error, "what a worker has counted cannot be decoded: it is skipped");
+                None
+            }
+        }
+    });
+    Ok(decoding.await?)
+}
+
+impl Unstarted {
+    fn start(self) -> Reading {
+        let Self { mut reader, until } = self;
+        let (sender, partials) = mpsc::channel(PARTIALS_MAX);
         tokio::spawn(async move {
             loop {
                 let next = tokio::select! {
-                    next = source.next() => next,
-                    // Another process correlates now.
+                    next = reader.next() => next,
+                    // The process stops, or another one correlates now.
                     () = sender.closed() => return,
                 };
                 let (found, failed) = match next {
@@ -163,25 +201,25 @@ impl Reading {
                 }
             }
         });
-        Coming { parts, until }
+        Reading { partials, until }
     }
 }
 
-/// The next part of those partitions that have come least far.
-async fn next(coming: &mut [Coming]) -> Option<(usize, Result<Found, PartialError>)> {
-    let least = coming.iter().map(|lane| lane.until).min()?;
-    let behind = coming.iter_mut().enumerate().filter(|(_, lane)| lane.until == least);
-    let found = behind.map(|(partition, lane)| Box::pin(async move { Some((partition, lane.parts.recv().await?)) }));
+/// The next partial of the partitions that are behind all others.
+async fn next(partitions: &mut [Reading]) -> Option<(usize, Result<StoredPartial, ForeignMessage>)> {
+    let least = partitions.iter().map(|partition| partition.until).min()?;
+    let behind = partitions.iter_mut().enumerate().filter(|(_, partition)| partition.until == least);
+    let found = behind.map(|(number, partition)| Box::pin(async move { Some((number, partition.partials.recv().await?)) }));
     select_all(found).await.0
 }
 
-fn say_who_is_missed(coming: &[Coming], after: Duration) {
-    let least = coming.iter().map(|lane| lane.until).min();
-    let missed = coming.iter().enumerate().filter(|(_, lane)| Some(lane.until) == least);
-    let partitions: Vec<String> = missed.map(|(partition, _)| (partition + 1).to_string()).collect();
+fn log_missing(partitions: &[Reading], after: Duration) {
+    let least = partitions.iter().map(|partition| partition.until).min();
+    let missing = partitions.iter().enumerate().filter(|(_, partition)| Some(partition.until) == least);
+    let missing: Vec<String> = missing.map(|(number, _)| (number + 1).to_string()).collect();
     tracing::error!(
-        partitions = partitions.join(", "),
-        "no word from the workers of these partitions for {} s: nothing is evaluated until they speak. Do they run?",
+        partitions = missing.join(", "),
+        "the workers of these partitions have published nothing for {} s: nothing is evaluated until they do. Are they running?",
         after.as_secs()
     );
 }

@@ -1,8 +1,11 @@
-//! One set of rules for all roles: the correlator looks at the rule files and tells its workers which rules it runs, and they count
-//! for those. It goes first: what workers count for the rules before holds all that the tables of rules that stay are made of, so
-//! these do not notice, and a rule that is new rests until its workers have heard of it. And it tells of rules only once they are in a
-//! checkpoint, since nobody may stop counting what a correlator that dies asks for again.
+//! One set of rules for all roles: the correlator watches the rule files and announces which rules are in force, and its workers count
+//! for those.
+//!
+//! The correlator changes its rules first. What workers count for the rules before contains all that rules which stay need, so these do
+//! not notice, and a new rule is not evaluated until the workers count for it. The correlator announces rules only once a checkpoint
+//! contains them: if it dies, it goes on with the rules of its checkpoint, and the workers must still count for those.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,111 +17,114 @@ use crate::engine::next_rules::NextRules;
 use crate::engine::{Engine, EngineParams};
 use crate::io::nats::cluster::active_rules::{ActiveRules, ActiveRulesError, RuleFiles};
 use crate::io::nats::cluster::lease::HeldLease;
-use crate::process::cli::check::load_or_explain;
-use crate::process::cluster;
+use crate::process::cluster::partition::refuse_unmergeable;
 use crate::process::config::Config;
-use crate::process::pipeline::decode::ToDecoder;
-use crate::process::reload::rules::NewRules;
+use crate::process::load_rules::load_rules;
+use crate::process::pipeline::Stop;
+use crate::process::pipeline::messages::{NewRules, PipelineItem, RawItem};
 use crate::rule::Rule;
 use crate::rule::check::{LoadedRules, from_texts};
 
-/// How often a worker asks which rules it is to count for.
+/// How often a worker asks which rules are in force.
 const ASK_EVERY: Duration = Duration::from_secs(2);
-/// How often the correlator looks whether it says what it ought to: streams forget, and who had the lease before may speak late.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often the correlator checks its announcement: streams drop messages, and a former leader may announce late.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
 
 /// The texts of rules.
 pub fn files_of<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> RuleFiles {
     rules.into_iter().map(|rule| (rule.name().to_string(), rule.file.text.to_string())).collect()
 }
 
-/// The texts of the rules that an engine runs.
-pub fn run_by(engine: &Engine) -> RuleFiles {
+/// The texts of the rules of an engine.
+pub fn rule_files_of(engine: &Engine) -> RuleFiles {
     files_of(engine.rules().map(|(rule, ..)| rule))
 }
 
-/// Says which rules run, once somebody has said so here, until told to stop or the lease is lost.
-pub async fn tell(
-    bulletin: ActiveRules,
+/// Announces the rules in force, once there are any, until the process stops or the lease is lost.
+pub async fn announce(
+    active_rules: ActiveRules,
     lease: Option<HeldLease>,
-    mut running: watch::Receiver<Option<Arc<RuleFiles>>>,
-    mut stopped: watch::Receiver<bool>,
+    mut in_force: watch::Receiver<Option<Arc<RuleFiles>>>,
+    mut stopped: Stop,
 ) {
-    let telling = async {
+    let announcing = async {
         loop {
-            let files = running.borrow_and_update().clone();
+            let files = in_force.borrow_and_update().clone();
             if let Some(lease) = &lease
                 && lease.may_write().await.is_err()
             {
                 return;
             }
             if let Some(files) = files
-                && let Err(error) = bulletin.hold(&files).await
+                && let Err(error) = active_rules.announce(&files).await
             {
-                tracing::warn!(error, "workers cannot be told which rules run; trying again");
+                tracing::warn!(error, "the rules in force cannot be announced to workers; retrying");
             }
             tokio::select! {
-                changed = running.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                changed = in_force.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(CHECK_EVERY) => {}
             }
         }
     };
     tokio::select! {
         _ = stopped.wait_for(|stopped| *stopped) => {}
-        () = telling => {}
+        () = announcing => {}
     }
 }
 
-/// The rules that a worker starts with: those of the correlator. Where none has spoken, or in no words that are known here, those of
-/// the files.
+/// The rules that a worker starts with: those that the correlator announced. Where there is no announcement, or one that this version
+/// cannot read, those of the files.
 ///
 /// # Errors
 ///
 /// The server does not answer, or the files are bad.
-pub async fn first(bulletin: &ActiveRules, config: &Config, params: &EngineParams) -> Result<LoadedRules> {
-    let told = match bulletin.read().await {
+pub async fn first_rules(active_rules: &ActiveRules, config: &Config, params: &EngineParams) -> Result<LoadedRules> {
+    let announced = match active_rules.read().await {
         Ok(None) => None,
         Ok(Some(files)) => Some(plan(&files, params)),
         Err(error @ ActiveRulesError::Unreadable { .. }) => Some(Err(error.into())),
-        Err(error @ ActiveRulesError::NoAnswer(_)) => return Err(error).context("cannot ask which rules run"),
+        Err(error @ ActiveRulesError::NoAnswer(_)) => return Err(error).context("cannot ask which rules are in force"),
     };
-    match told {
-        Some(Ok(book)) => return Ok(book),
+    match announced {
+        Some(Ok(rules)) => return Ok(rules),
         Some(Err(error)) => {
-            tracing::error!(error = format!("{error:#}"), "the correlator's rules are none here: the files here count")
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the correlator's rules cannot be used: counting for those of the files"
+            )
         }
         None => {}
     }
-    let say = &mut |text: &str| text.lines().for_each(|line| tracing::error!("{line}"));
-    shared(load_or_explain(&config.rules.paths(), false, say)?, params)
+    let print = &mut |text: &str| text.lines().for_each(|line| tracing::error!("{line}"));
+    countable(load_rules(&config.rules.paths(), false, print)?, params)
 }
 
 fn plan(files: &RuleFiles, params: &EngineParams) -> Result<LoadedRules> {
     let texts = files.iter().map(|(name, text)| (format!("{name}.sql").into(), Arc::from(text.as_str()))).collect();
-    shared(from_texts(texts)?, params)
+    countable(from_texts(texts)?, params)
 }
 
 /// Rules that workers can count for, with the labels that they and the topology read.
-fn shared(mut book: LoadedRules, params: &EngineParams) -> Result<LoadedRules> {
-    cluster::refuse(&book.rules)?;
-    params.learn.add_label_keys(&mut book.label_keys);
-    Ok(book)
+fn countable(mut rules: LoadedRules, params: &EngineParams) -> Result<LoadedRules> {
+    refuse_unmergeable(&rules.rules)?;
+    params.learn.add_label_keys(&mut rules.label_keys);
+    Ok(rules)
 }
 
-fn next(files: &RuleFiles, params: &EngineParams) -> Result<NewRules> {
+fn new_rules(files: &RuleFiles, params: &EngineParams) -> Result<NewRules> {
     let LoadedRules { rules, label_keys } = plan(files, params)?;
     let rules = NextRules::that_only_count(rules, params).context("they cannot be set up")?;
-    Ok(NewRules { label_keys, rules })
+    Ok(NewRules { label_keys, rules: Box::new(rules) })
 }
 
-/// Follows the correlator's rules until told to stop, on SIGHUP at once; the worker counts for those of `files` so far.
+/// Follows the announced rules until the process stops. SIGHUP asks at once. The worker counts for those of `files` so far.
 pub async fn follow(
-    bulletin: ActiveRules,
+    active_rules: ActiveRules,
     mut files: RuleFiles,
     params: EngineParams,
     mut hangups: Signal,
-    to_decoder: mpsc::Sender<ToDecoder>,
-    mut stopped: watch::Receiver<bool>,
+    to_decoder: mpsc::Sender<RawItem<Infallible>>,
+    mut stopped: Stop,
 ) {
     let following = async {
         loop {
@@ -126,25 +132,25 @@ pub async fn follow(
                 () = tokio::time::sleep(ASK_EVERY) => {}
                 _ = hangups.recv() => {}
             }
-            match bulletin.read().await {
-                Ok(Some(said)) if said != files => files = said,
+            match active_rules.read().await {
+                Ok(Some(announced)) if announced != files => files = announced,
                 Ok(_) => continue,
                 Err(error) => {
-                    tracing::warn!(%error, "cannot ask which rules run; trying again");
+                    tracing::warn!(%error, "cannot ask which rules are in force; retrying");
                     continue;
                 }
             }
             let (files, params) = (files.clone(), params.clone());
-            let planning = tokio::task::spawn_blocking(move || next(&files, &params));
+            let planning = tokio::task::spawn_blocking(move || new_rules(&files, &params));
             match planning.await.map_err(anyhow::Error::from).flatten() {
                 Ok(new) => {
-                    if to_decoder.send(ToDecoder::Rules(Box::new(new))).await.is_err() {
+                    if to_decoder.send(PipelineItem::Rules(new)).await.is_err() {
                         return;
                     }
                 }
                 Err(error) => tracing::error!(
                     error = format!("{error:#}"),
-                    "the correlator's rules are none for this worker: it goes on counting for those that it has. Are both of one version?"
+                    "the correlator's rules cannot be used: this worker goes on counting for those it has. Are both of one version?"
                 ),
             }
         }

@@ -1,13 +1,15 @@
-//! A worker: reads its part of the events, counts them, and hands on what it has counted. It keeps nothing: where it was is in
-//! its last word.
+//! `squelch run --role worker`: reads its partition of the events, counts them, and publishes what it has counted. It stores nothing
+//! else: its position is in its last partial.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, bail};
 use async_nats::jetstream;
 use async_nats::jetstream::stream::Stream;
-use tokio::sync::{mpsc, watch};
+use futures::FutureExt;
+use tokio::sync::mpsc;
 
 use crate::engine::partial::partition_counter::PartitionCounter;
 use crate::io::decode::decoder::Decoder;
@@ -15,32 +17,39 @@ use crate::io::nats::client::connect;
 use crate::io::nats::client::settings::{InputConfig, PARTITION_WORD, PartitionBy};
 use crate::io::nats::client::streams::Streams;
 use crate::io::nats::cluster::active_rules::ActiveRules;
-use crate::io::nats::cluster::partial_stream::{self, PartialWriter};
+use crate::io::nats::cluster::partial_stream::header::{PartialHeader, subject};
+use crate::io::nats::cluster::partial_stream::writer::PartialWriter;
+use crate::io::nats::input::event_reader::EventReader;
+use crate::io::nats::input::messages::{Fetched, Incoming};
 use crate::io::nats::input::position::StreamPosition;
-use crate::io::nats::input::{Fetched, Incoming, Source};
-use crate::io::nats::output::{Outgoing, Sink};
+use crate::io::nats::output::Publisher;
+use crate::io::nats::output::results::Results;
 use crate::model::fingerprint::stable_hash;
-use crate::process::cluster::Partition;
-use crate::process::cluster::partition_counting::{Folding, ToStore};
+use crate::process::cluster::count::{Count, WorkerResults};
+use crate::process::cluster::partition::WorkerPartition;
 use crate::process::cluster::rule_distribution;
 use crate::process::config::Config;
-use crate::process::pipeline::decode::{Decoding, ToDecoder};
+use crate::process::pipeline::decode::Decode;
+use crate::process::pipeline::messages::{PipelineItem, RawItem};
 use crate::process::pipeline::read::read;
+use crate::process::pipeline::{Reader, Stages};
 use crate::process::reload::file_watcher;
-use crate::process::run::{DRAIN_MAX, Shutdown, serve, thread, to_its_end};
-use crate::process::telemetry::metrics::Telemetry;
+use crate::process::shutdown::{DRAIN_MAX, Shutdown, block_on};
+use crate::process::telemetry::{Telemetry, endpoint};
 
-/// Batches between reading and decoding, between decoding and counting, and parts that wait to be stored.
-const CHANNEL_BATCHES: usize = 4;
-const DECODED_BATCHES: usize = 1;
-const PARTS_WAITING: usize = 1;
+/// Partials that wait to be published.
+const RESULTS_MAX: usize = 1;
 
-/// Works until SIGTERM or Ctrl-C, then hands on what was read.
-pub fn main(config: Config, partition: Partition) -> Result<()> {
-    to_its_end(work(config, partition))
+/// Works until SIGTERM or Ctrl-C, then publishes what was read.
+///
+/// # Errors
+///
+/// It cannot start, or not go on.
+pub fn main(config: Config, partition: WorkerPartition) -> Result<()> {
+    block_on(work(config, partition))
 }
 
-async fn work(config: Config, partition: Partition) -> Result<()> {
+async fn work(config: Config, partition: WorkerPartition) -> Result<()> {
     let telemetry = Arc::new(Telemetry::default());
     let params = config.engine();
     let hangups = file_watcher::hangups()?;
@@ -51,97 +60,93 @@ async fn work(config: Config, partition: Partition) -> Result<()> {
     let stream = streams.input(&with_word(&config.input, "*")).await?;
     streams.rejected(&config.rejected).await?;
     let bucket = streams.output(&config.output).await?;
-    let parts = streams.parts(&config.partitions).await?;
-    let subject = partial_stream::subject(&config.partitions, &config.input.consumer, partition.index);
-    let bulletin = ActiveRules::new(context.clone(), parts.clone(), &config.partitions, &config.input.consumer);
-    let book = rule_distribution::first(&bulletin, &config, &params).await?;
-    let (number, files) = (book.rules.len(), rule_distribution::files_of(&book.rules));
-    let (part_sink, last) = PartialWriter::open(context.clone(), parts, subject).await?;
-    let born_ns = stream.cached_info().created.unix_timestamp_nanos() as i64;
-    if let Some(last) = last {
-        if last.born_ns != born_ns {
-            bail!(
-                "the stream {} was made anew since worker {} last spoke: stop all, delete the stream {}, and begin under another \
-                 input.consumer",
-                config.input.stream,
-                last.name(),
-                config.partitions.stream
-            );
-        }
-        if last.partitions != partition.of {
-            bail!(
-                "the last to speak was worker {}, this one is {}/{}: start all with the same number of partitions, or begin anew under \
-                 another input.consumer",
-                last.name(),
-                partition.index + 1,
-                partition.of
-            );
-        }
+    let partials = streams.partials(&config.partitions).await?;
+    let active_rules = ActiveRules::new(context.clone(), partials.clone(), &config.partitions, &config.input.consumer);
+    let rules = rule_distribution::first_rules(&active_rules, &config, &params).await?;
+    let (rule_count, files) = (rules.rules.len(), rule_distribution::files_of(&rules.rules));
+    let subject = subject(&config.partitions, &config.input.consumer, partition.index);
+    let (writer, last) = PartialWriter::open(context.clone(), partials, subject).await?;
+    let created_ns = stream.cached_info().created.unix_timestamp_nanos() as i64;
+    if let Some(last) = &last {
+        check_last(last, created_ns, partition, &config)?;
     }
-    let looking = by_subject.then(|| (stream.clone(), input.consumer.clone()));
-    let begin = last.map(|last| StreamPosition { created_ns: born_ns, sequence: last.until });
-    let (source, begin) = Source::open(context.clone(), stream, input, begin, Arc::clone(&telemetry.reading)).await?;
-    let after = begin.sequence;
-    let folder = PartitionCounter::new(book.rules, &params, born_ns, after)?;
-    let decoding = Decoding::new(Decoder::new(&book.label_keys, config.time.future.0));
-    let decoding = if by_subject { decoding } else { decoding.only(mine(config.partitions.by, partition)) };
-    let folding = Folding::new(folder, partition, born_ns, config.time.idle.0, Arc::clone(&telemetry));
-    let sink = Sink::new(context, bucket, config.rejected.subject.clone(), Arc::clone(&telemetry.storing))
-        .called(&config.input.consumer);
-    serve(&config, &telemetry).await?;
+    let reader_of_others = by_subject.then(|| (stream.clone(), input.consumer.clone()));
+    let stood = last.map(|last| StreamPosition { created_ns, sequence: last.until });
+    let (reader, position) = EventReader::open(context.clone(), stream, input, stood, Arc::clone(&telemetry.input)).await?;
+    let after = position.sequence;
+
+    let decode = Decode::new(Decoder::new(&rules.label_keys, config.time.future.0));
+    let decode = if by_subject { decode } else { decode.only(belongs_to(partition, config.partitions.by)) };
+    let counter = PartitionCounter::new(rules.rules, &params, created_ns, after)?;
+    let count = Count::new(counter, partition, created_ns, config.time.idle.0, Arc::clone(&telemetry));
+    let (rejected, consumer) = (&config.rejected.subject, &config.input.consumer);
+    let publisher = Publisher::new(&context, bucket, rejected, consumer, None, Arc::clone(&telemetry.output));
+    endpoint::serve(&config, &telemetry).await?;
     tracing::info!(
         stream = config.input.stream,
-        partition = format!("{}/{}", partition.index + 1, partition.of),
-        rules = number,
+        partition = partition.to_string(),
+        rules = rule_count,
         after,
         resumed = last.is_some(),
         "reading events"
     );
     let mut shutdown = Shutdown::listen()?;
-    let (stop, stopped) = watch::channel(false);
-    let (to_decoder, from_source) = mpsc::channel(CHANNEL_BATCHES);
-    let (to_folder, from_decoder) = mpsc::channel(DECODED_BATCHES);
-    let (to_store, from_folder) = mpsc::channel(PARTS_WAITING);
-    let (to_relay, from_reader) = mpsc::channel(1);
-    let following =
-        tokio::spawn(rule_distribution::follow(bulletin, files, params, hangups, to_decoder.clone(), stopped.clone()));
-    let reading = tokio::spawn(read(source, client, Arc::clone(&telemetry), to_relay, stopped));
-    let relaying = tokio::spawn(relay(from_reader, looking, after, to_decoder));
-    let threads = [
-        thread("decoder", move || decoding.run(from_source, &to_folder))?,
-        thread("folder", move || folding.run(from_decoder, &to_store))?,
-    ];
-    let mut storing = tokio::spawn(store(sink, part_sink, from_folder));
-    tokio::select! {
-        () = shutdown.asked_for() => {}
-        stored = &mut storing => {
-            stored.context("the publisher failed")??;
-            bail!("a thread ended by itself");
-        }
-    }
-    tracing::info!("stopping: handing on what was read");
-    telemetry.stopping.store(true, Ordering::Relaxed);
-    stop.send_replace(true);
-    let finish = async {
-        reading.await.context("the reader failed")?;
-        relaying.await.context("the reader failed")?;
-        following.await.context("the look at the correlator's rules failed")?;
-        storing.await.context("the publisher failed")??;
-        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow!("a thread panicked")))
+    let following: Reader<_> =
+        Box::new(|out, stop| rule_distribution::follow(active_rules, files, params, hangups, out, stop).map(Ok).boxed());
+    let reading = Arc::clone(&telemetry);
+    let stages = Stages {
+        first: Vec::new(),
+        watchers: vec![following],
+        read: Box::new(move |out, stop| {
+            let (to_relay, from_reader) = mpsc::channel(1);
+            let relaying = relay(from_reader, reader_of_others, after, out);
+            let both = async move { tokio::join!(read(reader, client, reading, to_relay, stop), relaying) };
+            both.map(|_| Ok(())).boxed()
+        }),
+        decode,
+        evaluate: Box::new(move |items, out| count.run(items, out)),
+        first_result: None,
+        results_max: RESULTS_MAX,
+        publish: Box::new(|results| publish(publisher, writer, results).boxed()),
     };
+    let mut pipeline = stages.start().await?;
+    let mut failed = None;
     tokio::select! {
-        finished = tokio::time::timeout(DRAIN_MAX, finish) => {
-            let late = || format!("not everything could be handed on within {} s; it is counted again", DRAIN_MAX.as_secs());
-            finished.with_context(late)??;
-        }
-        () = shutdown.asked_for() => bail!("stopped by a second signal; what was not handed on is counted again"),
+        () = shutdown.requested() => tracing::info!("stopping: publishing what was read"),
+        stage = pipeline.stage_ended() => failed = Some(stage),
+    }
+    telemetry.stopping.store(true, Ordering::Relaxed);
+    pipeline.drain(DRAIN_MAX, &mut shutdown).await?;
+    if let Some(stage) = failed {
+        bail!("the {stage} stage ended by itself");
     }
     tracing::info!("stopped");
     Ok(())
 }
 
-/// What this worker reads, and whether the subjects say whose a message is.
-fn input_of(input: &InputConfig, partition: Partition) -> (InputConfig, bool) {
+/// Refuses to go on after a partial of another stream, or of another number of partitions.
+fn check_last(last: &PartialHeader, created_ns: i64, partition: WorkerPartition, config: &Config) -> Result<()> {
+    if last.stream_created_ns != created_ns {
+        bail!(
+            "the stream {} was deleted and created again since worker {} last published: stop all processes, delete the stream {}, and \
+             start with another input.consumer",
+            config.input.stream,
+            last.name(),
+            config.partitions.stream
+        );
+    }
+    if last.partitions != partition.of {
+        bail!(
+            "the last to publish was worker {}, this one is {partition}: start all with the same number of partitions, or with another \
+             input.consumer",
+            last.name(),
+        );
+    }
+    Ok(())
+}
+
+/// What this worker reads, and whether the subjects tell which worker reads a message.
+fn input_of(input: &InputConfig, partition: WorkerPartition) -> (InputConfig, bool) {
     let number = partition.index.to_string();
     let by_subject = input.subjects.iter().any(|subject| subject.contains(PARTITION_WORD));
     let consumer = format!("{}-{}-of-{}", input.consumer, partition.index + 1, partition.of);
@@ -153,8 +158,8 @@ fn with_word(input: &InputConfig, word: &str) -> InputConfig {
     InputConfig { subjects, ..input.clone() }
 }
 
-/// Whose a message is does not matter to the result, as long as it is exactly one worker's.
-fn mine(by: PartitionBy, partition: Partition) -> impl Fn(&Incoming) -> bool + Send + 'static {
+/// Whether this worker counts a message. The result does not depend on who does, as long as exactly one does.
+fn belongs_to(partition: WorkerPartition, by: PartitionBy) -> impl Fn(&Incoming) -> bool + Send + 'static {
     move |message| {
         let number = match by {
             PartitionBy::Subject => stable_hash([message.subject.as_str()]),
@@ -164,25 +169,25 @@ fn mine(by: PartitionBy, partition: Partition) -> impl Fn(&Incoming) -> bool + S
     }
 }
 
-/// Hands on what was read. Where the subjects say whose a message is, `looking` finds out how far the others' messages go: nobody
-/// may wait for a worker for whom there is nothing.
+/// Passes on what was read. Where the subjects tell which worker reads a message, `others` asks how far the messages of the others
+/// reach: nobody may wait for a worker that has none.
 async fn relay(
-    mut from_reader: mpsc::Receiver<ToDecoder>,
-    mut looking: Option<(Stream, String)>,
+    mut from_reader: mpsc::Receiver<RawItem<Infallible>>,
+    mut others: Option<(Stream, String)>,
     mut last: u64,
-    to_decoder: mpsc::Sender<ToDecoder>,
+    to_decoder: mpsc::Sender<RawItem<Infallible>>,
 ) {
     while let Some(mut next) = from_reader.recv().await {
         match &mut next {
-            ToDecoder::Read(Fetched::Messages { messages, .. }) => {
-                last = messages.last().map_or(last, |message| message.sequence);
+            PipelineItem::Read(Fetched::Messages(messages)) => {
+                last = messages.messages.last().map_or(last, |message| message.sequence);
             }
-            ToDecoder::Read(Fetched::Idle { seen, .. }) => {
-                last = last.max(*seen);
-                if let Some((stream, consumer)) = &mut looking
-                    && let Some(until) = all_until(stream, consumer, last).await
+            PipelineItem::Read(Fetched::Idle { read_up_to, .. }) => {
+                last = last.max(*read_up_to);
+                if let Some((stream, consumer)) = &mut others
+                    && let Some(until) = nothing_unread_until(stream, consumer, last).await
                 {
-                    *seen = until.max(last);
+                    *read_up_to = until.max(last);
                 }
             }
             _ => {}
@@ -193,19 +198,20 @@ async fn relay(
     }
 }
 
-/// Up to which message of the stream everything was read by one who read up to `last`, where that can be said.
-async fn all_until(stream: &mut Stream, consumer: &str, last: u64) -> Option<u64> {
-    // First the stream, then the consumer: what comes between the two is pending there.
+/// Up to which message of the stream a consumer that delivered up to `last` has nothing more, where that is certain.
+async fn nothing_unread_until(stream: &mut Stream, consumer: &str, last: u64) -> Option<u64> {
+    // First the stream, then the consumer: messages that come between the two requests are pending in the second answer.
     let until = stream.info().await.ok()?.state.last_sequence;
     let state = stream.consumer_info(consumer).await.ok()?;
     (state.num_pending == 0 && state.delivered.stream_sequence <= last).then_some(until)
 }
 
-async fn store(mut sink: Sink, mut part_sink: PartialWriter, mut from_folder: mpsc::Receiver<ToStore>) -> Result<()> {
-    while let Some(ToStore { rejected, part: (head, bytes), acker }) = from_folder.recv().await {
-        sink.store(Outgoing { rejected, ..Outgoing::default() }).await?;
-        part_sink.store(head, &bytes).await?;
-        sink.store(Outgoing { acker, ..Outgoing::default() }).await?;
+/// The publish stage: rejected input, then the partial, then the acknowledgement.
+async fn publish(mut publisher: Publisher, mut writer: PartialWriter, mut results: mpsc::Receiver<WorkerResults>) -> Result<()> {
+    while let Some(WorkerResults { rejected, partial: (header, bytes), acker }) = results.recv().await {
+        publisher.store(Results { rejected, ..Results::default() }).await?;
+        writer.store(header, &bytes).await?;
+        publisher.store(Results { acker, ..Results::default() }).await?;
     }
     Ok(())
 }

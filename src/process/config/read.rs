@@ -35,6 +35,12 @@ impl Config {
         Ok(config)
     }
 
+    /// Reads a file; the default one, `squelch.yaml`, may be missing.
+    pub fn read_or_default(path: &Path) -> Result<Self> {
+        let needed = path.exists() || path != Path::new("squelch.yaml");
+        if needed { Self::read(path) } else { Ok(Self::default()) }
+    }
+
     /// Reads a text; `name` is the file's in messages.
     pub fn parse(text: &str, name: &str) -> Result<Self, Report> {
         let report = |errors| Report::of_file(name, validate::without_secrets(text), errors);

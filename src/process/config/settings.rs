@@ -15,7 +15,7 @@ use crate::process::config::alerts::AlertsConfig;
 use crate::process::config::millis::Millis;
 use crate::process::config::topology::TopologyConfig;
 use crate::process::reload::file_watcher::Every;
-use crate::process::telemetry::rule_cpu::stopwatch_ns;
+use crate::process::telemetry::stopwatch::monotonic_ns;
 use crate::window::limits::WindowLimits;
 
 /// The whole file.
@@ -255,7 +255,7 @@ impl Config {
             learn: self.topology.learn.clone(),
             limits: WindowLimits { groups: self.limits.groups, retained_rows: self.limits.retained_rows },
             alerts_max: self.limits.alerts,
-            clock: stopwatch_ns,
+            clock: monotonic_ns,
         }
     }
 }

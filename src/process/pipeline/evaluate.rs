@@ -1,7 +1,7 @@
-//! The thread that evaluates: the only one that touches the engine.
+//! The engine stage, a thread: the only one that touches the engine. Takes checkpoints and decides in which order they and results are
+//! stored, so that a process that dies in between makes the same results again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,87 +11,52 @@ use crate::engine::{Engine, Input};
 use crate::incident::revision::Revision;
 use crate::incident::status::Status;
 use crate::io::incident_message;
-use crate::io::nats::cluster::active_rules::RuleFiles;
-use crate::io::nats::input::Ack;
+use crate::io::nats::input::messages::Fetched;
 use crate::io::nats::input::position::StreamPosition;
-use crate::io::nats::output::{OutRevision, Outgoing};
+use crate::io::nats::output::results::{Results, RevisionMessage};
 use crate::model::snapshot::StateSnapshot;
-use crate::process::checkpoint::{self, Pace};
-use crate::process::cli::replay::stopwatch;
-use crate::process::cluster::rule_distribution::run_by;
-use crate::process::pipeline::decode::{Decoded, TakenPart, ToEngine, Work};
+use crate::process::checkpoint;
+use crate::process::checkpoint::pace::Pace;
+use crate::process::checkpoint::progress::CheckpointInProgress;
+use crate::process::cluster::rule_distribution::rule_files_of;
 use crate::process::pipeline::gap_alert;
-use crate::process::telemetry::metrics::{Snapshot, Telemetry};
-use crate::process::telemetry::rule_cpu::{CpuWatch, stopwatch_ns};
+use crate::process::pipeline::messages::{
+    CheckpointAfter, DecodedItem, DecodedMessages, EngineOnly, PartitionPartial, PipelineItem, PublishItem,
+};
+use crate::process::telemetry::Telemetry;
+use crate::process::telemetry::rule_cpu::CpuWatch;
+use crate::process::telemetry::snapshot::Snapshot;
+use crate::process::telemetry::stopwatch::{monotonic_ns, stopwatch};
 
-/// How often the snapshot for the endpoint is renewed at most.
+/// How often the figures for `/metrics` are renewed at most.
 const SNAPSHOT_EVERY: Duration = Duration::from_millis(500);
 
-/// What time it is.
+/// Tells the time.
 pub type Clock = fn() -> Instant;
 
-/// The thread's state.
-pub struct Evaluating {
+/// The state of the stage.
+pub struct Evaluate {
     engine: Engine,
     idle_ms: i64,
     output_subject: String,
     telemetry: Arc<Telemetry>,
     snapshot: Snapshot,
-    /// The graph that was last spoken of.
+    /// The version of the graph that was logged last.
     topology_version: u64,
     /// Paces checkpoints and figures; no result depends on it.
     clock: Clock,
-    renewed: Instant,
-    /// Where rules have a share of the processor.
+    snapshot_at: Instant,
+    /// Where rules have a limit on processor time.
     cpu: Option<CpuWatch>,
     checkpoints: Option<(Pace, StreamPosition)>,
-    /// The engine holds what no event decided, and no checkpoint does.
-    undecided: bool,
-    under_way: Arc<UnderWay>,
+    /// The engine's state depends on something besides events (silence, other rules), and no checkpoint contains it yet.
+    unreplayable: bool,
+    in_progress: Arc<CheckpointInProgress>,
 }
 
-/// What is for the publisher to do. `A` acknowledges messages.
-pub struct ToSink<A = Ack> {
-    /// A checkpoint to be kept before anything is stored, its results in it.
-    pub before: Option<StateSnapshot>,
-    /// What is to be stored.
-    pub outgoing: Outgoing<A>,
-    /// A checkpoint to be kept after that.
-    pub after: Option<After>,
-    /// Where others run from here on: what they are, for workers to be told of once the checkpoints are kept.
-    pub rules: Option<Arc<RuleFiles>>,
-}
-
-/// A checkpoint that is kept after results.
-pub struct After {
-    /// It.
-    pub saved: StateSnapshot,
-    /// Whether what comes next may be stored meanwhile: then it would only be made again without it.
-    pub behind: bool,
-    /// Held until it is kept.
-    pub under_way: Option<Arc<UnderWay>>,
-}
-
-/// Whoever has a checkpoint to keep holds it, and says what keeping it took.
-#[derive(Debug, Default)]
-pub struct UnderWay {
-    spent_ns: AtomicU64,
-}
-
-impl UnderWay {
-    /// The checkpoint is kept: that took so much of a processor.
-    pub fn is_kept(&self, spent: Duration) {
-        self.spent_ns.store(spent.as_nanos() as u64, Ordering::Relaxed);
-    }
-
-    fn spent(&self) -> Duration {
-        Duration::from_nanos(self.spent_ns.load(Ordering::Relaxed))
-    }
-}
-
-impl Evaluating {
-    /// A thread's state around an engine. After `idle_ms` of silence time goes on by itself; `cpu_share` is what a rule may take
-    /// of one core.
+impl Evaluate {
+    /// A stage around an engine. After `idle_ms` of silence, time goes on without events. `cpu_share` limits what a rule may take of
+    /// one core.
     #[expect(clippy::disallowed_methods, reason = "paces checkpoints and figures; no result depends on it")]
     pub fn new(engine: Engine, idle_ms: i64, output_subject: String, cpu_share: Option<f64>, telemetry: Arc<Telemetry>) -> Self {
         let clock: Clock = Instant::now;
@@ -103,148 +68,148 @@ impl Evaluating {
             snapshot: Snapshot::default(),
             topology_version: 1,
             clock,
-            renewed: clock(),
+            snapshot_at: clock(),
             cpu: cpu_share.map(CpuWatch::new),
             checkpoints: None,
-            undecided: false,
-            under_way: Arc::default(),
+            unreplayable: false,
+            in_progress: Arc::default(),
         }
     }
 
-    /// The engine as it is.
+    /// The engine.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// Goes by another clock than the machine's: the simulation's.
+    /// Uses another clock than the machine's: the simulation's.
     pub fn with_clock(self, clock: Clock) -> Self {
-        Self { clock, renewed: clock(), ..self }
+        Self { clock, snapshot_at: clock(), ..self }
     }
 
-    /// Takes a checkpoint every so often; the engine stands at `place`.
-    pub fn with_checkpoints(self, every: Duration, place: StreamPosition) -> Self {
-        Self { checkpoints: Some((Pace::new(every, (self.clock)()), place)), ..self }
+    /// Takes checkpoints at this interval. The engine stands at `position`.
+    pub fn with_checkpoints(self, every: Duration, position: StreamPosition) -> Self {
+        Self { checkpoints: Some((Pace::new(every, (self.clock)()), position)), ..self }
     }
 
-    /// Evaluates until nothing more comes.
-    pub fn run(mut self, mut from_decoder: mpsc::Receiver<ToEngine>, to_sink: &mpsc::Sender<ToSink>) {
+    /// Evaluates until the decode stage has ended.
+    pub fn run(mut self, mut from_decoder: mpsc::Receiver<DecodedItem>, to_publisher: &mpsc::Sender<PublishItem>) {
         while let Some(next) = from_decoder.blocking_recv() {
             if let Some(out) = self.take(next)
-                && to_sink.blocking_send(out).is_err()
+                && to_publisher.blocking_send(out).is_err()
             {
-                tracing::error!("the publisher is gone");
+                tracing::error!("the publisher has ended");
                 return;
             }
         }
-        if to_sink.blocking_send(self.last()).is_err() {
-            tracing::error!("the publisher is gone: the last checkpoint is lost, and the one before serves");
+        if to_publisher.blocking_send(self.last()).is_err() {
+            tracing::error!("the publisher has ended: the last checkpoint is lost, a restart goes on from the one before");
         }
     }
 
-    /// Does one piece of work. Yields what is to be stored, where anything is.
-    pub fn take<A>(&mut self, next: ToEngine<A>) -> Option<ToSink<A>> {
-        let ToEngine { work, progress } = next;
-        let by_events = match &work {
-            Work::Events(_) => true,
-            Work::Part(taken) => taken.part.silence_ms.is_none(),
+    /// Processes one item. Returns what is to be stored, if anything.
+    pub fn take<A>(&mut self, next: DecodedItem<A>) -> Option<PublishItem<A>> {
+        let DecodedItem { item, progress } = next;
+        let from_events = match &item {
+            PipelineItem::Read(Fetched::Messages(_)) => true,
+            PipelineItem::EngineOnly(EngineOnly::Partial(taken)) => taken.partial.silence_ms.is_none(),
             _ => false,
         };
-        // Silence that moved time on and had no results is in no checkpoint yet: what now follows would come out otherwise without it.
-        let silence = if by_events && self.undecided { self.checkpoint(&[]) } else { None };
+        // Silence that moved time on without results is in no checkpoint yet. Without it, what follows now would come out otherwise.
+        let silence = if from_events && self.unreplayable { self.checkpoint(&[]) } else { None };
         let watermark = self.engine.watermark();
-        if let Some((_, place)) = &mut self.checkpoints {
-            place.sequence = place.sequence.max(progress.sequence);
-            if let Work::Gap(gap) = &work {
-                *place = StreamPosition { created_ns: gap.born_ns, sequence: gap.after };
+        if let Some((_, position)) = &mut self.checkpoints {
+            position.sequence = position.sequence.max(progress.sequence);
+            if let PipelineItem::Read(Fetched::Gap(gap)) = &item {
+                *position = StreamPosition { created_ns: gap.stream_created_ns, sequence: gap.after };
             }
         }
-        self.snapshot.of_progress(progress);
-        let mut others = None;
-        let unread = matches!(work, Work::Rules(_) | Work::Topology(..) | Work::Gap(_));
-        let outgoing = match work {
-            Work::Events(decoded) => self.take_in(*decoded),
-            Work::Part(taken) => self.take_part(&taken),
-            Work::Idle(silence) => self.idle(silence),
-            Work::Gap(gap) => {
-                let revisions = self.engine.step(Input::SelfAlert(gap_alert::alert(&gap)));
-                Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
+        self.snapshot.set_progress(progress);
+        let is_data = from_events || matches!(item, PipelineItem::Read(Fetched::Idle { .. }));
+        let is_data = is_data || matches!(item, PipelineItem::EngineOnly(EngineOnly::Partial(_)));
+        let mut active_rules = None;
+        let results = match item {
+            PipelineItem::Read(Fetched::Messages(decoded)) => self.events(*decoded),
+            PipelineItem::Read(Fetched::Idle { silence, .. }) => self.idle(silence),
+            PipelineItem::Read(Fetched::Gap(gap)) => self.step(Input::SelfAlert(gap_alert::alert(&gap))),
+            PipelineItem::Rules(new) => {
+                let results = self.step(Input::Rules(new.rules));
+                active_rules = Some(Arc::new(rule_files_of(&self.engine)));
+                results
             }
-            Work::Rules(rules) => {
-                let revisions = self.engine.step(Input::Rules(rules));
-                others = Some(Arc::new(run_by(&self.engine)));
-                Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
-            }
-            Work::Topology(source, parts) => {
-                let revisions = self.engine.step(Input::Topology { source, parts });
-                Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
-            }
+            PipelineItem::EngineOnly(EngineOnly::Partial(taken)) => self.partial(&taken),
+            PipelineItem::EngineOnly(EngineOnly::Topology(source, parts)) => self.step(Input::Topology { source, parts }),
         };
-        self.tell_topology();
+        self.log_topology();
         self.watch_cpu();
-        self.renew();
-        // What no event decided cannot be replayed.
-        self.undecided |= !by_events && (unread || self.engine.watermark() != watermark);
-        let before = if !by_events && !outgoing.revisions.is_empty() { self.checkpoint(&outgoing.revisions) } else { silence };
+        self.renew_snapshot();
+        self.unreplayable |= !from_events && (!is_data || self.engine.watermark() != watermark);
+        let checkpoint_before =
+            if !from_events && !results.revisions.is_empty() { self.checkpoint(&results.revisions) } else { silence };
         // A disk that is slower than the pace must not fill the memory with checkpoints that wait for it.
-        let paced = || self.checkpoints.as_ref().is_some_and(|(pace, _)| pace.is_due((self.clock)(), self.under_way.spent()));
-        let due = unread || (Arc::strong_count(&self.under_way) == 1 && paced());
-        let due = due && before.is_none();
-        // What holds silence must be kept before anything that follows from later events.
-        let behind = !self.undecided;
-        let after = if due { self.checkpoint(&[]) } else { None };
-        let after = after.map(|saved| After { saved, behind, under_way: Some(Arc::clone(&self.under_way)) });
-        let nothing = outgoing.acker.is_none() && outgoing.revisions.is_empty() && outgoing.rejected.is_empty();
-        let nothing = nothing && before.is_none() && after.is_none() && others.is_none();
-        (!nothing).then_some(ToSink { before, outgoing, after, rules: others })
+        let idle_disk = Arc::strong_count(&self.in_progress) == 1;
+        let paced = || self.checkpoints.as_ref().is_some_and(|(pace, _)| pace.is_due((self.clock)(), self.in_progress.cpu()));
+        let due = checkpoint_before.is_none() && (!is_data || (idle_disk && paced()));
+        // What holds silence must be stored before anything that follows from later events.
+        let in_background = !self.unreplayable;
+        let checkpoint_after = if due { self.checkpoint(&[]) } else { None };
+        let checkpoint_after = checkpoint_after.map(|snapshot| CheckpointAfter {
+            snapshot,
+            in_background,
+            in_progress: Some(Arc::clone(&self.in_progress)),
+        });
+        let out = PublishItem { checkpoint_before, results, checkpoint_after, active_rules };
+        (!out.is_empty()).then_some(out)
     }
 
-    /// A stop leaves nothing to be read again.
-    pub fn last<A>(&mut self) -> ToSink<A> {
-        let after = self.checkpoint(&[]).map(|saved| After { saved, behind: false, under_way: None });
-        ToSink { before: None, outgoing: Outgoing::default(), after, rules: None }
+    /// The last item: after a clean stop nothing has to be read again.
+    pub fn last<A>(&mut self) -> PublishItem<A> {
+        let after = self.checkpoint(&[]);
+        let checkpoint_after = after.map(|snapshot| CheckpointAfter { snapshot, in_background: false, in_progress: None });
+        PublishItem { checkpoint_after, ..PublishItem::default() }
     }
 
-    fn checkpoint(&mut self, outbox: &[OutRevision]) -> Option<StateSnapshot> {
-        let (pace, place) = self.checkpoints.as_mut()?;
+    fn checkpoint(&mut self, outbox: &[RevisionMessage]) -> Option<StateSnapshot> {
+        let (pace, position) = self.checkpoints.as_mut()?;
         let began = (self.clock)();
-        let saved = checkpoint::save(&mut self.engine, *place, outbox);
+        let saved = checkpoint::save(&mut self.engine, *position, outbox);
         let now = (self.clock)();
         let took = now.duration_since(began);
         pace.taken(now, took);
-        *self.snapshot.stages.entry("checkpoint").or_default() += took;
-        self.undecided &= saved.is_err();
+        self.snapshot.add_stage("checkpoint", took);
+        self.unreplayable &= saved.is_err();
         saved.inspect_err(|error| tracing::error!(error = format!("{error:#}"), "no checkpoint could be taken")).ok()
     }
 
-    fn take_in<A>(&mut self, decoded: Decoded<A>) -> Outgoing<A> {
-        let Decoded { batch, rejected, acker, .. } = decoded;
+    fn step<A>(&mut self, input: Input<'_>) -> Results<A> {
+        let revisions = self.engine.step(input);
+        Results::of(revision_messages(&self.output_subject, &revisions))
+    }
+
+    fn timed_step<A>(&mut self, input: Input<'_>) -> Results<A> {
+        let took = stopwatch();
+        let revisions = self.engine.step(input);
+        self.snapshot.add_stage("evaluate", took());
+        Results::of(revision_messages(&self.output_subject, &revisions))
+    }
+
+    fn events<A>(&mut self, decoded: DecodedMessages<A>) -> Results<A> {
+        let DecodedMessages { batch, rejected, acker, .. } = decoded;
         let _evaluating = tracing::debug_span!("evaluate", events = batch.events()).entered();
-        let took = stopwatch();
-        let revisions = self.engine.step(Input::Events(&batch));
-        *self.snapshot.stages.entry("evaluate").or_default() += took();
-        Outgoing { revisions: outgoing(&self.output_subject, &revisions), rejected, acker }
+        Results { rejected, acker, ..self.timed_step(Input::Events(&batch)) }
     }
 
-    fn take_part<A>(&mut self, taken: &TakenPart) -> Outgoing<A> {
-        let TakenPart { partition, place, part } = taken;
-        let _evaluating = tracing::debug_span!("evaluate", partition, events = part.events()).entered();
-        let took = stopwatch();
-        let revisions = self.engine.step(Input::Partial { partition: *partition, position: *place, partial: part });
-        *self.snapshot.stages.entry("evaluate").or_default() += took();
-        Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
+    fn partial<A>(&mut self, taken: &PartitionPartial) -> Results<A> {
+        let PartitionPartial { partition, sequence, partial, .. } = taken;
+        let _evaluating = tracing::debug_span!("evaluate", partition, events = partial.events()).entered();
+        self.timed_step(Input::Partial { partition: *partition, position: *sequence, partial })
     }
 
-    fn idle<A>(&mut self, silence: Duration) -> Outgoing<A> {
+    fn idle<A>(&mut self, silence: Duration) -> Results<A> {
         let silence_ms = silence.as_millis() as i64;
-        if silence_ms < self.idle_ms {
-            return Outgoing::default();
-        }
-        let revisions = self.engine.step(Input::Idle { silence_ms });
-        Outgoing { revisions: outgoing(&self.output_subject, &revisions), ..Outgoing::default() }
+        if silence_ms < self.idle_ms { Results::default() } else { self.step(Input::Idle { silence_ms }) }
     }
 
-    /// Says when another graph is in force.
-    fn tell_topology(&mut self) {
+    fn log_topology(&mut self) {
         let graph = self.engine.topology().current();
         if graph.version() != self.topology_version {
             self.topology_version = graph.version();
@@ -253,41 +218,41 @@ impl Evaluating {
         }
     }
 
-    /// Sends rules to rest that take more of the processor than they may.
+    /// Quarantines rules that take more of the processor than they may.
     fn watch_cpu(&mut self) {
-        let now = stopwatch_ns();
+        let now = monotonic_ns();
         let Some(cpu) = self.cpu.as_mut().filter(|cpu| cpu.is_due(now)) else { return };
         let spent = self.engine.rules().map(|(rule, stats, _)| (rule.name(), stats.spent_ns));
-        for rule in cpu.look(now, spent) {
+        for rule in cpu.over_share(now, spent) {
             self.engine.step(Input::Quarantine { rule: &rule, reason: "limits.cpu_share" });
-            self.undecided = true;
+            self.unreplayable = true;
         }
     }
 
-    fn renew(&mut self) {
+    fn renew_snapshot(&mut self) {
         let now = (self.clock)();
-        if now.duration_since(self.renewed) >= SNAPSHOT_EVERY {
-            self.snapshot.of_engine(&self.engine);
+        if now.duration_since(self.snapshot_at) >= SNAPSHOT_EVERY {
+            self.snapshot.set_engine(&self.engine);
             self.telemetry.publish(self.snapshot.clone());
-            self.renewed = now;
+            self.snapshot_at = now;
         }
     }
 }
 
-/// Revisions as messages below `subject`.
-pub fn outgoing(subject: &str, revisions: &[Revision]) -> Vec<OutRevision> {
-    let out = revisions.iter().map(|revision| {
+/// Revisions as messages on subjects below `subject`. Logs each of them.
+pub fn revision_messages(subject: &str, revisions: &[Revision]) -> Vec<RevisionMessage> {
+    let message = |revision: &Revision| {
         tracing::info!(
             incident = %revision.id, revision = revision.revision, change = revision.change.as_str(), severity = %revision.severity,
             send = revision.decision.is_sent(), code = revision.decision.code(), reason = %revision.decision, "{}", revision.title
         );
-        OutRevision {
+        RevisionMessage {
             subject: incident_message::subject(subject, revision),
             message_id: incident_message::message_id(revision),
             incident: revision.id.to_string(),
             open: revision.status == Status::Open,
             body: Bytes::from(incident_message::to_json(revision)),
         }
-    });
-    out.collect()
+    };
+    revisions.iter().map(message).collect()
 }

@@ -1,4 +1,4 @@
-//! A hole in the input becomes an alert: whoever relies on alerts must hear that some may be missing.
+//! A gap in the input becomes an alert: people who rely on alerts must know that some may be missing.
 
 use crate::engine::self_alert::SelfAlert;
 use crate::io::nats::input::gap::Gap;
@@ -8,10 +8,10 @@ use crate::model::time::MINUTE_MS;
 
 /// The alert's name, where other alerts have their rule.
 pub const STREAM_GAP: &str = "squelch_stream_gap";
-/// How long it lasts after a gap, in event time: nothing mends what is lost, and somebody has read it by then.
+/// How long it lasts, in event time: nothing repairs what is lost, and by then somebody has read it.
 const LASTS_MS: i64 = 10 * MINUTE_MS;
 
-/// What is said of a gap. Says it in the log as well.
+/// The alert of a gap. Logs it as well.
 pub fn alert(gap: &Gap) -> SelfAlert {
     let summary = format!("{gap}: alerts may be missing or late");
     tracing::error!(stream = gap.stream, after = gap.after, "{summary}");

@@ -1,4 +1,5 @@
-//! The task that reads. While what comes behind it is slow it reads nothing, and still tells how much waits.
+//! The read stage of a process that reads the events itself, a task. While the stages behind it are busy it reads nothing and still
+//! reports how many messages wait.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,46 +10,46 @@ use async_nats::connection::State;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
-use crate::io::nats::input::Source;
-use crate::process::pipeline::decode::ToDecoder;
-use crate::process::telemetry::metrics::Telemetry;
+use crate::io::nats::input::event_reader::EventReader;
+use crate::process::pipeline::messages::{PipelineItem, RawItem};
+use crate::process::telemetry::Telemetry;
 
 /// How often the lag is asked for while nothing is read.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
-/// Reads until told to stop.
-pub async fn read(
-    mut source: Source,
+/// Reads until the process stops.
+pub async fn read<O: Send>(
+    mut reader: EventReader,
     client: Client,
     telemetry: Arc<Telemetry>,
-    to_decoder: mpsc::Sender<ToDecoder>,
+    to_decoder: mpsc::Sender<RawItem<O>>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let see = || telemetry.connected.store(client.connection_state() == State::Connected, Ordering::Relaxed);
+    let note_connection = || telemetry.connected.store(client.connection_state() == State::Connected, Ordering::Relaxed);
     loop {
-        see();
+        note_connection();
         let fetched = {
-            let mut fetching = std::pin::pin!(source.next());
+            let mut fetching = std::pin::pin!(reader.next());
             loop {
                 tokio::select! {
                     _ = stopped.wait_for(|stopped| *stopped) => return,
                     fetched = &mut fetching => break fetched,
-                    () = sleep(ASK_EVERY) => see(),
+                    () = sleep(ASK_EVERY) => note_connection(),
                 }
             }
         };
-        let mut room = std::pin::pin!(to_decoder.reserve());
+        let mut reserving = std::pin::pin!(to_decoder.reserve());
         let room = loop {
-            match timeout(ASK_EVERY, &mut room).await {
+            match timeout(ASK_EVERY, &mut reserving).await {
                 Ok(Ok(room)) => break room,
                 Ok(Err(_)) => return,
                 Err(_) => {
-                    see();
-                    source.gather();
-                    source.ask_pending().await;
+                    note_connection();
+                    reader.gather();
+                    reader.ask_pending().await;
                 }
             }
         };
-        room.send(ToDecoder::Read(fetched));
+        room.send(PipelineItem::Read(fetched));
     }
 }

@@ -1,23 +1,24 @@
-//! Files that people change under a running squelch: looked at every so often, and at once on SIGHUP.
+//! Watches files that people change while squelch runs: checks them every so often, and on SIGHUP at once.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Deserializer};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::model::duration;
-use crate::process::pipeline::decode::ToDecoder;
+use crate::process::pipeline::Stop;
+use crate::process::pipeline::messages::RawItem;
 
-/// An editor may be found in the middle of its work: files count when they were the same twice, so long apart.
+/// An editor may be in the middle of writing: files count once they were the same twice, this long apart.
 const SETTLE: Duration = Duration::from_millis(200);
-/// Looks for files that keep changing; then they are taken as they are.
-const SETTLE_LOOKS_MAX: usize = 20;
-/// The shortest time between two looks that may be asked for.
+/// Files that keep changing are taken as they are after this many checks.
+const SETTLE_CHECKS_MAX: usize = 20;
+/// The shortest interval that may be set.
 const EVERY_MIN_MS: i64 = 100;
 
-/// How often files are looked at: a duration, or `off`.
+/// How often files are checked: a duration, or `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Every(pub Option<Duration>);
 
@@ -41,13 +42,13 @@ impl<'de> Deserialize<'de> for Every {
     }
 }
 
-/// What `read` yields now, where that is not what was `seen`; with `settle`, only once it stays the same.
+/// What `read` yields now, if that differs from what was `seen`; with `settle`, only once it stays the same.
 pub(crate) fn changed<T: PartialEq>(seen: &T, settle: bool, read: impl Fn() -> T) -> Option<T> {
     let mut now = read();
     if now == *seen {
         return None;
     }
-    for _ in 0..if settle { SETTLE_LOOKS_MAX } else { 0 } {
+    for _ in 0..if settle { SETTLE_CHECKS_MAX } else { 0 } {
         std::thread::sleep(SETTLE);
         let again = read();
         if again == now {
@@ -58,25 +59,25 @@ pub(crate) fn changed<T: PartialEq>(seen: &T, settle: bool, read: impl Fn() -> T
     Some(now)
 }
 
-/// Hears SIGHUP, which would end the process if nobody did.
+/// Listens for SIGHUP, which would otherwise end the process.
 ///
 /// # Errors
 ///
-/// The signal cannot be listened for.
+/// The system refuses.
 pub fn hangups() -> Result<Signal> {
     signal(SignalKind::hangup()).context("cannot listen for SIGHUP")
 }
 
-/// Calls `look` every so often and at each SIGHUP until told to stop; hands what it finds on in order with what is read. `look` is
-/// told whether files that change are waited for: not by somebody who asks for them now. `what` stands in messages.
+/// Calls `check` every so often and at each SIGHUP until the process stops, and sends what it finds. The argument of `check` says
+/// whether to wait until files stay the same: not on SIGHUP, when somebody waits for them. `what` names the files in messages.
 pub async fn watch<F: Send + 'static>(
     what: &'static str,
     mut files: F,
-    look: fn(&mut F, bool) -> Option<ToDecoder>,
+    check: fn(&mut F, bool) -> Option<RawItem>,
     every: Every,
     mut hangups: Signal,
-    to_decoder: mpsc::Sender<ToDecoder>,
-    mut stopped: watch::Receiver<bool>,
+    to_decoder: mpsc::Sender<RawItem>,
+    mut stopped: Stop,
 ) {
     loop {
         let asked = tokio::select! {
@@ -84,16 +85,16 @@ pub async fn watch<F: Send + 'static>(
             _ = hangups.recv() => true,
             () = pause(every) => false,
         };
-        let looking = tokio::task::spawn_blocking(move || {
-            let found = look(&mut files, !asked);
+        let checking = tokio::task::spawn_blocking(move || {
+            let found = check(&mut files, !asked);
             (files, found)
         });
-        let looked = tokio::select! {
+        let checked = tokio::select! {
             _ = stopped.wait_for(|stopped| *stopped) => return,
-            looked = looking => looked,
+            checked = checking => checked,
         };
-        let Ok((again, found)) = looked else {
-            tracing::error!("{what} is not looked at any more: a look at it panicked");
+        let Ok((again, found)) = checked else {
+            tracing::error!("{what} is not watched any more: a check panicked");
             return;
         };
         files = again;

@@ -1,5 +1,6 @@
-//! Inputs that change while squelch runs: rule files and the topology, and the watcher of both.
+//! Files and buckets that change while squelch runs: rules and the topology, and the watcher of files.
 
 pub mod file_watcher;
 pub mod rules;
+pub mod status;
 pub mod topology;

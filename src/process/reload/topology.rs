@@ -1,65 +1,22 @@
-//! A topology that changes under a running squelch: its file is looked at as rule files are, its bucket is watched. What is bad
-//! changes nothing: what was read before goes on.
+//! A topology that changes while squelch runs: its file is checked as rule files are, its bucket is watched. A bad version changes
+//! nothing: the last good one stays in force.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::io::files::topology_file;
 use crate::io::nats::input::topology_bucket::{Entries, TopologyWatch};
-use crate::process::pipeline::decode::ToDecoder;
+use crate::process::pipeline::Stop;
+use crate::process::pipeline::messages::{EngineOnly, PipelineItem, RawItem};
 use crate::process::reload::file_watcher::changed;
+use crate::process::reload::status::TopologyStatus;
 use crate::topology::TopologyDefinition;
 use crate::topology::definition::TopologySource;
 
-/// What an operator sees of sources that change.
-#[derive(Debug, Default)]
-pub struct TopologyStatus(Mutex<Figures>);
-
-#[derive(Clone, Debug, Default)]
-struct Figures {
-    /// Changes that were read, by source and result.
-    results: BTreeMap<(&'static str, &'static str), u64>,
-    /// How many files or entries are bad now, by source.
-    bad: BTreeMap<&'static str, usize>,
-}
-
-impl TopologyStatus {
-    fn read(&self, source: TopologySource, result: &'static str, bad: usize) {
-        let mut figures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *figures.results.entry((source.as_str(), result)).or_default() += 1;
-        figures.bad.insert(source.as_str(), bad);
-    }
-
-    /// Writes the metrics.
-    pub fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
-        let now = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let sources = [TopologySource::File, TopologySource::Bucket].map(TopologySource::as_str);
-        let help = "Changes of the topology that were read, by source and result";
-        let mut results = encoder.encode_descriptor("squelch_topology_reloads", help, None, MetricType::Counter)?;
-        for source in sources {
-            for result in ["ok", "failed"] {
-                let number = ConstCounter::new(now.results.get(&(source, result)).copied().unwrap_or(0));
-                number.encode(results.encode_family(&[("source", source), ("result", result)])?)?;
-            }
-        }
-        let help = "Files or entries of the topology that are bad now: what was read of them before goes on";
-        let mut bad = encoder.encode_descriptor("squelch_topology_bad", help, None, MetricType::Gauge)?;
-        for source in sources {
-            let number = now.bad.get(source).copied().unwrap_or(0) as i64;
-            ConstGauge::new(number).encode(bad.encode_family(&[("source", source)])?)?;
-        }
-        Ok(())
-    }
-}
-
-/// Knows what the file looked like last.
+/// Knows what the file contained last.
 pub struct TopologyFile {
     path: PathBuf,
     /// Its text, or why it cannot be read.
@@ -68,41 +25,45 @@ pub struct TopologyFile {
 }
 
 impl TopologyFile {
-    /// Reads the file for the first time: it must be good.
+    /// Reads the file for the first time.
+    ///
+    /// # Errors
+    ///
+    /// It is bad.
     pub fn open(path: PathBuf, status: Arc<TopologyStatus>) -> Result<(Self, TopologyDefinition), topology_file::TopologyError> {
         let text = topology_file::read_text(&path)?;
-        let parts = topology_file::parse(&text, &path.display().to_string())?;
-        Ok((Self { path, seen: Ok(text), status }, parts))
+        let definition = topology_file::parse(&text, &path.display().to_string())?;
+        Ok((Self { path, seen: Ok(text), status }, definition))
     }
 
     fn read(&self) -> Result<String, String> {
-        topology_file::read_text(&self.path).map_err(chain)
+        topology_file::read_text(&self.path).map_err(with_causes)
     }
 
-    /// Looks at the file. Returns what it holds where that is another text, and good.
-    pub fn look(&mut self, settle: bool) -> Option<TopologyDefinition> {
+    /// Checks the file. Returns what it contains, if that is new and good. With `settle` it waits until the file stays the same.
+    pub fn check(&mut self, settle: bool) -> Option<TopologyDefinition> {
         let now = changed(&self.seen, settle, || self.read())?;
-        let parse = |text: &String| topology_file::parse(text, &self.path.display().to_string()).map_err(chain);
-        let parts = now.as_ref().map_err(Clone::clone).and_then(parse);
+        let parse = |text: &String| topology_file::parse(text, &self.path.display().to_string()).map_err(with_causes);
+        let definition = now.as_ref().map_err(Clone::clone).and_then(parse);
         self.seen = now;
-        match parts {
-            Ok(parts) => {
-                self.status.read(TopologySource::File, "ok", 0);
-                Some(parts)
+        match definition {
+            Ok(definition) => {
+                self.status.reloaded(TopologySource::File, "ok", 0);
+                Some(definition)
             }
             Err(error) => {
                 error.lines().for_each(|line| tracing::error!("{line}"));
-                tracing::error!("the topology file is bad: what was read of it before goes on");
-                self.status.read(TopologySource::File, "failed", 1);
+                tracing::error!("the topology file is bad: its last good version stays in force");
+                self.status.reloaded(TopologySource::File, "failed", 1);
                 None
             }
         }
     }
 }
 
-/// The entries of the bucket as they were read: each holds what a file may hold.
+/// The keys of the bucket: each holds what a file may hold.
 #[derive(Debug, Default)]
-pub struct Fragments {
+pub struct TopologyKeys {
     seen: Entries,
     /// The last good version of each.
     good: BTreeMap<String, TopologyDefinition>,
@@ -110,64 +71,65 @@ pub struct Fragments {
     bad: BTreeSet<String>,
 }
 
-impl Fragments {
-    /// Takes all entries as they are now, and says what is bad. Returns what they say together, in the order of their keys.
-    pub fn take(&mut self, entries: &Entries, status: &TopologyStatus) -> TopologyDefinition {
+impl TopologyKeys {
+    /// Takes over all keys as they are now, and logs what is bad. Returns what they define together, in the order of the keys.
+    pub fn update(&mut self, entries: &Entries, status: &TopologyStatus) -> TopologyDefinition {
         self.good.retain(|key, _| entries.contains_key(key));
         self.bad.retain(|key| entries.contains_key(key));
         let mut result = "ok";
         for (key, value) in entries.iter().filter(|(key, value)| self.seen.get(*key) != Some(*value)) {
             match parse_entry(key, value) {
-                Ok(parts) => {
+                Ok(definition) => {
                     self.bad.remove(key);
-                    self.good.insert(key.clone(), parts);
+                    self.good.insert(key.clone(), definition);
                 }
                 Err(error) => {
                     result = "failed";
-                    let goes_on =
-                        if self.good.contains_key(key) { "what was read of it before goes on" } else { "it is left out" };
+                    let consequence =
+                        if self.good.contains_key(key) { "its last good version stays in force" } else { "it is left out" };
                     error.lines().for_each(|line| tracing::error!("{line}"));
-                    tracing::error!(key, "an entry of the topology bucket is bad: {goes_on}");
+                    tracing::error!(key, "a key of the topology bucket is bad: {consequence}");
                     self.bad.insert(key.clone());
                 }
             }
         }
         self.seen = entries.clone();
-        status.read(TopologySource::Bucket, result, self.bad.len());
+        status.reloaded(TopologySource::Bucket, result, self.bad.len());
         TopologyDefinition::merged(self.good.values())
     }
 }
 
 fn parse_entry(key: &str, value: &[u8]) -> Result<TopologyDefinition, String> {
     let text = std::str::from_utf8(value).map_err(|error| format!("topology bucket, {key}: {error}"))?;
-    topology_file::parse(text, &format!("topology bucket, {key}")).map_err(chain)
+    topology_file::parse(text, &format!("topology bucket, {key}")).map_err(with_causes)
 }
 
-/// An error with what caused it, for the log.
-fn chain(error: topology_file::TopologyError) -> String {
+fn with_causes(error: topology_file::TopologyError) -> String {
     format!("{:#}", anyhow::Error::from(error))
 }
 
-/// A look for [`watch`](crate::process::reload::file_watcher::watch).
-pub fn look(file: &mut TopologyFile, settle: bool) -> Option<ToDecoder> {
-    file.look(settle).map(|parts| ToDecoder::Topology(TopologySource::File, parts))
+/// A check for [`watch`](crate::process::reload::file_watcher::watch).
+pub fn check(file: &mut TopologyFile, settle: bool) -> Option<RawItem> {
+    let topology = |definition| PipelineItem::EngineOnly(EngineOnly::Topology(TopologySource::File, definition));
+    file.check(settle).map(topology)
 }
 
-/// Watches the bucket until told to stop; hands the graph on in order with what is read.
+/// Watches the bucket until the process stops.
 pub async fn watch_bucket(
     mut bucket: TopologyWatch,
-    mut fragments: Fragments,
+    mut keys: TopologyKeys,
     status: Arc<TopologyStatus>,
-    to_decoder: mpsc::Sender<ToDecoder>,
-    mut stopped: watch::Receiver<bool>,
+    to_decoder: mpsc::Sender<RawItem>,
+    mut stopped: Stop,
 ) {
     loop {
         let entries = tokio::select! {
             _ = stopped.wait_for(|stopped| *stopped) => return,
             entries = bucket.next() => entries,
         };
-        let parts = fragments.take(entries, &status);
-        if to_decoder.send(ToDecoder::Topology(TopologySource::Bucket, parts)).await.is_err() {
+        let definition = keys.update(entries, &status);
+        let item = PipelineItem::EngineOnly(EngineOnly::Topology(TopologySource::Bucket, definition));
+        if to_decoder.send(item).await.is_err() {
             return;
         }
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::incident::revision::NEARLY_AS_LIKELY;
 use crate::model::duration::format_ms;
 use crate::model::time::{DAY_MS, TimestampMs, format_clock, format_rfc3339, parse_rfc3339};
-use crate::process::cli::check::count;
+use crate::process::report::plural::count;
 
 /// Links that are printed. The message has all of them.
 const LINKS_MAX: usize = 12;

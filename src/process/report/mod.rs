@@ -3,4 +3,6 @@
 pub mod front_matter_keys;
 pub mod incident;
 pub mod incidents_text;
+pub mod plural;
+pub mod replay_summary;
 pub mod rule_cost;

@@ -9,7 +9,7 @@ pub(crate) fn so_far(metrics: &str, rule: &str) -> Option<String> {
     let mine: Vec<&Sample<'_>> = samples.iter().filter(|sample| sample.labels.get("rule") == Some(&rule)).collect();
     let of = |name: &str| mine.iter().find(|sample| sample.name == name).map(|sample| sample.value);
     let rows = of("squelch_rule_rows_total")?;
-    let (ticks, seconds) = (of("squelch_rule_ticks_total")?, of("squelch_rule_cpu_seconds_total")?);
+    let (ticks, seconds) = (of("squelch_rule_evaluations_total")?, of("squelch_rule_cpu_seconds_total")?);
     let all: f64 =
         samples.iter().filter(|sample| sample.name == "squelch_rule_cpu_seconds_total").map(|sample| sample.value).sum();
     let mut text = String::from("\nso far, as the running process says:\n");
@@ -56,7 +56,7 @@ mod tests {
 
     const METRICS: &str = "# TYPE squelch_rule_rows counter\n\
         squelch_rule_rows_total{rule=\"a\"} 10\nsquelch_rule_rows_total{rule=\"b\"} 7\n\
-        squelch_rule_ticks_total{rule=\"a\"} 4\nsquelch_rule_ticks_total{rule=\"b\"} 0\n\
+        squelch_rule_evaluations_total{rule=\"a\"} 4\nsquelch_rule_evaluations_total{rule=\"b\"} 0\n\
         squelch_rule_cpu_seconds_total{rule=\"a\"} 0.02\nsquelch_rule_cpu_seconds_total{rule=\"b\"} 0.06\n\
         squelch_rule_dropped_total{rule=\"a\",reason=\"late\"} 3\nsquelch_rule_dropped_total{rule=\"a\",reason=\"overflow\"} 0\n\
         squelch_rule_quarantined{rule=\"b\",reason=\"limits.cpu_share, really\"} 1\n# EOF\n";

@@ -43,7 +43,7 @@ fn the_demo_does_not_depend_on_order_or_batching() {
     use crate::support::runs::Scenario;
 
     let dir = tempfile::tempdir().unwrap();
-    let (events, topology) = squelch::process::demo_files();
+    let (events, topology) = crate::support::demo::demo_files();
     std::fs::write(dir.path().join("events.jsonl"), events).unwrap();
     std::fs::write(dir.path().join("topology.yaml"), topology).unwrap();
     std::os::unix::fs::symlink(root().join("rules"), dir.path().join("rules")).unwrap();

@@ -17,13 +17,13 @@ use squelch::io::incident_message;
 use squelch::model::event::LabelKeys;
 use squelch::model::labels::Labels;
 use squelch::model::severity::Severity;
-use squelch::process::demo_files;
 use squelch::rule::check::from_texts;
 use squelch::topology::Topology;
 use squelch::topology::learn::LearnParams;
 use squelch::window::rule_stats::RuleStats;
 
 use crate::live::run::{context, read_stream, replayed, runtime};
+use crate::support::demo::demo_files;
 use crate::support::expect::first_difference;
 use crate::support::nats::NatsServer;
 use crate::support::runs::{Scenario, received_at};
@@ -550,7 +550,7 @@ fn what_cannot_be_shared_is_refused() {
     assert_eq!(correlating.stop(), Some(0), "{}", correlating.log());
     assert!(refused("run --role correlator --partitions 3", &config(&state)).contains("a correlator of 2 partitions"));
     assert!(refused("run", &config(&state)).contains("a correlator of 2 partitions"));
-    assert!(refused("run --role worker --partition 1/3", &config(&state)).contains("the last to speak was worker 1/2"));
+    assert!(refused("run --role worker --partition 1/3", &config(&state)).contains("the last to publish was worker 1/2"));
 }
 
 /// When nobody says anything, the workers say so, and time goes on.

@@ -63,7 +63,7 @@ async fn full(squelch: &Mortal, at_least: f64) -> f64 {
     let (mut last, mut same) = (-1.0, 0);
     for _ in 0..120 {
         tokio::time::sleep(Duration::from_millis(1_500)).await;
-        let now = metric(squelch.http, "squelch_input_pending");
+        let now = metric(squelch.http, "squelch_input_pending_messages");
         same = if now == last { same + 1 } else { 0 };
         if same == 3 && now >= at_least {
             return now;
@@ -83,7 +83,7 @@ async fn only_the_stream_grows(squelch: &Mortal, context: &Context) {
     let after = full(squelch, before + 1.0).await;
     assert_eq!(after - before, 3_000.0, "not another message was taken in: {}", squelch.log());
     assert!(resident_mb(squelch) < held + 16.0, "{held:.0} MB became {:.0} MB", resident_mb(squelch));
-    assert!(metric(squelch.http, "squelch_input_under_way") > 0.0);
+    assert!(metric(squelch.http, "squelch_input_unstored_messages") > 0.0);
 }
 
 /// The stream of incidents is full and refuses more, then somebody makes room.
@@ -109,11 +109,16 @@ fn a_full_stream_of_incidents_makes_lag() {
         assert!(why.contains("503") && why.contains("a revision: ") && why.contains("maximum bytes exceeded"), "{why}");
         context.update_stream(full_stream(-1)).await.unwrap();
         squelch.wait_for("readyz", "200 OK");
-        squelch.wait_for("metrics", "squelch_input_pending 0");
+        squelch.wait_for("metrics", "squelch_input_pending_messages 0");
         squelch.wait_for("metrics", &format!("squelch_events_total {}", 6_500 * EVENTS_A_MESSAGE + 2));
-        assert_eq!(metric(squelch.http, "squelch_input_renewals_total"), 0.0, "what was asked for was kept: {}", squelch.log());
+        assert_eq!(
+            metric(squelch.http, "squelch_input_consumers_recreated_total"),
+            0.0,
+            "what was asked for was kept: {}",
+            squelch.log()
+        );
         assert_eq!(read_stream(&context, "INCIDENTS", 1).await.len(), 1);
-        squelch.wait_for("metrics", "squelch_input_under_way 0");
+        squelch.wait_for("metrics", "squelch_input_unstored_messages 0");
         squelch.stop();
     });
 }
@@ -143,13 +148,13 @@ fn a_disk_that_hangs_holds_up_what_cannot_be_replayed() {
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
         let why = squelch.wait_for("readyz", "cannot keep a checkpoint since");
-        assert!(why.contains("503") && why.contains("the one before serves meanwhile"), "{why}");
+        assert!(why.contains("503") && why.contains("a restart would go on from the one before"), "{why}");
         say(&context, 3, "panic").await;
         say(&context, 5, "nothing").await;
         assert_eq!(read_stream(&context, "INCIDENTS", 1).await.len(), 1, "results go out");
-        squelch.wait_for("metrics", "squelch_input_pending 0");
+        squelch.wait_for("metrics", "squelch_input_pending_messages 0");
         write_rule(&squelch, "another", "instant: true\n---*/\nSELECT env, service, 1 AS value FROM logs WHERE body = 'help'");
-        squelch.wait_for("metrics", "squelch_reloads_total{result=\"ok\"} 1");
+        squelch.wait_for("metrics", "squelch_rule_reloads_total{result=\"ok\"} 1");
         only_the_stream_grows(&squelch, &context).await;
         squelch.wait_for("readyz", "results wait for it");
         assert!(newest(&squelch) == kept, "the one before serves");
@@ -158,8 +163,13 @@ fn a_disk_that_hangs_holds_up_what_cannot_be_replayed() {
         squelch.wait_for("metrics", "squelch_checkpoint_failures_total 1");
         squelch.wait_for("readyz", "200 OK");
         squelch.wait_for("metrics", &format!("squelch_events_total {}", 6_500 * EVENTS_A_MESSAGE + 5));
-        squelch.wait_for("metrics", "squelch_input_under_way 0");
-        assert_eq!(metric(squelch.http, "squelch_input_renewals_total"), 0.0, "what was asked for was kept: {}", squelch.log());
+        squelch.wait_for("metrics", "squelch_input_unstored_messages 0");
+        assert_eq!(
+            metric(squelch.http, "squelch_input_consumers_recreated_total"),
+            0.0,
+            "what was asked for was kept: {}",
+            squelch.log()
+        );
         for at_s in 10.. {
             assert!(at_s < 100, "no checkpoint is kept any more: {}", squelch.log());
             say(&context, at_s, "nothing").await;
@@ -199,7 +209,7 @@ fn a_full_disk_fails_checkpoints_alone() {
             squelch.wait_for("metrics", &format!("squelch_events_total {failures}"));
         }
         assert!(metric(squelch.http, "squelch_checkpoint_failures_total") >= 2.0);
-        assert!(squelch.log().contains("the one before stays. Is the disk full?"), "{}", squelch.log());
+        assert!(squelch.log().contains("the one before counts. Is the disk full?"), "{}", squelch.log());
         assert!(get(squelch.http, "readyz").unwrap().contains("200 OK"), "results go out");
         assert!(!read_stream(&context, "INCIDENTS", 1).await.is_empty());
         assert!(newest(&squelch) == kept, "what was kept is untouched");
@@ -293,16 +303,16 @@ fn a_slow_rule_shows_as_lag() {
         for tick in 1..20 {
             context.publish("events.metrics.a", event(tick * 10, 0).into()).await.unwrap().await.unwrap();
         }
-        squelch.wait_for("metrics", "squelch_input_pending 0");
+        squelch.wait_for("metrics", "squelch_input_pending_messages 0");
         let (mut most, mut ready) = (0.0_f64, true);
         while metric(squelch.http, "squelch_events_total") < 1_519.0 {
-            most = most.max(metric(squelch.http, "squelch_input_under_way"));
+            most = most.max(metric(squelch.http, "squelch_input_unstored_messages"));
             ready &= get(squelch.http, "readyz").unwrap().contains("200 OK");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert!(most >= 1.0, "nothing was ever under way");
         assert!(ready, "a slow rule is no reason to take squelch away");
-        squelch.wait_for("metrics", "squelch_input_under_way 0");
+        squelch.wait_for("metrics", "squelch_input_unstored_messages 0");
         squelch.stop();
     });
 }

@@ -14,8 +14,8 @@ use async_nats::jetstream::{self, Context};
 use futures::StreamExt;
 use squelch::io::nats::client::settings::InputConfig;
 use squelch::io::nats::client::streams::Streams;
-use squelch::process::demo_files;
 
+use crate::support::demo::demo_files;
 use crate::support::nats::NatsServer;
 use crate::support::process::{Mortal, context, get, metric, read_stream, replayed, runtime};
 use crate::support::{Rng, from_env};
@@ -274,7 +274,7 @@ fn a_consumer_that_is_deleted_or_robbed_is_made_again() {
         }
     });
     let http = chaos.squelch.http;
-    let (renewals, deleted) = (metric(http, "squelch_input_renewals_total"), deleted.get());
+    let (renewals, deleted) = (metric(http, "squelch_input_consumers_recreated_total"), deleted.get());
     // What could be deleted again had been made again; how soon is up to the machine.
     assert!(deleted >= 2 && renewals + 1.0 >= f64::from(deleted), "{renewals} after {deleted}: {}", chaos.squelch.log());
     assert_eq!(metric(http, "squelch_input_gaps_total{cause=\"dropped\"}"), 0.0, "{}", chaos.squelch.log());
@@ -315,14 +315,18 @@ fn an_outage_is_no_silence() {
         let after = context(&server).await;
         said(&after, 500).await;
         squelch.wait_for("metrics", "squelch_events_total 2");
-        let time = metric(squelch.http, "squelch_watermark_ms") as i64 - start_ms;
+        let time = watermark_ms(squelch.http) - start_ms;
         assert!(time < 2_000, "an outage of 8 s let time go on by {time} ms: {}", squelch.log());
         // In a silence of the stream itself it does.
         tokio::time::sleep(Duration::from_secs(9)).await;
-        let time = metric(squelch.http, "squelch_watermark_ms") as i64 - start_ms;
+        let time = watermark_ms(squelch.http) - start_ms;
         assert!(time >= 5_000, "a silence of 9 s let time go on by {time} ms only");
         squelch.stop();
     });
+}
+
+fn watermark_ms(http: u16) -> i64 {
+    (metric(http, "squelch_watermark_timestamp_seconds") * 1000.0).round() as i64
 }
 
 /// The clock on the wall jumps by years, there and back. Skipped where libfaketime is not installed, loudly.

@@ -78,7 +78,7 @@ fn what_was_purged_unread_is_an_incident() {
                 squelch.kill();
                 squelch.start();
                 publish(&context, "events.metrics.a", at_s).await;
-                squelch.wait_for("metrics", "squelch_input_pending 0");
+                squelch.wait_for("metrics", "squelch_input_pending_messages 0");
             }
             assert_eq!(metric(squelch.http, "squelch_input_gap_messages_total"), 0.0, "what was told is not found again");
             publish(&context, "events.metrics.a", 599).await;
@@ -175,7 +175,7 @@ fn a_stream_that_was_made_anew_is_read_from_its_beginning() {
             context.delete_stream("EVENTS").await.unwrap();
             if running {
                 let why = squelch.wait_for("readyz", "cannot read since");
-                assert!(why.contains("503") && why.contains("stream EVENTS does not exist any more: make it again"), "{why}");
+                assert!(why.contains("503") && why.contains("stream EVENTS does not exist any more: create it again"), "{why}");
             }
             context.create_stream(config).await.unwrap();
             publish(&context, "events.metrics.a", 4).await;
@@ -184,7 +184,7 @@ fn a_stream_that_was_made_anew_is_read_from_its_beginning() {
                 squelch.start();
             }
             let summary =
-                "stream EVENTS was made anew: what it held after message 3 was never read: alerts may be missing or late";
+                "stream EVENTS was deleted and created again: what it held after message 3 was never read: alerts may be missing or late";
             assert_eq!(told(&context, 1).await, [pair("opened", summary)]);
             squelch.wait_for("metrics", "squelch_events_total 5");
             squelch.wait_for("readyz", "200 OK");
@@ -252,8 +252,12 @@ fn copy_folder(from: &Path, to: &Path) {
 fn what_is_raised_counts_from_the_time_of_events() {
     let params = EngineParams { lateness_ms: 0, notify: NotifyParams { wait_ms: 0, ..Default::default() }, ..Default::default() };
     let fresh = || Engine::new(Vec::new(), Topology::new(TopologyDefinition::default()), &params).unwrap();
-    let gap =
-        |last| Gap { stream: "EVENTS".into(), cause: GapCause::Dropped { first: 3, last, exact: true }, born_ns: 1, after: last };
+    let gap = |last| Gap {
+        stream: "EVENTS".into(),
+        cause: GapCause::Dropped { first: 3, last, exact: true },
+        stream_created_ns: 1,
+        after: last,
+    };
     let mut decoder = Decoder::new(&LabelKeys::default(), i64::MAX);
     let mut events = |at_s: &[i64]| {
         for at_s in at_s {

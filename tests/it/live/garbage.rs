@@ -111,7 +111,6 @@ fn cases() -> Vec<Case> {
         "\"0000-01-01T00:00:00Z\"",
         "\"-262143-01-01T00:00:00Z\"",
         "\"2026-02-30T00:00:00Z\"",
-        "\"1773446400000\"",
         "true",
         "null",
     ];
@@ -149,7 +148,7 @@ fn cases() -> Vec<Case> {
         ("NUL in good lines", plain(sample(ts, r#","value":1,"host":"\u0000","labels":{"\u0000":"\u0000"}"#)), vec![]),
         ("times that are none", plain(lines(bad_times.map(of_time))), vec![("time", bad_times.len() as u64)]),
         ("the year 9999", plain(lines(["253402300799999", "\"9999-12-31T23:59:59.999Z\""].map(of_time))), vec![("future", 2)]),
-        ("long ago", plain(lines(["100000000000", "\"1973-04-01T00:00:00Z\""].map(of_time))), vec![]),
+        ("long ago", plain(lines(["100000000000", "\"100000000000\"", "\"1973-04-01T00:00:00Z\""].map(of_time))), vec![]),
         ("a gzip bomb", encoded("gzip", inner.clone()), vec![("inflate", 1)]),
         ("a zstd bomb", encoded("zstd", bomb(&|bytes| zstd::encode_all(bytes, 1).unwrap())), vec![("inflate", 1)]),
         (
@@ -395,7 +394,7 @@ fn what_the_server_does_not_take_whole_goes_out_shortened() {
         let largest = many.iter().max_by_key(|incident| incident["alerts"].as_array().unwrap().len()).unwrap();
         let left_out = many.iter().filter_map(|incident| incident["left_out"]["alerts"].as_u64()).max();
         assert!(left_out.is_some_and(|left_out| left_out > 0), "{}", largest["left_out"]);
-        squelch.wait_for("metrics", "squelch_output_cut_total");
+        squelch.wait_for("metrics", "squelch_output_truncated_total");
         squelch.stop();
     });
 }

@@ -5,6 +5,7 @@ pub mod chaos;
 pub mod explain_incident;
 pub mod gaps;
 pub mod garbage;
+pub mod metrics;
 pub mod permissions;
 pub mod run;
 pub mod runtime_limits;

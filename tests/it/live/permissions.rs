@@ -10,9 +10,9 @@ use async_nats::{ConnectOptions, HeaderMap};
 use futures::StreamExt;
 use squelch::io::nats::client::settings::{InputConfig, OutputConfig, PartitionsConfig, RejectedConfig};
 use squelch::io::nats::client::streams::Streams;
-use squelch::process::demo_files;
 
 use crate::live::run::{Squelch, read_stream, runtime};
+use crate::support::demo::demo_files;
 use crate::support::nats::NatsServer;
 use crate::support::{binary, root};
 
@@ -141,7 +141,7 @@ fn every_role_does_its_work_and_nothing_else() {
     let server = NatsServer::with(&["-js"], &configuration());
     runtime().block_on(async {
         let operator = operator(&server).await;
-        Streams::new(&operator, 1).parts(&PartitionsConfig::default()).await.unwrap();
+        Streams::new(&operator, 1).partials(&PartitionsConfig::default()).await.unwrap();
         let by_turns = |user: &str| sign_in_of(&server, user) + "partitions: { by: sequence }\n";
         let start = |user: &str, more: &str, role: &[&str]| Squelch::spawn_as(&server, &(by_turns(user) + more), role);
         let workers = [("worker", "1/2"), ("operator", "2/2")];
@@ -149,7 +149,7 @@ fn every_role_does_its_work_and_nothing_else() {
         let stored = "checkpoint: { store: SQUELCH_STATE, every: 200ms }\nstandby: { lease: 1h }\n";
         let correlator = || start("correlator", stored, &["--role", "correlator", "--partitions", "2"]);
         let first = correlator();
-        first.wait_for("metrics", "\nsquelch_leading 1\n");
+        first.wait_for("metrics", "\nsquelch_leader 1\n");
         let second = correlator();
         second.wait_for("readyz", "standing by");
         publish(&operator, 0).await;
@@ -162,7 +162,7 @@ fn every_role_does_its_work_and_nothing_else() {
         assert_eq!(second.stop(), Some(0));
         assert_eq!(workers.map(Squelch::stop), [Some(0), Some(0)]);
         let alone = start("correlator", "checkpoint: { dir: state }\n", &["--role", "correlator", "--partitions", "2"]);
-        alone.wait_for("metrics", "\nsquelch_leading 1\n");
+        alone.wait_for("metrics", "\nsquelch_leader 1\n");
         assert_eq!(alone.stop(), Some(0));
         assert_eq!(denials(&server), Vec::<String>::new(), "nobody needs more");
         let others = [

@@ -8,8 +8,8 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::ipc::writer::StreamWriter;
 use async_nats::HeaderMap;
 use async_nats::jetstream;
-use squelch::process::demo_files;
 
+use crate::support::demo::demo_files;
 use crate::support::nats::{NatsServer, free_port};
 use crate::support::process::configuration;
 use crate::support::tools::{program, python};
@@ -68,9 +68,11 @@ fn the_demo_comes_out_as_replayed() {
         "metrics",
         &format!("squelch_events_total {}", demo_files().0.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count()),
     );
-    for name in
-        ["squelch_incidents_open 3", "squelch_input_pending 0", "squelch_rule_rows_total{rule=\"http_server_error_rate\"}"]
-    {
+    for name in [
+        "squelch_incidents_open 3",
+        "squelch_input_pending_messages 0",
+        "squelch_rule_rows_total{rule=\"http_server_error_rate\"}",
+    ] {
         assert!(metrics.contains(name), "{name}:\n{metrics}");
     }
     assert!(get(squelch.http, "healthz").unwrap().contains("alive"));
@@ -232,13 +234,13 @@ fn rule_files_are_read_again() {
 
     rule("second", "nowhere");
     squelch.wait_for("metrics", "squelch_rule_stale{rule=\"second\"} 1");
-    let metrics = squelch.wait_for("metrics", "squelch_reloads_total{result=\"partly\"} 1");
-    assert!(metrics.contains("squelch_rules 2") && metrics.contains("squelch_reloads_total{result=\"ok\"} 1"), "{metrics}");
+    let metrics = squelch.wait_for("metrics", "squelch_rule_reloads_total{result=\"partly\"} 1");
+    assert!(metrics.contains("squelch_rules 2") && metrics.contains("squelch_rule_reloads_total{result=\"ok\"} 1"), "{metrics}");
     let log = squelch.log();
-    assert!(log.contains("second.sql:6:") && log.contains("its last good version goes on"), "{log}");
+    assert!(log.contains("second.sql:6:") && log.contains("its last good version stays in force"), "{log}");
 
     rule("second", "logs");
-    squelch.wait_for("metrics", "squelch_reloads_total{result=\"ok\"} 2");
+    squelch.wait_for("metrics", "squelch_rule_reloads_total{result=\"ok\"} 2");
     assert!(!get(squelch.http, "metrics").unwrap().contains("squelch_rule_stale{"));
     std::fs::remove_file(rules.path().join("second.sql")).unwrap();
     let hangup = Command::new("kill").args(["-HUP", &squelch.child.as_ref().unwrap().id().to_string()]).status().unwrap();

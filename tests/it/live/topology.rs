@@ -99,9 +99,9 @@ fn a_file_and_a_bucket_change_under_a_running_squelch() {
 
     live.write_file("edges: [{ form: web, to: chat }]");
     live.squelch.wait_for("metrics", "squelch_topology_reloads_total{source=\"file\",result=\"failed\"} 1");
-    live.squelch.wait_for("metrics", "squelch_topology_bad{source=\"file\"} 1");
+    live.squelch.wait_for("metrics", "squelch_topology_invalid{source=\"file\"} 1");
     let log = live.squelch.log();
-    assert!(log.contains("topology.yaml:1:") && log.contains("what was read of it before goes on"), "{log}");
+    assert!(log.contains("topology.yaml:1:") && log.contains("its last good version stays in force"), "{log}");
 
     live.put("teams.mail", "edges: [{ from: mail, to: web, kind: uses }]");
     let metrics = live.squelch.wait_for("metrics", "squelch_topology_version 4");
@@ -115,12 +115,12 @@ fn a_file_and_a_bucket_change_under_a_running_squelch() {
     assert_eq!(links(&third), ["mail>web 4", "web>chat 3"], "what was tied stays tied, as it was: {third}");
 
     live.put("teams.mail", "edges: [web]");
-    live.squelch.wait_for("metrics", "squelch_topology_bad{source=\"bucket\"} 1");
+    live.squelch.wait_for("metrics", "squelch_topology_invalid{source=\"bucket\"} 1");
     let log = live.squelch.log();
     assert!(log.contains("topology bucket, teams.mail:1:"), "{log}");
     live.runtime.block_on(async { live.bucket_of().await.delete("teams.mail").await.unwrap() });
     live.squelch.wait_for("metrics", "squelch_topology_version 5");
-    live.squelch.wait_for("metrics", "squelch_topology_bad{source=\"bucket\"} 0");
+    live.squelch.wait_for("metrics", "squelch_topology_invalid{source=\"bucket\"} 0");
     live.fails(6, "chat-2");
     // Nothing ties mail to the others any more: the part that goes on and the one that leaves say so.
     let apart = live.runtime.block_on(async { read_stream(&context(&live.server).await, "INCIDENTS", 5).await });

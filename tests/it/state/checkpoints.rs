@@ -11,12 +11,12 @@ use squelch::engine::next_rules::NextRules;
 use squelch::engine::{Engine, EngineParams, Input};
 use squelch::io::decode::decoder::Decoder;
 use squelch::io::decode::message_info::MessageInfo;
-use squelch::io::files::checkpoint_folder::Checkpoints;
+use squelch::io::files::checkpoint_folder::CheckpointFolder;
 use squelch::io::nats::client::streams::Streams;
 use squelch::io::nats::cluster::checkpoint_store::{CheckpointStore, OutputPositions};
 use squelch::io::nats::cluster::lease::{HeldLease, LeaseContender, LeaseStatus};
-use squelch::process::checkpoint::storage::{BucketStorage, CheckpointSize, CheckpointStorage, FolderStorage};
-use squelch::process::telemetry::metrics::Telemetry;
+use squelch::process::checkpoint::storage::{BucketStorage, CheckpointCost, CheckpointStorage, FolderStorage};
+use squelch::process::telemetry::Telemetry;
 use squelch::rule::Rule;
 use squelch::rule::check::{LoadedRules, from_texts};
 use squelch::topology::Topology;
@@ -48,7 +48,7 @@ struct Twins {
 }
 
 fn folder(dir: &tempfile::TempDir) -> CheckpointStorage {
-    CheckpointStorage::Folder(Arc::new(FolderStorage::new(Checkpoints::open(dir.path(), "twin").unwrap(), 1).unwrap()))
+    CheckpointStorage::Folder(Arc::new(FolderStorage::new(CheckpointFolder::open(dir.path(), "twin").unwrap(), 1).unwrap()))
 }
 
 impl Twins {
@@ -83,9 +83,9 @@ impl Twins {
     }
 
     /// Keeps a checkpoint, and holds it against all that there is.
-    async fn keep(&mut self) -> CheckpointSize {
+    async fn keep(&mut self) -> CheckpointCost {
         let saved = self.kept.save().unwrap();
-        let size = self.keeper.keep(Some(saved), OutputPositions::default(), false, &self.telemetry).await;
+        let size = self.keeper.store(saved, OutputPositions::default(), false, &self.telemetry).await;
         let (found, _) = self.keeper.read(0).await.unwrap().unwrap();
         let whole = self.plain.save().unwrap().into_loaded().unwrap();
         assert!(found.chunks.len() > 1);
@@ -95,9 +95,9 @@ impl Twins {
 }
 
 /// Forty times ten seconds of events, a checkpoint after each. Yields what the last one took.
-async fn forty_times(keeper: CheckpointStorage) -> CheckpointSize {
+async fn forty_times(keeper: CheckpointStorage) -> CheckpointCost {
     let mut twins = Twins::new(keeper, &[("mean", MEAN), ("rows", ROWS), ("worst", WORST)]);
-    let mut last = CheckpointSize::default();
+    let mut last = CheckpointCost::default();
     for tick in 0..40 {
         twins.take_in(tick, 0..2_000);
         last = twins.keep().await;

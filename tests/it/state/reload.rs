@@ -11,11 +11,11 @@ use squelch::io::decode::message_info::MessageInfo;
 use squelch::io::files::topology_file;
 use squelch::io::incident_message;
 use squelch::process::config::Config;
-use squelch::process::demo_files;
 use squelch::rule::check::{LoadedRules, from_texts};
 use squelch::rule::reload::{FilesOnDisk, ReloadedRules, RuleTexts, reload};
 use squelch::topology::Topology;
 
+use crate::support::demo::demo_files;
 use crate::support::expect::first_difference;
 use crate::support::{folders, root};
 

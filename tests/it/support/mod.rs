@@ -1,5 +1,6 @@
 //! What several tests need.
 
+pub mod demo;
 pub mod expect;
 pub mod nats;
 pub mod process;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::{self, Context};
 use futures::StreamExt;
-use squelch::process::demo_files;
 
+use crate::support::demo::demo_files;
 use crate::support::nats::{NatsServer, free_port};
 use crate::support::{binary, root};
 
@@ -201,9 +201,9 @@ pub async fn context(server: &NatsServer) -> Context {
 /// Waits until the stream holds as many messages as wanted, or no more come; returns all of them.
 pub async fn read_stream(context: &Context, stream: &str, wanted: usize) -> Vec<StreamMessage> {
     let mut stream = context.get_stream(stream).await.unwrap();
-    let deadline = Instant::now() + Duration::from_secs(90);
+    let deadline = Instant::now() + Duration::from_secs(300);
     let (mut held, mut grew_at) = (0, Instant::now());
-    while (held as usize) < wanted && Instant::now() < deadline && (held == 0 || grew_at.elapsed() < Duration::from_secs(10)) {
+    while (held as usize) < wanted && Instant::now() < deadline && (held == 0 || grew_at.elapsed() < Duration::from_secs(60)) {
         let now = stream.info().await.unwrap().state.messages;
         if now > held {
             (held, grew_at) = (now, Instant::now());

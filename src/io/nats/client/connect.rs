@@ -1,4 +1,4 @@
-//! Connects, and says what to do where that fails.
+//! Connects to NATS; an error tells what to do.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use crate::io::nats::client::settings::{NatsConfig, SignIn};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Connects. Later interruptions heal by themselves: the client reconnects for ever.
+/// Connects. The client repairs later interruptions itself: it reconnects for ever.
 pub async fn connect(config: &NatsConfig) -> Result<Client, NatsError> {
     let servers = config.servers_without_secrets().join(", ");
     let mut options = ConnectOptions::new()
         .name(&config.name)
         .connection_timeout(CONNECT_TIMEOUT)
         .require_tls(config.tls.required)
-        .event_callback(|event| async move { tell(&event) });
+        .event_callback(|event| async move { log(&event) });
     options = match config.sign_in_of_servers() {
         Some(SignIn::Password { user, password }) => options.user_and_password(user, password),
         Some(SignIn::Token(token)) => options.token(token),
-        None => as_set(options, config).await?,
+        None => as_configured(options, config).await?,
     };
     if let Some(file) = &config.tls.ca_file {
         options = options.add_root_certificates(file.clone());
@@ -32,7 +32,7 @@ pub async fn connect(config: &NatsConfig) -> Result<Client, NatsError> {
         ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
             NatsError::SignIn { servers: servers.clone() }
         }
-        // A certificate that does not hold comes as an error of the connection.
+        // The client reports an invalid certificate as an error of the connection.
         kind if kind == ConnectErrorKind::Tls || error.to_string().contains("certificate") => {
             NatsError::Tls { servers: servers.clone(), cause: error.to_string() }
         }
@@ -40,7 +40,7 @@ pub async fn connect(config: &NatsConfig) -> Result<Client, NatsError> {
     })
 }
 
-async fn as_set(mut options: ConnectOptions, config: &NatsConfig) -> Result<ConnectOptions, NatsError> {
+async fn as_configured(mut options: ConnectOptions, config: &NatsConfig) -> Result<ConnectOptions, NatsError> {
     if let (Some(user), Some(password)) = (&config.user, &config.password) {
         options = options.user_and_password(user.clone(), password.clone());
     }
@@ -54,10 +54,10 @@ async fn as_set(mut options: ConnectOptions, config: &NatsConfig) -> Result<Conn
     Ok(options)
 }
 
-fn tell(event: &Event) {
+fn log(event: &Event) {
     match event {
         Event::Connected => tracing::info!("connected to NATS"),
-        Event::Disconnected => tracing::warn!("the connection to NATS is lost; trying again"),
+        Event::Disconnected => tracing::warn!("the connection to NATS is lost; reconnecting"),
         other => tracing::warn!("NATS: {other}"),
     }
 }

@@ -1,8 +1,9 @@
-//! What every part that speaks to NATS needs: settings, the connection, its health, streams and buckets, and writes to a key that only
-//! succeed over a known revision ([`kv_cas`]).
+//! What every part that speaks to NATS needs: settings, the connection, its health, streams and buckets, publishing, and
+//! compare-and-set on a key ([`kv_cas`]).
 
 pub mod connect;
 pub mod health;
 pub mod kv_cas;
+pub mod publish;
 pub mod settings;
 pub mod streams;

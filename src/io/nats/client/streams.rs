@@ -1,4 +1,4 @@
-//! The streams and the bucket: makes those that are missing, and refuses those that cannot work.
+//! The streams and buckets: creates those that are missing, and refuses those that cannot work.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use async_nats::jetstream::{ErrorCode, kv};
 use crate::io::nats::NatsError;
 use crate::io::nats::client::settings::{InputConfig, OutputConfig, PartitionsConfig, RejectedConfig};
 
-/// How long the server remembers the ids of published revisions: a repeat after a restart is dropped.
+/// How long the server remembers the ids of published revisions: a duplicate after a restart is dropped.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(3600);
-/// How long events are kept where squelch makes the stream: enough to come back after a weekend, and no full disk.
+/// How long events are kept where squelch creates the stream: enough to come back after a weekend, without a full disk.
 const EVENTS_MAX_AGE: Duration = Duration::from_secs(3 * 24 * 3600);
-/// How long incidents are kept where squelch makes the stream.
+/// How long incidents are kept where squelch creates the stream.
 const INCIDENTS_MAX_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
-/// How long an entry of the bucket stays that is not written again.
+/// How long a key of the bucket of open incidents stays that is not written again.
 const BUCKET_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
-/// How long parts are kept where squelch makes the stream: as long as events.
-const PARTS_MAX_AGE: Duration = Duration::from_secs(3 * 24 * 3600);
+/// How long partials are kept where squelch creates the stream: as long as events.
+const PARTIALS_MAX_AGE: Duration = Duration::from_secs(3 * 24 * 3600);
 /// How long rejected input is kept for a look.
 const REJECTED_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long the server waits for acknowledgements before it delivers again: longer than any batch takes.
@@ -38,12 +38,12 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Those that `context` reaches. What is missing is made with so many replicas.
+    /// Those that `context` reaches. Missing ones are created with this many replicas.
     pub fn new(context: &Context, replicas: usize) -> Self {
         Self { context: context.clone(), replicas }
     }
 
-    /// The stream of events, made where it is missing.
+    /// The stream of events, created where it is missing.
     pub async fn input(&self, config: &InputConfig) -> Result<Stream, NatsError> {
         let wanted = StreamConfig {
             name: config.stream.clone(),
@@ -53,7 +53,7 @@ impl Streams {
         };
         let stream = match existing(&self.context, &config.stream).await? {
             Some(stream) => stream,
-            None if config.create => self.make(wanted).await?,
+            None if config.create => self.create(wanted).await?,
             None => return Err(NatsError::NoStream { stream: config.stream.clone(), subjects: config.subjects.join(", ") }),
         };
         let found = &stream.cached_info().config;
@@ -79,7 +79,7 @@ impl Streams {
             ..StreamConfig::default()
         };
         self.ensure(wanted, &subjects, "output.subject or output.stream").await?;
-        // Open incidents are written again and again; what is left of ended ones goes away.
+        // Open incidents are written again and again; what remains of ended ones expires.
         self.bucket(&config.bucket, BUCKET_MAX_AGE).await
     }
 
@@ -95,15 +95,15 @@ impl Streams {
         self.ensure(wanted, &subjects, "rejected.subject or rejected.stream").await
     }
 
-    /// The stream of parts, between workers and the correlator.
-    pub async fn parts(&self, config: &PartitionsConfig) -> Result<Stream, NatsError> {
+    /// The stream of partials, between workers and the correlator.
+    pub async fn partials(&self, config: &PartitionsConfig) -> Result<Stream, NatsError> {
         let wanted = StreamConfig {
             name: config.stream.clone(),
             subjects: vec![format!("{}.>", config.subject)],
-            max_age: PARTS_MAX_AGE,
+            max_age: PARTIALS_MAX_AGE,
             ..StreamConfig::default()
         };
-        self.found_or_made(wanted).await
+        self.found_or_created(wanted).await
     }
 
     /// The bucket of the topology: what is in it stays.
@@ -116,12 +116,12 @@ impl Streams {
         self.bucket(name, Duration::ZERO).await
     }
 
-    /// A bucket of one value a key, made where it is missing.
+    /// A bucket of one value a key, created where it is missing.
     async fn bucket(&self, name: &str, max_age: Duration) -> Result<kv::Store, NatsError> {
         if let Ok(bucket) = self.context.get_key_value(name).await {
             return Ok(bucket);
         }
-        // The client's own way to make a bucket asks for the account first, in words that a 2.9 server does not answer in.
+        // The client's own function first asks about the account, in a way that a 2.9 server does not answer.
         let wanted = StreamConfig {
             name: format!("KV_{name}"),
             subjects: vec![format!("$KV.{name}.>")],
@@ -133,26 +133,26 @@ impl Streams {
             allow_direct: true,
             ..StreamConfig::default()
         };
-        self.make(wanted).await?;
+        self.create(wanted).await?;
         self.context.get_key_value(name).await.map_err(|error| NatsError::request(format!("bucket {name}"), error))
     }
 
     async fn ensure(&self, wanted: StreamConfig, subjects: &[String], setting: &'static str) -> Result<(), NatsError> {
-        let stream = self.found_or_made(wanted).await?;
+        let stream = self.found_or_created(wanted).await?;
         let found = &stream.cached_info().config;
         let missing = subjects.iter().any(|subject| !found.subjects.iter().any(|known| covers(known, subject)));
         if missing { Err(other_subjects(found, subjects, setting)) } else { Ok(()) }
     }
 
-    async fn found_or_made(&self, wanted: StreamConfig) -> Result<Stream, NatsError> {
+    async fn found_or_created(&self, wanted: StreamConfig) -> Result<Stream, NatsError> {
         match existing(&self.context, &wanted.name).await? {
             Some(stream) => Ok(stream),
-            None => self.make(wanted).await,
+            None => self.create(wanted).await,
         }
     }
 
-    async fn make(&self, wanted: StreamConfig) -> Result<Stream, NatsError> {
-        let what = format!("making stream {} with subjects {}", wanted.name, wanted.subjects.join(", "));
+    async fn create(&self, wanted: StreamConfig) -> Result<Stream, NatsError> {
+        let what = format!("creating stream {} with subjects {}", wanted.name, wanted.subjects.join(", "));
         tracing::info!("{what}");
         self.context
             .create_stream(StreamConfig { num_replicas: self.replicas, ..wanted })
@@ -161,15 +161,15 @@ impl Streams {
     }
 }
 
-/// The last message that was acknowledged, where there is a consumer.
+/// The last message that was acknowledged, where the consumer exists.
 pub async fn acknowledged(stream: &Stream, config: &InputConfig) -> Option<u64> {
     let known = stream.get_consumer::<PullConfig>(&config.consumer).await.ok();
     known.map(|known| known.cached_info().ack_floor.stream_sequence)
 }
 
 /// The consumer of the events: durable, so that what was acknowledged is known after a restart; one acknowledgement covers all
-/// before it. It is made anew and begins after message `after`: what was delivered to a process that died and not acknowledged
-/// would come when others have come.
+/// before it. It is created again and begins after message `after`: what was delivered to a process that died, and was not
+/// acknowledged, would otherwise come out of order.
 pub async fn consumer(stream: &Stream, config: &InputConfig, after: u64) -> Result<PullConsumer, NatsError> {
     let all = stream.cached_info().config.subjects == config.subjects;
     let (filter_subject, filter_subjects) = match config.subjects.as_slice() {
@@ -193,14 +193,14 @@ pub async fn consumer(stream: &Stream, config: &InputConfig, after: u64) -> Resu
     };
     let several = wanted.filter_subjects.clone();
     let consumer: PullConsumer = stream.create_consumer(wanted).await.map_err(|error| NatsError::request(what, error))?;
-    // A 2.9 server drops the list without a word and would deliver the whole stream.
+    // A 2.9 server ignores the list silently and would deliver the whole stream.
     if !several.is_empty() && consumer.cached_info().config.filter_subjects.is_empty() {
         return Err(NatsError::OneFilterOnly { wanted: several.join(", ") });
     }
     Ok(consumer)
 }
 
-/// The last message on a subject, if there is one, asked of whoever leads the stream.
+/// The last message on a subject, if any, asked of the stream's leader.
 pub(crate) async fn last_on(stream: &Stream, subject: &str) -> Result<Option<StreamMessage>, String> {
     match stream.get_last_raw_message_by_subject(subject).await {
         Ok(message) => Ok(Some(message)),
@@ -209,7 +209,7 @@ pub(crate) async fn last_on(stream: &Stream, subject: &str) -> Result<Option<Str
     }
 }
 
-/// The stream, if there is one.
+/// The stream, if it exists.
 pub async fn existing(context: &Context, name: &str) -> Result<Option<Stream>, NatsError> {
     match context.get_stream(name).await {
         Ok(stream) => Ok(Some(stream)),
@@ -224,7 +224,7 @@ pub async fn existing(context: &Context, name: &str) -> Result<Option<Stream>, N
     }
 }
 
-/// Without JetStream nobody answers on its subjects.
+/// Whether nobody answers on the subjects of JetStream: then it is off.
 async fn nobody_answers(context: &Context) -> bool {
     let answer = context.client().request("$JS.API.INFO", Vec::new().into()).await;
     answer.is_err_and(|error| error.kind() == RequestErrorKind::NoResponders)

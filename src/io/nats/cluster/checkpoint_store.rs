@@ -1,9 +1,10 @@
-//! Checkpoints in JetStream: the newest and the one before it, and the segments that they share, in a bucket that several processes
+//! Checkpoints in JetStream: the newest and the one before it, and the segments that both use, in a bucket that several processes
 //! share.
 //!
-//! A checkpoint's head is written in pieces under keys that are nobody else's, and counts only when the one key that names them all,
-//! the manifest, was written in place of the revision that this process wrote before. So it is there whole or not at all, and whoever
-//! lost the lease cannot put an old one over a new one. Numbers of segments begin with the term: none is written by two.
+//! A checkpoint's head is written in pieces under keys of its own. It counts only once the manifest, the one key that names them all,
+//! was written in place of the revision that this process wrote before. So a checkpoint is there whole or not at all, and a process
+//! that lost the lease cannot put an old one over a new one. The numbers of segments begin with the term, so that no two processes
+//! write the same segment.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -17,22 +18,22 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use crate::io::nats::client::kv_cas::{self, WriteError};
+use crate::io::nats::client::kv_cas::{self, CasError};
 use crate::io::nats::cluster::lease::{HeldLease, LeaseLost, StoreError};
 use crate::model::snapshot::checksum::{self, ChecksumError};
 
-/// The largest piece; less where the server takes less.
+/// The largest piece; less where the server accepts less.
 const PIECE_BYTES_MAX: usize = 512 << 10;
-/// What a message has besides its piece.
+/// The size of a message besides its piece.
 const MESSAGE_EXTRA_BYTES: usize = 4 << 10;
-/// Pieces under way at once.
+/// Pieces that are read or written at once.
 const PIECES_AT_ONCE: usize = 8;
 /// Segments that one term may write.
 const TERM_SHIFT: u32 = 32;
 /// How long writing the manifest may take.
-const WITHIN: Duration = Duration::from_secs(5);
+const MANIFEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How far the streams of results were when a checkpoint was kept: nothing before is made again by who goes on from it.
+/// How far the output streams were when a checkpoint was stored. A process that goes on from it makes no earlier results again.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub struct OutputPositions {
     /// In the stream of incidents.
@@ -43,33 +44,34 @@ pub struct OutputPositions {
 
 /// Where the pieces of a checkpoint are.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-struct Named {
-    /// What the keys of its pieces begin with.
+struct CheckpointEntry {
+    /// The prefix of the keys of its pieces.
     id: String,
     pieces: usize,
     bytes: usize,
-    /// The place of its first piece in the bucket's stream: what is before that of all named checkpoints is nobody's.
+    /// The sequence number of its first piece in the bucket's stream. What lies before those of all named checkpoints is unused.
     first: u64,
-    places: OutputPositions,
+    #[serde(rename = "places")]
+    positions: OutputPositions,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 struct Manifest {
     /// Who wrote it last.
     term: u64,
-    newest: Option<Named>,
-    before: Option<Named>,
+    newest: Option<CheckpointEntry>,
+    before: Option<CheckpointEntry>,
 }
 
 /// Why a checkpoint cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointReadError {
-    /// It is not whole.
+    /// It is damaged.
     #[error("the checkpoint {id} in the bucket {bucket} is {what}")]
     Damaged {
-        /// What its keys begin with.
+        /// The prefix of its keys.
         id: String,
-        /// Where.
+        /// The bucket.
         bucket: String,
         /// In which way.
         what: ChecksumError,
@@ -77,7 +79,7 @@ pub enum CheckpointReadError {
     /// The server does not answer.
     #[error("the bucket {bucket} of checkpoints cannot be read: {cause}")]
     Unread {
-        /// Which.
+        /// The bucket.
         bucket: String,
         /// Why.
         cause: String,
@@ -91,17 +93,17 @@ pub struct CheckpointStore {
     bucket: Store,
     name: String,
     lease: HeldLease,
-    known: Arc<Mutex<Known>>,
+    manifest: Arc<Mutex<ManifestState>>,
 }
 
-struct Known {
+struct ManifestState {
     revision: u64,
     manifest: Manifest,
     written: u64,
 }
 
 impl CheckpointStore {
-    /// Reads what there is and signs it: from here on nobody who held the lease before can keep a checkpoint.
+    /// Reads the manifest and writes the term into it: from here on no process that held the lease before can store a checkpoint.
     ///
     /// # Errors
     ///
@@ -113,13 +115,13 @@ impl CheckpointStore {
             let (revision, value) = kv_cas::read(&bucket, &key).await.map_err(StoreError::Failed)?;
             let found: Manifest = if value.is_empty() { Manifest::default() } else { parse(&key, &value)? };
             let manifest = Manifest { term: lease.term(), ..found };
-            match kv_cas::replace(&bucket, &key, to_bytes(&manifest)?, revision, WITHIN).await {
+            match kv_cas::replace(&bucket, &key, to_bytes(&manifest)?, revision, MANIFEST_TIMEOUT).await {
                 Ok(revision) => {
-                    let known = Arc::new(Mutex::new(Known { revision, manifest, written: 0 }));
-                    return Ok(Self { context, bucket, name: name.into(), lease, known });
+                    let manifest = Arc::new(Mutex::new(ManifestState { revision, manifest, written: 0 }));
+                    return Ok(Self { context, bucket, name: name.into(), lease, manifest });
                 }
-                Err(WriteError::Replaced) => lease.renew().await?,
-                Err(WriteError::Failed(error)) => return Err(StoreError::Failed(error)),
+                Err(CasError::OtherRevision) => lease.renew().await?,
+                Err(CasError::Failed(error)) => return Err(StoreError::Failed(error)),
             }
         }
     }
@@ -130,23 +132,23 @@ impl CheckpointStore {
     ///
     /// It cannot be read, or is not whole.
     pub async fn read(&self, nth: usize) -> Option<Result<(Vec<u8>, OutputPositions), CheckpointReadError>> {
-        let Manifest { newest, before, .. } = self.known.lock().await.manifest.clone();
+        let Manifest { newest, before, .. } = self.manifest.lock().await.manifest.clone();
         let named = [newest, before].into_iter().flatten().nth(nth)?;
         Some(self.read_named(&named).await)
     }
 
-    /// Whether another process keeps them now.
+    /// Whether another process stores them now.
     pub fn is_lost(&self) -> bool {
         self.lease.is_lost()
     }
 
-    async fn read_named(&self, named: &Named) -> Result<(Vec<u8>, OutputPositions), CheckpointReadError> {
+    async fn read_named(&self, named: &CheckpointEntry) -> Result<(Vec<u8>, OutputPositions), CheckpointReadError> {
         let sealed = self.read_pieces(&format!("piece.{}", named.id), 0..named.pieces).await?;
         let damaged = |what| CheckpointReadError::Damaged { id: named.id.clone(), bucket: self.bucket.name.clone(), what };
-        Ok((checksum::verify(sealed).map_err(damaged)?, named.places))
+        Ok((checksum::verify(sealed).map_err(damaged)?, named.positions))
     }
 
-    /// What is written under these keys.
+    /// Reads what is written under these keys.
     async fn read_pieces(&self, of: &str, pieces: Range<usize>) -> Result<Vec<u8>, CheckpointReadError> {
         let unread = |cause| CheckpointReadError::Unread { bucket: self.bucket.name.clone(), cause };
         let keys = pieces.map(|piece| format!("{}.{of}.{piece}", self.name));
@@ -159,7 +161,8 @@ impl CheckpointStore {
         Ok(content)
     }
 
-    /// Writes under keys that are numbered from `after` on; says how many, and the place of the first in the bucket's stream.
+    /// Writes under keys that are numbered from `after` on. Returns how many, and the sequence number of the first in the bucket's
+    /// stream.
     async fn write_pieces(&self, of: &str, after: usize, piece_bytes: usize, content: Bytes) -> Result<(usize, u64), StoreError> {
         self.lease.may_write().await?;
         let pieces = content.len().div_ceil(piece_bytes);
@@ -169,12 +172,12 @@ impl CheckpointStore {
         Ok((pieces, written.map_err(|error| StoreError::Failed(error.to_string()))?.into_iter().min().unwrap_or(0)))
     }
 
-    /// The number after which those of this process's segments come.
+    /// The segments of this process have higher numbers than this.
     pub fn segments_after(&self) -> u64 {
         self.lease.term() << TERM_SHIFT
     }
 
-    /// The numbers of the segments that are there, whole or not.
+    /// The numbers of the segments that are stored, whole or not.
     ///
     /// # Errors
     ///
@@ -197,7 +200,7 @@ impl CheckpointStore {
     ///
     /// The server does not answer.
     pub async fn read_segment(&self, number: u64, bytes: usize) -> Result<Vec<u8>, CheckpointReadError> {
-        // How large pieces are, another server's limits have decided.
+        // The size of pieces depends on the limits of the server that they were written on.
         let of = format!("segment.{number}");
         let mut content = self.read_pieces(&of, 0..1).await?;
         let pieces = if content.is_empty() { 0 } else { bytes.div_ceil(content.len()) };
@@ -208,11 +211,11 @@ impl CheckpointStore {
     /// Begins a segment.
     pub fn begin_segment(&self, number: u64) -> SegmentPieces {
         SegmentPieces {
-            state: self.clone(),
+            store: self.clone(),
             of: format!("segment.{number}"),
             pieces: 0,
             piece_bytes: self.piece_bytes(),
-            held: Vec::new(),
+            buffered: Vec::new(),
         }
     }
 
@@ -221,7 +224,7 @@ impl CheckpointStore {
         usual.clamp(MESSAGE_EXTRA_BYTES, PIECE_BYTES_MAX)
     }
 
-    /// Removes a segment; says whether it is gone. One that is not takes room until the next time.
+    /// Deletes a segment. Returns whether that succeeded; if not, it takes room until the next time.
     pub async fn remove_segment(&self, number: u64) -> bool {
         let pieces = format!("{}{}.segment.{number}.>", self.bucket.prefix, self.name);
         let purged = self.bucket.stream.purge().filter(pieces).await;
@@ -232,37 +235,37 @@ impl CheckpointStore {
         tracing::warn!(%error, bucket = self.bucket.name, "older checkpoints cannot be purged: they take room");
     }
 
-    /// Keeps this as the newest. Until all of it is stored, the one before stays.
+    /// Stores this as the newest. Until all of it is stored, the one before counts.
     ///
     /// # Errors
     ///
-    /// The server does not answer or has no room, or the lease is lost. What was kept before is untouched then.
-    pub async fn write(&self, content: &[u8], places: OutputPositions) -> Result<(), StoreError> {
-        let mut known = self.known.lock().await;
+    /// The server does not answer or has no room, or the lease is lost. The checkpoint before is untouched then.
+    pub async fn write(&self, content: &[u8], positions: OutputPositions) -> Result<(), StoreError> {
+        let mut known = self.manifest.lock().await;
         known.written += 1;
         let id = format!("{}-{}", self.lease.term(), known.written);
         let [before, behind] = checksum::header_and_trailer(content);
         let sealed = Bytes::from([&before, content, &behind].concat());
         let bytes = sealed.len();
         let (pieces, first) = self.write_pieces(&format!("piece.{id}"), 0, self.piece_bytes(), sealed).await?;
-        let newest = Named { id, pieces, bytes, first, places };
+        let newest = CheckpointEntry { id, pieces, bytes, first, positions };
         let manifest = Manifest { term: self.lease.term(), before: known.manifest.newest.clone(), newest: Some(newest) };
         self.write_manifest(&mut known, manifest).await?;
         self.purge(&known.manifest).await;
         Ok(())
     }
 
-    async fn write_manifest(&self, known: &mut Known, manifest: Manifest) -> Result<(), StoreError> {
+    async fn write_manifest(&self, known: &mut ManifestState, manifest: Manifest) -> Result<(), StoreError> {
         let key = format!("{}.checkpoint", self.name);
         loop {
             self.lease.may_write().await?;
-            match kv_cas::replace(&self.bucket, &key, to_bytes(&manifest)?, known.revision, WITHIN).await {
+            match kv_cas::replace(&self.bucket, &key, to_bytes(&manifest)?, known.revision, MANIFEST_TIMEOUT).await {
                 Ok(revision) => {
                     (known.revision, known.manifest) = (revision, manifest);
                     return Ok(());
                 }
-                Err(WriteError::Failed(error)) => return Err(StoreError::Failed(error)),
-                Err(WriteError::Replaced) => {
+                Err(CasError::Failed(error)) => return Err(StoreError::Failed(error)),
+                Err(CasError::OtherRevision) => {
                     let (revision, value) = kv_cas::read(&self.bucket, &key).await.map_err(StoreError::Failed)?;
                     let found = parse(&key, &value)?;
                     if found.term != self.lease.term() {
@@ -270,16 +273,16 @@ impl CheckpointStore {
                         return Err(LeaseLost.into());
                     }
                     if revision == known.revision {
-                        return Err(StoreError::Failed("the server shows an old revision of the checkpoints".into()));
+                        return Err(StoreError::Failed("the server returns an old revision of the checkpoints".into()));
                     }
-                    // An earlier one of ours was stored, and its acknowledgement was lost.
+                    // An earlier write of this process was stored, and its acknowledgement was lost.
                     (known.revision, known.manifest) = (revision, found);
                 }
             }
         }
     }
 
-    /// Removes the pieces of older checkpoints, and of those that never were finished. What fails here takes room until the next time.
+    /// Deletes the pieces of older checkpoints, and of those that were never completed. What fails here takes room until the next time.
     async fn purge(&self, manifest: &Manifest) {
         let firsts = [&manifest.newest, &manifest.before].into_iter().flatten().map(|named| named.first);
         let Some(first) = firsts.min() else { return };
@@ -292,40 +295,40 @@ impl CheckpointStore {
 
 /// A segment that is being stored.
 pub struct SegmentPieces {
-    state: CheckpointStore,
+    store: CheckpointStore,
     of: String,
-    /// Pieces stored.
+    /// Pieces that are stored.
     pieces: usize,
     piece_bytes: usize,
-    /// What no piece was made of yet.
-    held: Vec<u8>,
+    /// Bytes that wait for a whole piece.
+    buffered: Vec<u8>,
 }
 
 impl SegmentPieces {
-    /// Adds to it.
+    /// Appends.
     ///
     /// # Errors
     ///
     /// The server does not answer or has no room, or the lease is lost.
-    pub async fn add(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.held.extend_from_slice(bytes);
-        let whole = self.held.len() / self.piece_bytes;
-        if whole < PIECES_AT_ONCE { Ok(()) } else { self.store(whole * self.piece_bytes).await }
+    pub async fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.buffered.extend_from_slice(bytes);
+        let whole = self.buffered.len() / self.piece_bytes;
+        if whole < PIECES_AT_ONCE { Ok(()) } else { self.write(whole * self.piece_bytes).await }
     }
 
-    /// That was all.
+    /// Stores what is left.
     ///
     /// # Errors
     ///
-    /// As for [`Self::add`].
-    pub async fn end(mut self) -> Result<(), StoreError> {
-        self.store(self.held.len()).await
+    /// As for [`Self::append`].
+    pub async fn finish(mut self) -> Result<(), StoreError> {
+        self.write(self.buffered.len()).await
     }
 
-    async fn store(&mut self, bytes: usize) -> Result<(), StoreError> {
-        let rest = self.held.split_off(bytes);
-        let content = Bytes::from(std::mem::replace(&mut self.held, rest));
-        let (pieces, _) = self.state.write_pieces(&self.of, self.pieces, self.piece_bytes, content).await?;
+    async fn write(&mut self, bytes: usize) -> Result<(), StoreError> {
+        let rest = self.buffered.split_off(bytes);
+        let content = Bytes::from(std::mem::replace(&mut self.buffered, rest));
+        let (pieces, _) = self.store.write_pieces(&self.of, self.pieces, self.piece_bytes, content).await?;
         self.pieces += pieces;
         Ok(())
     }

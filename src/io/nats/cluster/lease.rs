@@ -1,10 +1,11 @@
-//! Who of several processes with one name does the work: whoever holds the lease, a key that is written again and again, each time
-//! in place of the revision that was written last.
+//! The lease: of several processes with one name, the holder does the work. The lease is a key that the holder writes again and again,
+//! each time in place of the revision that it wrote last.
 //!
-//! No two machines' clocks are compared. Who stands by takes the lease when it has watched the same revision for the lease's
-//! length, by its own clock; who holds it writes nothing from three quarters of it on, counted from before its last renewal was
-//! sent, until the next one succeeded. A process can sleep between a look at the clock and a write, so a clock alone protects
-//! nothing: what is written says what it expects to find, and the server refuses the rest (see [`chain`](crate::io::nats::output::fenced_publisher)).
+//! No two machines' clocks are compared. A standby takes the lease after it has watched the same revision for the length of the lease,
+//! by its own clock. The holder stops writing after three quarters of that time, counted from before its last renewal was sent, until
+//! the next renewal has succeeded. A process can be suspended between a look at the clock and a write, so a clock alone protects
+//! nothing: each write names what it expects to find, and the server refuses the rest (see
+//! [`fenced_publisher`](crate::io::nats::output::fenced_publisher)).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,144 +16,144 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep};
 
-use crate::io::nats::client::kv_cas::{self, WriteError};
+use crate::io::nats::client::kv_cas::{self, CasError};
 
-/// How often who stands by looks at the lease, and less rarely where the lease is short.
-const LOOK_EVERY_MAX: Duration = Duration::from_millis(250);
-/// Consumers of so many tenures are remembered: one that died before it could remove its predecessor's leaves that to the next.
+/// A standby checks the lease this often, and more often where the lease is short.
+const CHECK_EVERY_MAX: Duration = Duration::from_millis(250);
+/// Consumers of so many terms are remembered: a holder that dies before it could delete its predecessor's leaves that to the next.
 const CONSUMERS_MAX: usize = 4;
 
-/// Another process does the work now.
+/// Another process holds the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("another process holds the lease")]
 pub struct LeaseLost;
 
-/// Why something is not stored.
+/// Why something could not be stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Worth another try.
+    /// A retry may succeed.
     #[error("{0}")]
     Failed(String),
-    /// Not for this process to store.
+    /// Another process stores it.
     #[error(transparent)]
     LeaseLost(#[from] LeaseLost),
 }
 
-/// What the key holds.
+/// The value of the key.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 struct LeaseRecord {
     /// Rises with each holder.
     term: u64,
-    /// For people: machine and process.
+    /// Machine and process, for people.
     holder: String,
-    /// Tells holders apart.
+    /// Distinguishes holders.
     id: String,
     lease_ms: u64,
-    /// The durable consumers that the holder and those before it read with, newest first: the next one removes them.
+    /// The durable consumers of this term and those before it, newest first. The next holder deletes them.
     consumers: Vec<String>,
     released: bool,
 }
 
-/// Somebody who would take the lease.
+/// A process that waits for the lease.
 pub struct LeaseContender {
     bucket: Store,
     name: String,
     key: String,
     holder: String,
     id: String,
-    lease: Duration,
+    duration: Duration,
     /// The revision that was seen last, and since when.
     seen: Option<(u64, Instant)>,
 }
 
-/// What one look at the lease showed.
+/// The result of one check.
 pub enum LeaseStatus {
-    /// Somebody holds it: who.
+    /// Another process holds it; its name.
     Held(String),
-    /// It is ours.
+    /// This process holds it.
     Acquired(HeldLease),
 }
 
 impl LeaseContender {
-    /// A contender for the lease called `name` in the bucket. `holder` says to people who that is, `id` is nobody else's.
-    pub fn new(bucket: Store, name: &str, holder: String, id: String, lease: Duration) -> Self {
-        Self { bucket, name: name.into(), key: format!("{name}.lease"), holder, id, lease, seen: None }
+    /// A contender for the lease called `name` in the bucket. `holder` names the process for people, `id` is unique.
+    pub fn new(bucket: Store, name: &str, holder: String, id: String, duration: Duration) -> Self {
+        Self { bucket, name: name.into(), key: format!("{name}.lease"), holder, id, duration, seen: None }
     }
 
-    /// How long to wait between two looks.
+    /// How long to wait between two checks.
     pub fn pause(&self) -> Duration {
-        (self.lease / 10).min(LOOK_EVERY_MAX)
+        (self.duration / 10).min(CHECK_EVERY_MAX)
     }
 
-    /// Looks at the lease, and takes it where it is free.
+    /// Checks the lease, and acquires it where it is free.
     ///
     /// # Errors
     ///
-    /// The server does not answer. Time in which nobody can renew the lease does not count as its holder's silence.
+    /// The server does not answer. Time in which nobody can renew the lease does not count as silence of its holder.
     pub async fn check(&mut self) -> Result<LeaseStatus, String> {
-        let looked = self.try_check().await;
-        if looked.is_err() {
+        let status = self.try_check().await;
+        if status.is_err() {
             self.seen = None;
         }
-        looked
+        status
     }
 
     async fn try_check(&mut self) -> Result<LeaseStatus, String> {
         let (revision, value) = kv_cas::read(&self.bucket, &self.key).await?;
-        let entry = parse(&value);
-        let is_free = value.is_empty() || entry.as_ref().is_some_and(|entry| entry.released);
-        let lease = entry.as_ref().map_or(self.lease, |entry| self.lease.max(Duration::from_millis(entry.lease_ms)));
+        let record = parse(&value);
+        let is_free = value.is_empty() || record.as_ref().is_some_and(|record| record.released);
+        let duration = record.as_ref().map_or(self.duration, |record| self.duration.max(Duration::from_millis(record.lease_ms)));
         let silent = self.seen.filter(|(seen, _)| *seen == revision).map(|(_, since)| since.elapsed());
-        if is_free || silent.is_some_and(|silent| silent >= lease) {
-            return self.take(revision, entry).await;
+        if is_free || silent.is_some_and(|silent| silent >= duration) {
+            return self.acquire(revision, record).await;
         }
         if silent.is_none() {
             self.seen = Some((revision, Instant::now()));
         }
-        Ok(LeaseStatus::Held(entry.map_or_else(|| "somebody whose entry cannot be read".into(), |entry| entry.holder)))
+        Ok(LeaseStatus::Held(record.map_or_else(|| "a process whose entry cannot be read".into(), |record| record.holder)))
     }
 
-    async fn take(&mut self, revision: u64, before: Option<LeaseRecord>) -> Result<LeaseStatus, String> {
+    async fn acquire(&mut self, revision: u64, before: Option<LeaseRecord>) -> Result<LeaseStatus, String> {
         let term = revision + 1;
         let mut consumers = before.map(|before| before.consumers).unwrap_or_default();
         consumers.insert(0, format!("{}_{term}", self.name));
         consumers.truncate(CONSUMERS_MAX);
-        let entry = LeaseRecord {
+        let record = LeaseRecord {
             term,
             holder: self.holder.clone(),
             id: self.id.clone(),
-            lease_ms: self.lease.as_millis() as u64,
+            lease_ms: self.duration.as_millis() as u64,
             consumers,
             released: false,
         };
         let sent = Instant::now();
-        match kv_cas::replace(&self.bucket, &self.key, bytes_of(&entry)?, revision, self.lease / 4).await {
+        match kv_cas::replace(&self.bucket, &self.key, bytes_of(&record)?, revision, self.duration / 4).await {
             Ok(revision) => Ok(LeaseStatus::Acquired(HeldLease(Arc::new(LeaseInner {
                 bucket: self.bucket.clone(),
                 key: self.key.clone(),
-                entry,
-                lease: self.lease,
+                record,
+                duration: self.duration,
                 revision: Mutex::new(revision),
-                state: watch::Sender::new(Validity { until: sent + valid_for(self.lease), lost: false }),
+                validity: watch::Sender::new(Validity { until: sent + valid_for(self.duration), lost: false }),
             })))),
-            Err(WriteError::Replaced) => Ok(LeaseStatus::Held("another contender, since just now".into())),
-            Err(WriteError::Failed(error)) => Err(error),
+            Err(CasError::OtherRevision) => Ok(LeaseStatus::Held("another standby, since just now".into())),
+            Err(CasError::Failed(error)) => Err(error),
         }
     }
 }
 
-/// The time in which this process holds the lease. All copies are one.
+/// The lease while this process holds it. All clones are one.
 #[derive(Clone)]
 pub struct HeldLease(Arc<LeaseInner>);
 
 struct LeaseInner {
     bucket: Store,
     key: String,
-    entry: LeaseRecord,
-    lease: Duration,
-    /// Of the key, as this process wrote it last. One renews at a time.
+    record: LeaseRecord,
+    duration: Duration,
+    /// The revision of the key that this process wrote last. One renewal runs at a time.
     revision: Mutex<u64>,
-    state: watch::Sender<Validity>,
+    validity: watch::Sender<Validity>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -162,57 +163,57 @@ struct Validity {
 }
 
 impl HeldLease {
-    /// The names of durable consumers: first that of this lease alone, which nobody else's pulls and acknowledgements can move, then
-    /// those of the tenures before.
+    /// The names of durable consumers: first the one of this term alone, which no other process's pulls and acknowledgements can move,
+    /// then those of the terms before.
     pub fn consumers(&self) -> &[String] {
-        &self.0.entry.consumers
+        &self.0.record.consumers
     }
 
-    /// Which lease this is. It only rises.
+    /// The term. It only rises.
     pub fn term(&self) -> u64 {
-        self.0.entry.term
+        self.0.record.term
     }
 
-    /// Waits until this process may write, as far as its own clock tells.
+    /// Waits until this process may write, by its own clock.
     ///
     /// # Errors
     ///
-    /// It never may again.
+    /// The lease is lost.
     pub async fn may_write(&self) -> Result<(), LeaseLost> {
-        let mut state = self.0.state.subscribe();
-        let decided = state.wait_for(|state| state.lost || Instant::now() < state.until).await;
-        if decided.is_ok_and(|state| !state.lost) { Ok(()) } else { Err(LeaseLost) }
+        let mut validity = self.0.validity.subscribe();
+        let decided = validity.wait_for(|validity| validity.lost || Instant::now() < validity.until).await;
+        if decided.is_ok_and(|validity| !validity.lost) { Ok(()) } else { Err(LeaseLost) }
     }
 
-    /// Renews the lease: nobody else held it until now.
+    /// Renews the lease. Success proves that no other process held it until now.
     ///
     /// # Errors
     ///
-    /// Somebody else has it, or the server does not answer.
+    /// Another process holds it, or the server does not answer.
     pub async fn renew(&self) -> Result<(), StoreError> {
-        let LeaseInner { bucket, key, entry, lease, .. } = &*self.0;
+        let LeaseInner { bucket, key, record, duration, .. } = &*self.0;
         let mut revision = self.0.revision.lock().await;
         loop {
             if self.is_lost() {
                 return Err(LeaseLost.into());
             }
             let sent = Instant::now();
-            let value = bytes_of(entry).map_err(StoreError::Failed)?;
-            match kv_cas::replace(bucket, key, value, *revision, *lease / 4).await {
+            let value = bytes_of(record).map_err(StoreError::Failed)?;
+            match kv_cas::replace(bucket, key, value, *revision, *duration / 4).await {
                 Ok(renewed) => {
                     *revision = renewed;
-                    self.0.state.send_modify(|state| state.until = sent + valid_for(*lease));
+                    self.0.validity.send_modify(|validity| validity.until = sent + valid_for(*duration));
                     return Ok(());
                 }
-                Err(WriteError::Failed(error)) => return Err(StoreError::Failed(error)),
-                Err(WriteError::Replaced) => {
+                Err(CasError::Failed(error)) => return Err(StoreError::Failed(error)),
+                Err(CasError::OtherRevision) => {
                     let (found, value) = kv_cas::read(bucket, key).await.map_err(StoreError::Failed)?;
-                    if parse(&value).as_ref() != Some(entry) {
+                    if parse(&value).as_ref() != Some(record) {
                         self.mark_lost();
                         return Err(LeaseLost.into());
                     }
                     if found == *revision {
-                        return Err(StoreError::Failed("the server shows an old revision of the lease".into()));
+                        return Err(StoreError::Failed("the server returns an old revision of the lease".into()));
                     }
                     // An earlier renewal was stored, and its acknowledgement was lost.
                     *revision = found;
@@ -225,16 +226,19 @@ impl HeldLease {
     pub async fn renew_until_lost(&self) {
         let mut warned = false;
         loop {
-            sleep(self.0.lease / 4).await;
+            sleep(self.0.duration / 4).await;
             match self.renew().await {
                 Ok(()) if warned => {
-                    tracing::info!("the lease is renewed again: nobody else had it");
+                    tracing::info!("the lease is renewed again: no other process held it");
                     warned = false;
                 }
                 Ok(()) => {}
                 Err(StoreError::LeaseLost(_)) => return,
                 Err(StoreError::Failed(error)) if !warned => {
-                    tracing::warn!(error, "the lease cannot be renewed: when it runs out, nothing is published until it is");
+                    tracing::warn!(
+                        error,
+                        "the lease cannot be renewed: once it expires, nothing is published until it is renewed"
+                    );
                     warned = true;
                 }
                 Err(StoreError::Failed(_)) => {}
@@ -242,54 +246,56 @@ impl HeldLease {
         }
     }
 
-    /// Somebody else was seen to have written in this process's place.
+    /// Another process was seen to have written in this one's place.
     pub fn mark_lost(&self) {
-        self.0.state.send_modify(|state| state.lost = true);
+        self.0.validity.send_modify(|validity| validity.lost = true);
     }
 
-    /// Whether this process holds the lease, as far as its own clock tells.
+    /// Whether this process holds the lease, by its own clock.
     pub fn is_current(&self) -> bool {
-        let state = self.0.state.borrow();
-        !state.lost && Instant::now() < state.until
+        let validity = self.0.validity.borrow();
+        !validity.lost && Instant::now() < validity.until
     }
 
     /// Whether the lease is lost.
     pub fn is_lost(&self) -> bool {
-        self.0.state.borrow().lost
+        self.0.validity.borrow().lost
     }
 
     /// Waits until the lease is lost.
     pub async fn lost(&self) {
         // The sender lives as long as this does, so waiting cannot fail.
-        self.0.state.subscribe().wait_for(|state| state.lost).await.ok();
+        self.0.validity.subscribe().wait_for(|validity| validity.lost).await.ok();
     }
 
-    /// Gives the lease up, so that a standby need not wait for its end. Nothing may be written afterwards.
+    /// Releases the lease, so that a standby need not wait for its end. Nothing may be written afterwards.
     pub async fn release(&self) {
-        let LeaseInner { bucket, key, entry, lease, .. } = &*self.0;
+        let LeaseInner { bucket, key, record, duration, .. } = &*self.0;
         let revision = self.0.revision.lock().await;
         self.mark_lost();
-        let released = LeaseRecord { released: true, ..entry.clone() };
+        let released = LeaseRecord { released: true, ..record.clone() };
         let done = match bytes_of(&released) {
-            Ok(value) => kv_cas::replace(bucket, key, value, *revision, *lease / 4).await.map_err(|error| format!("{error:?}")),
+            Ok(value) => {
+                kv_cas::replace(bucket, key, value, *revision, *duration / 4).await.map_err(|error| format!("{error:?}"))
+            }
             Err(error) => Err(error),
         };
         match done {
             Ok(_) => tracing::info!("the lease is released"),
-            Err(error) => tracing::warn!(error, "the lease could not be released: a standby waits for its end"),
+            Err(error) => tracing::warn!(error, "the lease could not be released: a standby waits until it expires"),
         }
     }
 }
 
-/// How long after a renewal was sent its holder writes: less than anybody waits who watches it, whatever clocks differ.
-fn valid_for(lease: Duration) -> Duration {
-    lease * 3 / 4
+/// How long after a renewal was sent its holder writes: less than any standby waits, even if the clocks run at different speeds.
+fn valid_for(duration: Duration) -> Duration {
+    duration * 3 / 4
 }
 
 fn parse(value: &[u8]) -> Option<LeaseRecord> {
     serde_json::from_slice(value).ok()
 }
 
-fn bytes_of(entry: &LeaseRecord) -> Result<Bytes, String> {
-    serde_json::to_vec(entry).map(Bytes::from).map_err(|error| error.to_string())
+fn bytes_of(record: &LeaseRecord) -> Result<Bytes, String> {
+    serde_json::to_vec(record).map(Bytes::from).map_err(|error| error.to_string())
 }

@@ -1,7 +1,8 @@
-//! What several squelch processes share over NATS: the lease of the active one, partial counts of workers, the rules in force, and
-//! checkpoints.
+//! What several squelch processes share over NATS: the lease of the active one, its checkpoints, the partial counts of workers, and the
+//! rules in force.
 
 pub mod active_rules;
 pub mod checkpoint_store;
 pub mod lease;
+pub mod packing;
 pub mod partial_stream;

@@ -1,4 +1,4 @@
-//! Watches the topology bucket: yields all of its entries whenever some have changed, and no error ends it.
+//! Watches the topology bucket: yields all of its keys whenever some have changed. No error ends the watch.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::io::nats::NatsError;
 use crate::model::limits::TOPOLOGY_KEYS_MAX;
 
-/// How long to wait after a watch that failed.
+/// The pause after a watch that failed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Whoever writes many entries is let finish, as long as the next one comes within so long,
+/// Changes that follow each other within this time
 const SETTLE: Duration = Duration::from_millis(300);
-/// and all of them within so long.
+/// are taken over together, after at most this time.
 const SETTLE_MAX: Duration = Duration::from_secs(3);
-/// What was in the bucket before the watch began comes within so long, or it is gone.
+/// What was in the bucket when the watch began arrives within this time, or was deleted meanwhile.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
-/// The entries of a bucket, by key.
+/// The values of a bucket by key.
 pub type Entries = BTreeMap<String, Bytes>;
 
 /// Watches one bucket.
@@ -31,7 +31,11 @@ pub struct TopologyWatch {
 }
 
 impl TopologyWatch {
-    /// Reads what the bucket holds and watches from there. What fails here fails for good: permissions, say.
+    /// Reads what the bucket holds and watches from there on.
+    ///
+    /// # Errors
+    ///
+    /// The server refuses: permissions, say.
     pub async fn open(store: Store) -> Result<Self, NatsError> {
         let mut watch = Self { store, watch: None, entries: Entries::new() };
         let what = format!("watching the bucket {}", watch.store.name);
@@ -44,14 +48,14 @@ impl TopologyWatch {
         &self.entries
     }
 
-    /// Waits until the bucket holds something else than before; returns all of it.
+    /// Waits until the bucket has changed. Returns all of it.
     pub async fn next(&mut self) -> &Entries {
         loop {
             let done = if self.watch.is_some() { self.changed().await } else { self.begin().await };
             match done {
                 Ok(()) => break,
                 Err(error) => {
-                    tracing::warn!(error, bucket = self.store.name, "the topology bucket cannot be watched; trying again");
+                    tracing::warn!(error, bucket = self.store.name, "the topology bucket cannot be watched; retrying");
                     self.watch = None;
                     sleep(RETRY_AFTER).await;
                 }
@@ -60,7 +64,7 @@ impl TopologyWatch {
         &self.entries
     }
 
-    /// Reads everything: what is no longer there is gone. Until then the old entries stay.
+    /// Reads everything. Until that is done the old values stay.
     async fn begin(&mut self) -> Result<(), String> {
         let held = self.store.status().await.map_err(|error| error.to_string())?.values();
         let mut watch = self.store.watch_with_history(">").await.map_err(|error| error.to_string())?;
@@ -81,7 +85,7 @@ impl TopologyWatch {
         Ok(())
     }
 
-    /// Waits for a change and for what follows it closely.
+    /// Waits for a change, and for those that follow it closely.
     async fn changed(&mut self) -> Result<(), String> {
         let Some(watch) = &mut self.watch else { return Ok(()) };
         take(entry(watch.next().await)?, &mut self.entries);

@@ -1,7 +1,8 @@
-//! Reads back what was published of one incident: all revisions that the stream still holds, else the newest one in the bucket.
+//! Reads back what was published of one incident: all revisions that the stream still holds, else the newest one in the bucket. Writes
+//! nothing.
 //!
-//! Neither the subject nor any index names the incident, the header `Nats-Msg-Id` does. So only headers are read of the stream as a
-//! whole, by a consumer that goes away by itself, and then the bodies of the few messages that matter. Writes nothing.
+//! The header `Nats-Msg-Id` names the incident; the subject does not. So the headers of the whole stream are read, by a consumer that
+//! the server deletes by itself, and then the bodies of the few messages that matter.
 
 use std::time::Duration;
 
@@ -16,33 +17,33 @@ use crate::io::nats::NatsError;
 use crate::io::nats::client::settings::OutputConfig;
 use crate::io::nats::client::streams;
 
-/// Headers asked for at once.
+/// Headers that one pull asks for.
 const HEADERS_MAX: usize = 2_000;
-/// How long one request for headers waits.
+/// How long one pull waits.
 const PULL_EXPIRES: Duration = Duration::from_secs(5);
-/// How long the server keeps the consumer of somebody who went away.
+/// The server deletes the consumer when it is not used for this long.
 const FORGET_AFTER: Duration = Duration::from_secs(30);
 
-/// What is left of an incident.
+/// What is left of an incident on the server.
 #[derive(Debug, Default)]
 pub struct IncidentHistory {
     /// The bodies of its revisions, in the order in which they were stored.
     pub revisions: Vec<Bytes>,
-    /// Revisions of all incidents that the stream holds: what was looked through.
-    pub looked_at: u64,
+    /// Revisions of all incidents in the stream, which were searched.
+    pub searched: u64,
 }
 
-/// All that is left of `incident`; nothing where nobody knows it.
-pub async fn incident(context: &Context, config: &OutputConfig, incident: &str) -> Result<IncidentHistory, NatsError> {
+/// All that is left of `incident`; empty if it is unknown.
+pub async fn read(context: &Context, config: &OutputConfig, incident: &str) -> Result<IncidentHistory, NatsError> {
     let Some(stream) = streams::existing(context, &config.stream).await? else {
         return Err(NatsError::NoIncidents { stream: config.stream.clone() });
     };
-    let looked_at = stream.cached_info().state.messages;
+    let searched = stream.cached_info().state.messages;
     let mut revisions = Vec::new();
     for sequence in sequences(&stream, config, incident).await? {
         match stream.get_raw_message(sequence).await {
             Ok(message) => revisions.push(message.payload),
-            // It grew too old between the two looks.
+            // It expired between the two requests.
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {}
             Err(error) => return Err(NatsError::request(format!("message {sequence} of stream {}", config.stream), error)),
         }
@@ -50,10 +51,10 @@ pub async fn incident(context: &Context, config: &OutputConfig, incident: &str) 
     if revisions.is_empty() {
         revisions.extend(newest(context, config, incident).await?);
     }
-    Ok(IncidentHistory { revisions, looked_at })
+    Ok(IncidentHistory { revisions, searched })
 }
 
-/// Where in the stream the revisions of `incident` are.
+/// The sequence numbers of the revisions of `incident`.
 async fn sequences(stream: &Stream, config: &OutputConfig, incident: &str) -> Result<Vec<u64>, NatsError> {
     let fail = |error: String| NatsError::request(format!("reading stream {}", config.stream), error);
     let wanted = PullConfig {
@@ -85,13 +86,13 @@ async fn sequences(stream: &Stream, config: &OutputConfig, incident: &str) -> Re
             }
         }
         if wait_for == before {
-            return Err(fail(format!("{wait_for} messages are there and do not come")));
+            return Err(fail(format!("{wait_for} messages are there and do not arrive")));
         }
     }
     Ok(found)
 }
 
-/// The newest revision of an open incident. No bucket is as good as an empty one: the stream is what counts.
+/// The newest revision of an open incident. A missing bucket counts as an empty one.
 async fn newest(context: &Context, config: &OutputConfig, incident: &str) -> Result<Option<Bytes>, NatsError> {
     if streams::existing(context, &format!("KV_{}", config.bucket)).await?.is_none() {
         return Ok(None);

@@ -1,15 +1,53 @@
-//! What is larger than the server takes goes out shortened: a message that can never be stored would hold up all that come after it.
+//! The stage that shortens revisions which are larger than the server accepts: a message that can never be stored would hold up all
+//! messages after it.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_nats::jetstream::context::Context;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-/// Characters of a text, first where that will do, and then.
+use crate::io::nats::client::publish::{HEADER_BYTES_MAX, body_bytes_max};
+use crate::io::nats::output::results::RevisionMessage;
+use crate::io::nats::output::stats::OutputStats;
+
+/// Characters of a text: the first number that suffices is used.
 const TEXT_CHARS: [usize; 3] = [1_000, 200, 50];
-/// Entries of a list or a map.
+/// Entries of a list or a map, likewise.
 const ENTRIES: [usize; 6] = [1_024, 256, 64, 16, 4, 1];
 
-/// A revision in at most `room` bytes; `None` where it has them. Lists keep their first entries, texts their beginning; `left_out` says
-/// how many entries are missing of which list.
+/// Shortens revisions to what the server accepts.
+pub struct Truncate {
+    context: Context,
+    stats: Arc<OutputStats>,
+}
+
+impl Truncate {
+    /// For the server of this context.
+    pub fn new(context: Context, stats: Arc<OutputStats>) -> Self {
+        Self { context, stats }
+    }
+
+    /// Shortens those that are too large.
+    pub fn apply(&self, revisions: &mut [RevisionMessage]) {
+        if revisions.is_empty() {
+            return;
+        }
+        let room = body_bytes_max(&self.context, HEADER_BYTES_MAX);
+        for message in revisions {
+            if let Some(short) = revision(&message.body, room) {
+                let (id, whole, bytes) = (&message.message_id, message.body.len(), short.len());
+                tracing::warn!(id, whole, bytes, "a revision is larger than the server accepts (max_payload): it is shortened");
+                self.stats.truncated.fetch_add(1, Ordering::Relaxed);
+                message.body = short;
+            }
+        }
+    }
+}
+
+/// A revision in at most `room` bytes; `None` if it fits as it is. Lists keep their first entries, texts their beginning; `left_out`
+/// holds how many entries are missing from which list.
 pub fn revision(body: &[u8], room: usize) -> Option<Bytes> {
     if body.len() <= room {
         return None;
@@ -51,7 +89,7 @@ fn cut(value: &Value, chars: usize, entries: usize) -> Value {
     match value {
         Value::String(text) => Value::String(cut_text(text, chars)),
         Value::Array(list) => list.iter().take(entries).map(|value| cut(value, chars, entries)).collect(),
-        // What squelch says of an alert has fewer keys than that, labels may have more.
+        // An alert has fewer keys than that, labels may have more.
         Value::Object(map) => {
             map.iter().take(entries.max(32)).map(|(key, value)| (cut_text(key, chars), cut(value, chars, entries))).collect()
         }
@@ -78,13 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_stays_as_it_is() {
+    fn a_revision_that_fits_stays_as_it_is() {
         let body = incident(10, 2_000);
         assert_eq!(revision(&body, body.len()), None);
     }
 
     #[test]
-    fn what_is_too_large_says_what_is_missing() {
+    fn a_shortened_revision_counts_what_is_left_out() {
         for (alerts, text, room) in [(1_000, 100, 65_536), (1, 1 << 20, 65_536), (5_000, 10, 200_000), (1_000, 1 << 10, 4_096)] {
             let body = incident(alerts, text);
             let short = revision(&body, room).unwrap();

@@ -12,7 +12,9 @@ use squelch::io::nats::client::streams::Streams;
 use squelch::io::nats::cluster::checkpoint_store::{CheckpointReadError, CheckpointStore, OutputPositions};
 use squelch::io::nats::cluster::lease::{HeldLease, LeaseContender, LeaseLost, LeaseStatus, StoreError};
 use squelch::io::nats::output::fenced_publisher::FencedPublisher;
-use squelch::io::nats::output::{Fence, OutRejected, OutRevision, Outgoing, OutputStats, Sink};
+use squelch::io::nats::output::results::{RejectedLine, Results, RevisionMessage};
+use squelch::io::nats::output::stats::OutputStats;
+use squelch::io::nats::output::{Fence, Publisher};
 
 use super::forgetful_streams;
 use crate::support::nats::NatsServer;
@@ -22,7 +24,7 @@ use crate::support::process::{context, runtime};
 struct Leader {
     lease: HeldLease,
     store: CheckpointStore,
-    sink: Sink,
+    publisher: Publisher,
 }
 
 struct World {
@@ -49,22 +51,22 @@ impl World {
         let LeaseStatus::Acquired(lease) = self.contender(id, Duration::from_secs(3600)).check().await.unwrap() else {
             panic!("the lease is held")
         };
-        let begin = |stream, after| FencedPublisher::open(&self.context, stream, "squelch", after);
+        let begin = |stream, after| FencedPublisher::open(&self.context, stream, "squelch", after, lease.clone());
         let fence = Fence {
             lease: lease.clone(),
             incidents: begin("INCIDENTS", places.map(|places| places.incidents)).await.unwrap(),
             rejected: Some(begin("REJECTED", places.map(|places| places.rejected)).await.unwrap()),
         };
         let store = CheckpointStore::open(self.context.clone(), self.bucket.clone(), "squelch", lease.clone()).await.unwrap();
-        let storing = Arc::new(OutputStats::default());
-        let sink = Sink::new(self.context.clone(), self.incidents.clone(), "rejected".into(), storing).with_fence(Some(fence));
-        Leader { lease, store, sink }
+        let (stats, incidents) = (Arc::new(OutputStats::default()), self.incidents.clone());
+        let publisher = Publisher::new(&self.context, incidents, "rejected", "squelch", Some(fence), stats);
+        Leader { lease, store, publisher }
     }
 
     /// One that stored a revision, and then one that holds the lease without the first being told.
     async fn asleep_and_awake(&self) -> (Leader, Leader) {
         let mut asleep = self.leader("a", None).await;
-        asleep.sink.store(revisions(&["inc-1-1"])).await.unwrap();
+        asleep.publisher.store(revisions(&["inc-1-1"])).await.unwrap();
         self.end_lease().await;
         (asleep, self.leader("b", Some(OutputPositions::default())).await)
     }
@@ -101,22 +103,28 @@ async fn ids_are_forgotten() {
     tokio::time::sleep(Duration::from_millis(300)).await;
 }
 
-fn revisions(ids: &[&str]) -> Outgoing {
-    let revision = |id: &&str| OutRevision {
+fn revisions(ids: &[&str]) -> Results {
+    let revision = |id: &&str| RevisionMessage {
         subject: "incidents.a.b.c".into(),
         message_id: id.to_string(),
         incident: id.rsplit_once('-').unwrap().0.into(),
         open: true,
         body: Bytes::from(id.to_string()),
     };
-    Outgoing { revisions: ids.iter().map(revision).collect(), ..Outgoing::default() }
+    Results { revisions: ids.iter().map(revision).collect(), ..Results::default() }
 }
 
-fn rejected(sequence: u64) -> Outgoing {
+fn rejected(sequence: u64) -> Results {
     let line = format!("line {sequence}");
-    let rejected =
-        OutRejected { subject: "events".into(), sequence, born_ns: 7, line: 0, reason: "json".into(), bytes: line.into() };
-    Outgoing { rejected: vec![rejected], ..Outgoing::default() }
+    let rejected = RejectedLine {
+        subject: "events".into(),
+        sequence,
+        stream_created_ns: 7,
+        line: 0,
+        reason: "json".into(),
+        bytes: line.into(),
+    };
+    Results { rejected: vec![rejected], ..Results::default() }
 }
 
 #[test]
@@ -125,12 +133,12 @@ fn who_lost_the_lease_publishes_nothing() {
     runtime().block_on(async {
         let world = World::new(&server).await;
         let (mut asleep, mut awake) = world.asleep_and_awake().await;
-        awake.sink.store(revisions(&["inc-1-1", "inc-1-2"])).await.unwrap();
+        awake.publisher.store(revisions(&["inc-1-1", "inc-1-2"])).await.unwrap();
         ids_are_forgotten().await;
         assert!(asleep.lease.is_current(), "its clock says that it leads");
-        assert_eq!(asleep.sink.store(revisions(&["inc-1-2"])).await, Err(LeaseLost));
+        assert_eq!(asleep.publisher.store(revisions(&["inc-1-2"])).await, Err(LeaseLost));
         assert_eq!(world.stored("INCIDENTS").await, ["inc-1-1", "inc-1-2"]);
-        awake.sink.store(revisions(&["inc-1-3"])).await.unwrap();
+        awake.publisher.store(revisions(&["inc-1-3"])).await.unwrap();
         assert_eq!(world.stored("INCIDENTS").await, ["inc-1-1", "inc-1-2", "inc-1-3"]);
     });
 }
@@ -141,13 +149,13 @@ fn who_lost_the_lease_rejects_nothing() {
     runtime().block_on(async {
         let world = World::new(&server).await;
         let mut asleep = world.leader("a", None).await;
-        asleep.sink.store(rejected(1)).await.unwrap();
+        asleep.publisher.store(rejected(1)).await.unwrap();
         world.end_lease().await;
         let mut awake = world.leader("b", Some(OutputPositions::default())).await;
-        awake.sink.store(rejected(1)).await.unwrap();
-        awake.sink.store(rejected(2)).await.unwrap();
+        awake.publisher.store(rejected(1)).await.unwrap();
+        awake.publisher.store(rejected(2)).await.unwrap();
         ids_are_forgotten().await;
-        assert_eq!(asleep.sink.store(rejected(2)).await, Err(LeaseLost));
+        assert_eq!(asleep.publisher.store(rejected(2)).await, Err(LeaseLost));
         assert_eq!(world.stored("REJECTED").await, ["line 1", "line 2"]);
     });
 }
@@ -162,12 +170,12 @@ fn who_lost_the_lease_leaves_the_bucket_of_incidents_alone() {
             world.publish(id, &[("Squelch-Consumer", "squelch")]).await;
         }
         let mut asleep = world.leader("a", Some(OutputPositions::default())).await;
-        asleep.sink.store(revisions(&["inc-1-1"])).await.unwrap();
+        asleep.publisher.store(revisions(&["inc-1-1"])).await.unwrap();
         world.end_lease().await;
         let mut awake = world.leader("b", Some(OutputPositions::default())).await;
-        awake.sink.store(revisions(&["inc-1-1", "inc-1-2", "inc-1-3"])).await.unwrap();
+        awake.publisher.store(revisions(&["inc-1-1", "inc-1-2", "inc-1-3"])).await.unwrap();
         ids_are_forgotten().await;
-        assert_eq!(asleep.sink.store(revisions(&["inc-1-2"])).await, Err(LeaseLost));
+        assert_eq!(asleep.publisher.store(revisions(&["inc-1-2"])).await, Err(LeaseLost));
         assert_eq!(world.incidents.get("inc-1").await.unwrap().unwrap(), "inc-1-3");
         assert_eq!(world.stored("INCIDENTS").await, ["inc-1-1", "inc-1-2", "inc-1-3"]);
     });
@@ -199,9 +207,9 @@ fn what_comes_late_in_its_place_is_there_once() {
     runtime().block_on(async {
         let world = World::new(&server).await;
         let (mut asleep, mut awake) = world.asleep_and_awake().await;
-        asleep.sink.store(revisions(&["inc-1-2"])).await.unwrap();
+        asleep.publisher.store(revisions(&["inc-1-2"])).await.unwrap();
         ids_are_forgotten().await;
-        awake.sink.store(revisions(&["inc-1-1", "inc-1-2", "inc-1-3"])).await.unwrap();
+        awake.publisher.store(revisions(&["inc-1-1", "inc-1-2", "inc-1-3"])).await.unwrap();
         assert_eq!(world.stored("INCIDENTS").await, ["inc-1-1", "inc-1-2", "inc-1-3"]);
     });
 }
@@ -215,19 +223,19 @@ fn two_who_write_at_once_write_each_message_once() {
         let ids: Vec<String> = (1..=300).map(|revision| format!("inc-1-{revision}")).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let mut first = world.leader("a", None).await;
-        first.sink.store(revisions(&ids[..100])).await.unwrap();
+        first.publisher.store(revisions(&ids[..100])).await.unwrap();
         world.end_lease().await;
         let of_first = async {
             let mut ended = Ok(());
             for id in &ids[100..] {
-                ended = ended.and(first.sink.store(revisions(&[id])).await);
+                ended = ended.and(first.publisher.store(revisions(&[id])).await);
             }
             ended
         };
         let of_second = async {
             let mut second = world.leader("b", Some(OutputPositions::default())).await;
             for id in &ids {
-                second.sink.store(revisions(&[id])).await.unwrap();
+                second.publisher.store(revisions(&[id])).await.unwrap();
             }
         };
         let (ended, ()) = tokio::join!(of_first, of_second);
@@ -244,14 +252,14 @@ fn what_is_stored_already_is_not_stored_again() {
     runtime().block_on(async {
         let world = World::new(&server).await;
         let mut leader = world.leader("a", None).await;
-        leader.sink.store(revisions(&["inc-1-1"])).await.unwrap();
+        leader.publisher.store(revisions(&["inc-1-1"])).await.unwrap();
         world.publish("inc-1-2", &[("Squelch-Consumer", "squelch")]).await;
         world.publish("inc-9-1", &[("Squelch-Consumer", "another")]).await;
         world.publish("inc-1-3", &[]).await;
         ids_are_forgotten().await;
-        leader.sink.store(revisions(&["inc-1-2", "inc-9-1", "inc-1-4"])).await.unwrap();
+        leader.publisher.store(revisions(&["inc-1-2", "inc-9-1", "inc-1-4"])).await.unwrap();
         assert_eq!(world.stored("INCIDENTS").await, ["inc-1-1", "inc-1-2", "inc-9-1", "inc-1-3", "inc-9-1", "inc-1-4"]);
-        assert_eq!(leader.sink.places().incidents, 6);
+        assert_eq!(leader.publisher.positions().incidents, 6);
     });
 }
 
@@ -262,14 +270,14 @@ fn a_checkpoint_amid_what_is_made_again_forgets_nothing() {
     runtime().block_on(async {
         let world = World::new(&server).await;
         let mut first = world.leader("a", None).await;
-        first.sink.store(revisions(&["inc-1-1", "inc-1-2", "inc-1-3"])).await.unwrap();
+        first.publisher.store(revisions(&["inc-1-1", "inc-1-2", "inc-1-3"])).await.unwrap();
         world.end_lease().await;
         let mut second = world.leader("b", Some(OutputPositions::default())).await;
-        second.sink.store(revisions(&["inc-1-1"])).await.unwrap();
-        assert_eq!(second.sink.places().incidents, 1);
+        second.publisher.store(revisions(&["inc-1-1"])).await.unwrap();
+        assert_eq!(second.publisher.positions().incidents, 1);
         world.end_lease().await;
-        let mut third = world.leader("c", Some(second.sink.places())).await;
-        third.sink.store(revisions(&["inc-1-2", "inc-1-3", "inc-1-4"])).await.unwrap();
+        let mut third = world.leader("c", Some(second.publisher.positions())).await;
+        third.publisher.store(revisions(&["inc-1-2", "inc-1-3", "inc-1-4"])).await.unwrap();
         assert_eq!(world.stored("INCIDENTS").await, ["inc-1-1", "inc-1-2", "inc-1-3", "inc-1-4"]);
     });
 }

@@ -8,8 +8,8 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::{Context, stream};
-use squelch::process::demo_files;
 
+use crate::support::demo::demo_files;
 use crate::support::nats::{NatsServer, free_port};
 use crate::support::process::{Squelch, command, context, get, read_stream, replayed, runtime, the_open_are_shown};
 use crate::support::{Rng, from_env};
@@ -75,12 +75,12 @@ impl Machine {
     }
 
     fn leads(&self) {
-        self.wait_for("metrics", "\nsquelch_leading 1\n");
+        self.wait_for("metrics", "\nsquelch_leader 1\n");
     }
 
     fn stands_by(&self) {
         self.wait_for("readyz", "standing by");
-        self.wait_for("metrics", "\nsquelch_leading 0\n");
+        self.wait_for("metrics", "\nsquelch_leader 0\n");
     }
 }
 
@@ -96,7 +96,7 @@ fn leader_of(machines: &[Machine; 2]) -> usize {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let leads = machines.each_ref().map(|machine| get(machine.http, "metrics").unwrap_or_default());
-        match leads.map(|metrics| (metrics.contains("\nsquelch_leading 1\n"), metrics.contains("\nsquelch_leading 0\n"))) {
+        match leads.map(|metrics| (metrics.contains("\nsquelch_leader 1\n"), metrics.contains("\nsquelch_leader 0\n"))) {
             [(true, _), (_, true)] => return 0,
             [(_, true), (true, _)] => return 1,
             _ => std::thread::sleep(Duration::from_millis(20)),

@@ -7,7 +7,7 @@ use futures::FutureExt;
 use squelch::engine::{Engine, EngineParams, Input};
 use squelch::io::decode::decoder::Decoder;
 use squelch::io::decode::message_info::MessageInfo;
-use squelch::io::files::checkpoint_folder::Checkpoints;
+use squelch::io::files::checkpoint_folder::CheckpointFolder;
 use squelch::io::nats::input::position::StreamPosition;
 use squelch::model::event::LabelKeys;
 use squelch::model::snapshot::LoadedSnapshot;
@@ -106,7 +106,7 @@ fn checkpoints() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().to_path_buf();
     fuzz(module_path!(), "checkpoints", 1_000, corpus, &[], &|bytes| {
-        let files = Checkpoints::open(&path, "fuzz").unwrap();
+        let files = CheckpointFolder::open(&path, "fuzz").unwrap();
         // Every other time what is damaged has a good digest, and every other time it is the file itself.
         if bytes.len() % 2 == 0 {
             files.write(bytes).unwrap();

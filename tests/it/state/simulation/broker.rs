@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
-use squelch::io::nats::output::{OutRejected, OutRevision};
+use squelch::io::nats::output::results::{RejectedLine, RevisionMessage};
 
 /// Streams and bucket as subscribers see them.
 #[derive(Default)]
 pub struct Broker {
     /// The messages of incidents, in order.
-    pub incidents: Vec<OutRevision>,
+    pub incidents: Vec<RevisionMessage>,
     places: HashMap<String, usize>,
     /// Rejected input by message id.
-    pub rejected: BTreeMap<(u64, usize), OutRejected>,
+    pub rejected: BTreeMap<(u64, usize), RejectedLine>,
     /// The newest revision of each open incident.
     pub bucket: BTreeMap<String, Bytes>,
     /// Input up to here is acknowledged.
@@ -24,11 +24,11 @@ pub enum Stored {
     New,
     Again,
     /// Dropped as a repeat of this one, and says something else.
-    Differs(OutRevision),
+    Differs(RevisionMessage),
 }
 
 impl Broker {
-    pub fn publish(&mut self, revision: &OutRevision) -> Stored {
+    pub fn publish(&mut self, revision: &RevisionMessage) -> Stored {
         match self.places.get(&revision.message_id) {
             Some(place) if self.incidents[*place] == *revision => Stored::Again,
             Some(place) => Stored::Differs(self.incidents[*place].clone()),
@@ -45,7 +45,7 @@ impl Broker {
         self.places.contains_key(message_id)
     }
 
-    pub fn show(&mut self, revision: &OutRevision) {
+    pub fn show(&mut self, revision: &RevisionMessage) {
         if revision.open {
             self.bucket.insert(revision.incident.clone(), revision.body.clone());
         } else {

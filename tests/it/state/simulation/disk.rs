@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use squelch::io::files::checkpoint_folder::Checkpoints;
+use squelch::io::files::checkpoint_folder::CheckpointFolder;
 use squelch::model::snapshot::checksum;
 use squelch::model::snapshot::{LoadedSnapshot, StateSnapshot};
 use squelch::process::checkpoint::segments::{SegmentLayout, SegmentWriter, Segments, named_by, put_together};
@@ -76,7 +76,7 @@ impl Disk {
 
     /// As a process finds it at its start.
     pub fn open(&self) -> FolderStorage {
-        let files = Checkpoints::open(self.dir.path(), NAME).expect("nobody else has the folder");
+        let files = CheckpointFolder::open(self.dir.path(), NAME).expect("nobody else has the folder");
         FolderStorage::new(files, self.segment_bytes_min).expect("memory can be read")
     }
 
@@ -97,7 +97,7 @@ impl Disk {
 
     /// Keeps a checkpoint.
     pub fn write(&mut self, kept: &FolderStorage, saved: &StateSnapshot, known: Kept) -> Digest {
-        kept.keep(saved).expect("memory has room");
+        kept.store(saved).expect("memory has room");
         let found = kept.read(0).expect("it was kept").expect("what was kept can be read");
         let digest = digest(&found);
         self.known.insert(digest, known);
@@ -107,7 +107,7 @@ impl Disk {
     /// The process dies while it keeps a checkpoint; what it knew of its segments dies with it.
     pub fn tear(&mut self, kept: Arc<FolderStorage>, saved: &StateSnapshot, known: Kept, torn: Torn) {
         drop(kept);
-        let files = Checkpoints::open(self.dir.path(), NAME).expect("the process is dead");
+        let files = CheckpointFolder::open(self.dir.path(), NAME).expect("the process is dead");
         let heads = [0, 1].map(|nth| files.read(nth).and_then(|head| named_by(&head.ok()?).ok()).unwrap_or_default());
         let there = files.segments().unwrap();
         let mut last = None;

@@ -9,8 +9,8 @@ use squelch::incident::revision::Revision;
 use squelch::io::decode::decoder::Decoder;
 use squelch::io::decode::message_info::MessageInfo;
 use squelch::io::nats::input::gap::{Gap, GapCause};
-use squelch::io::nats::output::OutRevision;
-use squelch::process::pipeline::evaluate::outgoing;
+use squelch::io::nats::output::results::RevisionMessage;
+use squelch::process::pipeline::evaluate::revision_messages;
 use squelch::process::pipeline::gap_alert;
 use squelch::topology::Topology;
 use squelch::topology::definition::TopologySource;
@@ -85,7 +85,7 @@ pub const BORN_NS: i64 = 7;
 /// What is said of messages that the stream dropped.
 pub fn dropped(first: u64, last: u64) -> Gap {
     let cause = GapCause::Dropped { first, last, exact: true };
-    Gap { stream: "EVENTS".into(), cause, born_ns: BORN_NS, after: last }
+    Gap { stream: "EVENTS".into(), cause, stream_created_ns: BORN_NS, after: last }
 }
 
 /// How far ahead of the broker's clock an event may lie.
@@ -105,13 +105,13 @@ pub fn decode(
 }
 
 /// What one process that never ends makes of a history, its messages in batches of `batch_of`.
-pub fn uninterrupted(world: &World, began: Files, history: &[Took], batch_of: usize) -> Result<Vec<OutRevision>, String> {
+pub fn uninterrupted(world: &World, began: Files, history: &[Took], batch_of: usize) -> Result<Vec<RevisionMessage>, String> {
     let (mut engine, mut decoder) = fresh(world, began);
     let mut invariants = Invariants::default();
     let mut all = Vec::new();
     let mut take = |revisions: Vec<Revision>| {
         invariants.see(&revisions)?;
-        all.extend(outgoing(SUBJECT, &revisions));
+        all.extend(revision_messages(SUBJECT, &revisions));
         Ok::<(), String>(())
     };
     let mut rest = history;

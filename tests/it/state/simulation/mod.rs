@@ -20,8 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use squelch::io::nats::output::{OutRejected, OutRevision};
-use squelch::process::telemetry::metrics::Telemetry;
+use squelch::io::nats::output::results::{RejectedLine, RevisionMessage};
+use squelch::process::telemetry::Telemetry;
 
 use self::broker::Broker;
 use self::disk::Disk;
@@ -107,7 +107,7 @@ fn schedule_of(world: &World, seed: u64) -> Schedule {
 
 /// What an uninterrupted process makes of the messages alone, once it was asked.
 #[derive(Default)]
-struct Known(Option<Vec<OutRevision>>);
+struct Known(Option<Vec<RevisionMessage>>);
 
 /// Runs a schedule. A panic is a failure as any other.
 fn run(
@@ -150,7 +150,7 @@ fn judge(world: &World, system: &System<'_>, known: &mut Known) -> Result<(), St
         });
     }
     // What was read once and was gone when it had to be read again may be among them or not.
-    let is_told = |((sequence, _), _): &(&(u64, usize), &OutRejected)| !system.skipped.contains(sequence);
+    let is_told = |((sequence, _), _): &(&(u64, usize), &RejectedLine)| !system.skipped.contains(sequence);
     if !bad.iter().filter(is_told).eq(rejected.iter().filter(is_told)) {
         return Err(format!("rejected input should be {:?}, and is {:?}", bad.keys(), rejected.keys()));
     }
@@ -184,6 +184,6 @@ fn judge(world: &World, system: &System<'_>, known: &mut Known) -> Result<(), St
     Ok(())
 }
 
-fn shown(revision: Option<&OutRevision>) -> String {
+fn shown(revision: Option<&RevisionMessage>) -> String {
     revision.map_or("(nothing)".into(), |revision| format!("{} {}", revision.message_id, String::from_utf8_lossy(&revision.body)))
 }

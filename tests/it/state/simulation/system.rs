@@ -11,14 +11,20 @@ use futures::FutureExt;
 use squelch::engine::Engine;
 use squelch::incident::revision::Revision;
 use squelch::io::decode::decoder::Decoder;
+use squelch::io::nats::input::messages::Fetched;
 use squelch::io::nats::input::position::StreamPosition;
-use squelch::io::nats::output::{OutRejected, OutRevision, Outgoing, WriteOp};
+use squelch::io::nats::output::results::{RejectedLine, Results, RevisionMessage, WriteOp};
+use squelch::model::event::LabelKeys;
 use squelch::model::snapshot::StateSnapshot;
 use squelch::process::checkpoint;
+use squelch::process::checkpoint::progress::CheckpointInProgress;
 use squelch::process::checkpoint::storage::{self, FolderStorage};
-use squelch::process::pipeline::decode::{Decoded, Progress, ToEngine, Work};
-use squelch::process::pipeline::evaluate::{After, Evaluating, ToSink, UnderWay, outgoing};
-use squelch::process::telemetry::metrics::Telemetry;
+use squelch::process::pipeline::evaluate::{Evaluate, revision_messages};
+use squelch::process::pipeline::messages::{
+    CheckpointAfter, DecodedItem, DecodedMessages, EngineOnly, NewRules, PipelineItem, PublishItem,
+};
+use squelch::process::pipeline::progress::Progress;
+use squelch::process::telemetry::Telemetry;
 use squelch::topology::definition::TopologySource;
 
 use super::broker::{Broker, Stored};
@@ -40,6 +46,9 @@ fn clock() -> Instant {
     *BEGAN.get_or_init(Instant::now) + Duration::from_millis(NOW_MS.get())
 }
 
+/// An item for the engine.
+type Item = PipelineItem<Box<DecodedMessages<u64>>, EngineOnly>;
+
 /// One thing to be stored, or kept.
 enum Step {
     Keep(Keeping),
@@ -55,7 +64,7 @@ struct Keeping {
     /// Whether results may be stored meanwhile.
     behind: bool,
     /// Tells the process that no other is due while this one waits.
-    _under_way: Option<Arc<UnderWay>>,
+    _in_progress: Option<Arc<CheckpointInProgress>>,
 }
 
 /// A result, and what the engine had taken in when it came.
@@ -67,7 +76,7 @@ struct Made {
 /// A process, from start to death.
 struct Life {
     kept: Arc<FolderStorage>,
-    evaluating: Evaluating,
+    evaluate: Evaluate,
     decoder: Decoder,
     sequence: u64,
     history: Vec<Took>,
@@ -157,7 +166,7 @@ impl<'w> System<'w> {
         let (world, files) = (self.world, self.files);
         let kept = Arc::new(self.disk.open());
         let found = self.disk.newest(&kept);
-        let said = |revisions: &[Revision]| outgoing(SUBJECT, revisions);
+        let said = |revisions: &[Revision]| revision_messages(SUBJECT, revisions);
         let make = || Ok(fresh(world, files));
         let from = storage::CheckpointStorage::Folder(Arc::clone(&kept));
         let engine_of: fn(&mut (Engine, Decoder)) -> &mut Engine = |(engine, _)| engine;
@@ -175,11 +184,11 @@ impl<'w> System<'w> {
             let exchanged = |took: &Took| matches!(took, Took::Rules(_) | Took::Began(_));
             let same = (known.files.rules, known.files.graph) == (files.rules, files.graph);
             let same = same && !known.history.iter().any(exchanged);
-            let save = |engine: &mut Engine| checkpoint::save(engine, resumed.place, &resumed.outbox).ok()?.into_loaded().ok();
+            let save = |engine: &mut Engine| checkpoint::save(engine, resumed.position, &resumed.outbox).ok()?.into_loaded().ok();
             if same && save(&mut engine).expect("it can be saved") != found {
                 return Err("an engine that was restored saves other bytes than it was restored from".into());
             }
-            place = resumed.place;
+            place = resumed.position;
             if place.sequence != known.sequence {
                 return Err(format!("the checkpoint of message {} says {}", known.sequence, place.sequence));
             }
@@ -204,11 +213,11 @@ impl<'w> System<'w> {
         // The consumer is made anew after the checkpoint's place.
         self.broker.acknowledged = place.sequence;
         let idle_ms = world.params.idle_ms;
-        let evaluating = Evaluating::new(engine, idle_ms, SUBJECT.into(), None, Arc::clone(&self.telemetry));
-        let evaluating = evaluating.with_clock(clock).with_checkpoints(self.every, place);
+        let evaluate = Evaluate::new(engine, idle_ms, SUBJECT.into(), None, Arc::clone(&self.telemetry));
+        let evaluate = evaluate.with_clock(clock).with_checkpoints(self.every, place);
         self.life = Some(Life {
             kept,
-            evaluating,
+            evaluate,
             decoder,
             sequence: place.sequence,
             history,
@@ -219,14 +228,13 @@ impl<'w> System<'w> {
             behind: None,
             silent_since_ms: NOW_MS.get(),
         });
-        let outgoing = Outgoing { revisions: outbox, ..Outgoing::default() };
-        let first = ToSink { before: begins, outgoing, after: None, rules: None };
+        let first = PublishItem { checkpoint_before: begins, results: Results::of(outbox), ..PublishItem::default() };
         self.queue(first, None);
         if let Some(bucket) = files.bucket {
             let then = self.life().files.bucket.replace(bucket);
             let parts = world.graphs[bucket].clone();
             let took = (then != Some(bucket)).then_some(Took::Bucket(bucket));
-            self.work(Work::Topology(TopologySource::Bucket, parts), took, place.sequence);
+            self.work(PipelineItem::EngineOnly(EngineOnly::Topology(TopologySource::Bucket, parts)), took, place.sequence);
         }
         Ok(())
     }
@@ -262,16 +270,16 @@ impl<'w> System<'w> {
     }
 
     /// The engine takes something in, the stream up to message `sequence`.
-    fn work(&mut self, work: Work<u64>, took: impl IntoIterator<Item = Took>, sequence: u64) {
+    fn work(&mut self, item: Item, took: impl IntoIterator<Item = Took>, sequence: u64) {
         let life = self.life();
         // Before events, a checkpoint may hold what was before them.
-        let then = matches!(work, Work::Events(_)).then(|| life.known());
+        let then = matches!(item, PipelineItem::Read(Fetched::Messages(_))).then(|| life.known());
         life.history.extend(took);
         // Of a gap only its own word tells where it ends.
-        let told = if matches!(work, Work::Gap(_)) { life.sequence } else { sequence };
+        let told = if matches!(item, PipelineItem::Read(Fetched::Gap(_))) { life.sequence } else { sequence };
         life.sequence = sequence;
         let progress = Progress { sequence: told, ..Progress::default() };
-        if let Some(next) = life.evaluating.take(ToEngine { work, progress }) {
+        if let Some(next) = life.evaluate.take(DecodedItem { item, progress }) {
             self.queue(next, then);
         }
     }
@@ -279,10 +287,11 @@ impl<'w> System<'w> {
     /// Time goes on by itself, unless it had come further already.
     fn idle(&mut self, silence_ms: u64) {
         let life = self.life();
-        let before = life.evaluating.engine().watermark();
+        let before = life.evaluate.engine().watermark();
         let progress = Progress { sequence: life.sequence, ..Progress::default() };
-        let next = life.evaluating.take(ToEngine { work: Work::Idle(Duration::from_millis(silence_ms)), progress });
-        if life.evaluating.engine().watermark() != before {
+        let idle = Fetched::Idle { silence: Duration::from_millis(silence_ms), read_up_to: life.sequence };
+        let next = life.evaluate.take(DecodedItem { item: PipelineItem::Read(idle), progress });
+        if life.evaluate.engine().watermark() != before {
             life.history.push(Took::Idle(silence_ms as i64));
         }
         if let Some(next) = next {
@@ -291,23 +300,24 @@ impl<'w> System<'w> {
     }
 
     /// Puts results into the channel. A checkpoint before them knows what was `then`, or else all.
-    fn queue(&mut self, next: ToSink<u64>, then: Option<Kept>) {
+    fn queue(&mut self, next: PublishItem<u64>, then: Option<Kept>) {
         let life = self.life();
-        let ToSink { before, outgoing, after, rules: _ } = next;
+        let PublishItem { checkpoint_before, results, checkpoint_after, active_rules: _ } = next;
         let known = life.known();
         let history = Rc::clone(&known.history);
-        let ids: Vec<String> = outgoing.revisions.iter().map(|revision| revision.message_id.clone()).collect();
+        let ids: Vec<String> = results.revisions.iter().map(|revision| revision.message_id.clone()).collect();
         let made = |message_id: &String| Made { message_id: message_id.clone(), history: Rc::clone(&history) };
         life.made.extend(ids.iter().map(made));
-        life.rejected.extend(outgoing.rejected.iter().map(|bad| (bad.sequence, bad.line)));
-        let before = before.map(|saved| {
+        life.rejected.extend(results.rejected.iter().map(|bad| (bad.sequence, bad.line)));
+        let before = checkpoint_before.map(|saved| {
             let (known, holds) = then.map_or((known.clone(), ids), |then| (then, Vec::new()));
-            Step::Keep(Keeping { saved, known, holds, behind: false, _under_way: None })
+            Step::Keep(Keeping { saved, known, holds, behind: false, _in_progress: None })
         });
-        let after = after.map(|After { saved, behind, under_way }| {
-            Step::Keep(Keeping { saved, known, holds: Vec::new(), behind, _under_way: under_way })
+        let after = checkpoint_after.map(|CheckpointAfter { snapshot, in_background, in_progress }| {
+            let (holds, behind) = (Vec::new(), in_background);
+            Step::Keep(Keeping { saved: snapshot, known, holds, behind, _in_progress: in_progress })
         });
-        let steps = before.into_iter().chain(outgoing.write_ops().map(Step::Do)).chain(after);
+        let steps = before.into_iter().chain(results.write_ops().map(Step::Do)).chain(after);
         life.steps.push_back(steps.collect());
     }
 
@@ -362,13 +372,18 @@ impl<'w> System<'w> {
             life.files.rules = files.rules;
             let rules = next_rules(world, files.rules, &mut life.decoder);
             let sequence = life.sequence;
-            self.work(Work::Rules(Box::new(rules)), [Took::Rules(files.rules)], sequence);
+            let new = NewRules { label_keys: LabelKeys::default(), rules: Box::new(rules) };
+            self.work(PipelineItem::Rules(new), [Took::Rules(files.rules)], sequence);
         }
         if self.has_room() && self.life().files.graph != files.graph {
             self.changed();
             self.life().files.graph = files.graph;
             let (parts, sequence) = (world.graphs[files.graph].clone(), self.life().sequence);
-            self.work(Work::Topology(TopologySource::File, parts), [Took::Graph(files.graph)], sequence);
+            self.work(
+                PipelineItem::EngineOnly(EngineOnly::Topology(TopologySource::File, parts)),
+                [Took::Graph(files.graph)],
+                sequence,
+            );
         }
         if let Some(bucket) = files.bucket
             && self.has_room()
@@ -377,7 +392,11 @@ impl<'w> System<'w> {
             self.changed();
             self.life().files.bucket = files.bucket;
             let (parts, sequence) = (world.graphs[bucket].clone(), self.life().sequence);
-            self.work(Work::Topology(TopologySource::Bucket, parts), [Took::Bucket(bucket)], sequence);
+            self.work(
+                PipelineItem::EngineOnly(EngineOnly::Topology(TopologySource::Bucket, parts)),
+                [Took::Bucket(bucket)],
+                sequence,
+            );
         }
     }
 
@@ -399,7 +418,7 @@ impl<'w> System<'w> {
             self.skipped.extend(first..=last);
             self.read = self.read.max(last);
             self.changed();
-            self.work(Work::Gap(dropped(first, last)), [Took::Gap(first, last)], last);
+            self.work(PipelineItem::Read(Fetched::Gap(dropped(first, last))), [Took::Gap(first, last)], last);
         }
         let (world, until) = (self.world, self.arrived.min(self.life().sequence + most));
         if !self.has_room() || until == self.life().sequence {
@@ -413,8 +432,8 @@ impl<'w> System<'w> {
             decode(world, sequence, &mut life.decoder, &mut |bad| rejected.push(out_rejected(world, sequence, bad)));
         }
         life.silent_since_ms = NOW_MS.get();
-        let decoded = Decoded { batch: life.decoder.take(), rejected, sequences: Vec::new(), acker: Some(until) };
-        self.work(Work::Events(Box::new(decoded)), took, until);
+        let decoded = DecodedMessages { batch: life.decoder.take(), rejected, sequences: Vec::new(), acker: Some(until) };
+        self.work(PipelineItem::Read(Fetched::Messages(Box::new(decoded))), took, until);
     }
 
     /// Does the next step of storing, or fails.
@@ -443,7 +462,7 @@ impl<'w> System<'w> {
         let again = match &op {
             WriteOp::Reject(bad) => WriteOp::Reject(bad.clone()),
             WriteOp::Publish(revision) => WriteOp::Publish(revision.clone()),
-            WriteOp::Show(revision) => WriteOp::Show(revision.clone()),
+            WriteOp::UpdateOpen(revision) => WriteOp::UpdateOpen(revision.clone()),
             WriteOp::Acknowledge(sequence) => WriteOp::Acknowledge(*sequence),
         };
         if fails == Some(Act::LoseAnswer) {
@@ -497,7 +516,7 @@ impl<'w> System<'w> {
                 }
                 Stored::Differs(_) => {}
             },
-            WriteOp::Show(revision) => broker.show(&revision),
+            WriteOp::UpdateOpen(revision) => broker.show(&revision),
             WriteOp::Acknowledge(sequence) => {
                 let by = |made: &&Made| matches!(made.history.last(), Some(Took::Message(last)) if *last <= sequence);
                 let owed = life.made.iter().filter(by);
@@ -547,8 +566,8 @@ impl<'w> System<'w> {
 
     fn stop(&mut self) -> Held {
         self.drain()?;
-        let last = self.life().evaluating.last();
-        if last.after.is_none() {
+        let last = self.life().evaluate.last();
+        if last.checkpoint_after.is_none() {
             return Err("a stop takes no checkpoint".into());
         }
         self.queue(last, None);
@@ -574,16 +593,16 @@ impl<'w> System<'w> {
     }
 }
 
-fn text(revision: &OutRevision) -> String {
+fn text(revision: &RevisionMessage) -> String {
     String::from_utf8_lossy(&revision.body).into_owned()
 }
 
 /// Rejected input as the decoding thread hands it on.
-pub fn out_rejected(world: &World, sequence: u64, bad: squelch::io::decode::rejection::Rejected) -> OutRejected {
-    OutRejected {
+pub fn out_rejected(world: &World, sequence: u64, bad: squelch::io::decode::rejection::Rejected) -> RejectedLine {
+    RejectedLine {
         subject: world.messages[sequence as usize - 1].subject.into(),
         sequence,
-        born_ns: 7,
+        stream_created_ns: 7,
         line: bad.line,
         reason: format!("{}: {}", bad.reason.code(), bad.reason),
         bytes: bad.bytes.into(),

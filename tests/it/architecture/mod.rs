@@ -1,5 +1,7 @@
 //! The house's rules, kept by a test: which floor may use which.
 
+mod imports;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

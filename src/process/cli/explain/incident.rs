@@ -17,15 +17,15 @@ use crate::process::report::incident::describe;
 const ID_BEGINS: &str = "inc-";
 
 /// Whether `what` is an incident's id, and no rule.
-pub fn is_incident(what: &str) -> bool {
+pub(crate) fn is_incident(what: &str) -> bool {
     what.starts_with(ID_BEGINS) && !Path::new(what).exists()
 }
 
 /// The description, or what to print where the incident is unknown.
-pub type Description = std::result::Result<String, String>;
+pub(crate) type Description = std::result::Result<String, String>;
 
 /// Describes an incident from the output of a replay.
-pub fn from_file(id: &str, file: &Path) -> Result<Description> {
+pub(crate) fn from_file(id: &str, file: &Path) -> Result<Description> {
     let opened = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
     let mut revisions: Vec<Value> = Vec::new();
     for (i, line) in BufReader::new(opened).lines().enumerate() {
@@ -43,14 +43,14 @@ pub fn from_file(id: &str, file: &Path) -> Result<Description> {
 }
 
 /// Describes an incident from what was published.
-pub fn from_nats(id: &str, config: &Config) -> Result<Description> {
+pub(crate) fn from_nats(id: &str, config: &Config) -> Result<Description> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
-    let recalled = runtime.block_on(async {
+    let history = runtime.block_on(async {
         let client = connect::connect(&config.nats).await?;
-        incident_history::incident(&jetstream::new(client), &config.output, id).await
+        incident_history::read(&jetstream::new(client), &config.output, id).await
     })?;
     let mut revisions: Vec<Value> = Vec::new();
-    for body in &recalled.revisions {
+    for body in &history.revisions {
         let revision = serde_json::from_slice(body)
             .with_context(|| format!("stream {} has a message of {id} that is no incident revision", config.output.stream))?;
         // After a crash the same revision may have been stored twice.
@@ -62,7 +62,7 @@ pub fn from_nats(id: &str, config: &Config) -> Result<Description> {
         let (output, servers) = (&config.output, config.nats.servers.join(", "));
         format!(
             "there is no {id} at {servers}: neither in stream {} (revisions looked through: {}) nor in bucket {}",
-            output.stream, recalled.looked_at, output.bucket
+            output.stream, history.searched, output.bucket
         )
     }))
 }

@@ -19,7 +19,7 @@ use crate::window::limits::WindowLimits;
 
 /// How the rule called `name`, or in the file `name`, is evaluated, and where the metrics of a process that runs are given, what it
 /// has cost there. `None` where there is no such rule.
-pub fn rule(name: &str, book: LoadedRules, metrics: Option<&str>) -> Result<Option<String>> {
+pub(crate) fn rule(name: &str, book: LoadedRules, metrics: Option<&str>) -> Result<Option<String>> {
     let evaluator = Evaluator::new(book.rules.into_iter().map(Arc::new).collect(), WindowLimits::default(), || 0)?;
     let wanted = |rule: &Rule| rule.name() == name || rule.file.path == Path::new(name);
     let Some(index) = (0..evaluator.len()).find(|index| wanted(evaluator.rule(*index))) else { return Ok(None) };

@@ -1,0 +1,87 @@
+//! What the engine made of a batch of input, ready to be written: revisions and rejected lines. Holds data only; the order in which
+//! they are written is [`Results::write_ops`].
+
+use bytes::Bytes;
+
+use crate::io::nats::input::messages::Ack;
+
+/// A revision of an incident as a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RevisionMessage {
+    /// The subject.
+    pub subject: String,
+    /// The id by which the server recognises duplicates.
+    pub message_id: String,
+    /// The incident: the key in the bucket.
+    pub incident: String,
+    /// Whether the incident is open after it.
+    pub open: bool,
+    /// The message.
+    pub body: Bytes,
+}
+
+/// Input that could not be decoded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RejectedLine {
+    /// The subject that it came on.
+    pub subject: String,
+    /// Its sequence number in the stream of events.
+    pub sequence: u64,
+    /// When that stream was created, nanoseconds since 1970.
+    pub stream_created_ns: i64,
+    /// The line within the message; 0 for the whole message.
+    pub line: usize,
+    /// Why it was rejected.
+    pub reason: String,
+    /// The bytes, untouched.
+    pub bytes: Bytes,
+}
+
+/// The results of one batch of input. `A` acknowledges input: the simulation has a broker of its own.
+pub struct Results<A = Ack> {
+    /// In order.
+    pub revisions: Vec<RevisionMessage>,
+    /// In order.
+    pub rejected: Vec<RejectedLine>,
+    /// Acknowledges the input.
+    pub acker: Option<A>,
+}
+
+/// One write. It is retried until it succeeds, and only then the next one begins.
+#[derive(Debug)]
+pub enum WriteOp<A = Ack> {
+    /// Publish to the stream of rejected input.
+    Reject(RejectedLine),
+    /// Publish to the stream of incidents.
+    Publish(RevisionMessage),
+    /// Update the bucket of open incidents.
+    UpdateOpen(RevisionMessage),
+    /// Acknowledge the input.
+    Acknowledge(A),
+}
+
+impl<A> Default for Results<A> {
+    fn default() -> Self {
+        Self { revisions: Vec::new(), rejected: Vec::new(), acker: None }
+    }
+}
+
+impl<A> Results<A> {
+    /// These revisions, and nothing else.
+    pub fn of(revisions: Vec<RevisionMessage>) -> Self {
+        Self { revisions, ..Self::default() }
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.revisions.is_empty() && self.rejected.is_empty() && self.acker.is_none()
+    }
+
+    /// The writes in order. The acknowledgement is the last one: a process that dies in between leaves the input unacknowledged, and
+    /// the next one makes the same results again.
+    pub fn write_ops(self) -> impl Iterator<Item = WriteOp<A>> {
+        let updates = self.revisions.clone().into_iter().map(WriteOp::UpdateOpen);
+        let rejects = self.rejected.into_iter().map(WriteOp::Reject);
+        rejects.chain(self.revisions.into_iter().map(WriteOp::Publish)).chain(updates).chain(self.acker.map(WriteOp::Acknowledge))
+    }
+}
