@@ -5,4 +5,5 @@ pub mod decode;
 pub mod files;
 pub mod http;
 pub mod incident_message;
+pub mod intake;
 pub mod nats;

@@ -12,6 +12,22 @@ pub const REASON_CHARS_MAX: usize = 300;
 pub const SUBJECT_TOKEN_BYTES_MAX: usize = 256;
 /// Bytes of the subject that rejected input goes out on, for the same reason.
 pub const REJECTED_SUBJECT_BYTES_MAX: usize = 3_500;
+/// Connections of one address that listens; a silent one costs a few kilobytes.
+pub const HTTP_CONNECTIONS_MAX: usize = 20_000;
+/// Requests under way on one HTTP/2 connection.
+pub const HTTP_STREAMS_PER_CONNECTION_MAX: u32 = 128;
+/// Bytes of one body that is taken in, where `intake.body_bytes` is not set: what OTLP allows.
+pub const INTAKE_BODY_BYTES_MAX: usize = 64 << 20;
+/// Bytes of one syslog message: a UDP datagram holds no more.
+pub const SYSLOG_MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of syslog messages that are stored together.
+pub const SYSLOG_BATCH_BYTES_MAX: usize = 256 << 10;
+/// Connections that send syslog.
+pub const SYSLOG_CONNECTIONS_MAX: usize = 4_096;
+/// Bytes of the file of a sender's token.
+pub const TOKEN_FILE_BYTES_MAX: u64 = 64 << 10;
+/// Characters of a header that is stored beside a message.
+pub const HEADER_CHARS_MAX: usize = 256;
 /// Columns of one Arrow stream. Tables have ten; the rest are labels.
 pub const ARROW_COLUMNS_MAX: usize = 4_096;
 /// Unknown words of severity and status that are counted one by one; the others share a count.

@@ -16,8 +16,9 @@ use crate::process::config::Config;
 use crate::process::leader::{Ended, Leader};
 use crate::process::load::{Loaded, load};
 use crate::process::reload::file_watcher;
+use crate::process::serve::serve;
 use crate::process::shutdown::{Shutdown, block_on};
-use crate::process::telemetry::{Telemetry, endpoint};
+use crate::process::telemetry::Telemetry;
 
 /// Runs until SIGTERM or Ctrl-C, then publishes what was read. With `partitions`, that many workers read and count the events.
 ///
@@ -36,7 +37,7 @@ async fn run(config: Config, partitions: Option<usize>) -> Result<()> {
     let loaded = load(&config, &telemetry, partitions)?;
     let client = connect::connect(&config.nats).await?;
     let contender = standby::contender(&config, &jetstream::new(client.clone())).await?;
-    endpoint::serve(&config, &telemetry).await?;
+    let serving = serve(&config, &telemetry, &client).await?;
     let mut shutdown = Shutdown::listen()?;
     let leader = Leader { config: &config, telemetry: &telemetry, client, partitions };
     match contender {
@@ -44,6 +45,7 @@ async fn run(config: Config, partitions: Option<usize>) -> Result<()> {
         // Without a lease there is none to lose.
         None => _ = leader.lead(loaded, checkpoints, None, &mut shutdown).await?,
     }
+    serving.shut_down().await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -9,6 +9,7 @@ mod cli;
 mod cluster;
 mod correlation;
 mod input;
+mod intake;
 mod live;
 mod rules;
 mod state;

@@ -5,6 +5,7 @@ mod answer;
 mod check;
 pub mod demo;
 mod explain;
+mod intake;
 mod replay;
 mod run;
 mod schema;
@@ -54,6 +55,12 @@ enum Command {
         after_help = "Examples:\n  nats-server -js &\n  squelch run --config squelch.yaml\n  nats sub 'incidents.production.critical.>'\n\n  squelch run --role worker --partition 1/2\n  squelch run --role worker --partition 2/2\n  squelch run --role correlator --partitions 2"
     )]
     Run(run::RunArgs),
+    /// Take in over HTTP what senders post, and nothing else, until stopped
+    ///
+    /// Stores what comes in the stream of events, as it comes, and answers when the server has it. It keeps no state: any number of
+    /// them may run, behind a balancer. `squelch run` does this too, on http.listen. See docs/collectors.md.
+    #[command(after_help = "Example:\n  squelch intake --config squelch.yaml")]
+    Intake(intake::IntakeArgs),
     /// A recorded outage, embedded, no server: what it found and what it spared you
     Demo(demo::DemoArgs),
     /// The same engine over files, at full speed
@@ -91,7 +98,7 @@ struct CompletionsArgs {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let server = matches!(cli.command, Command::Run(_));
+    let server = matches!(cli.command, Command::Run(_) | Command::Intake(_));
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     // Before any other thread starts: how a limit of the file size acts on a write is a setting of the whole process.
     if let Err(error) = file_limit::is_an_error() {
@@ -129,6 +136,10 @@ fn dispatch(command: Command) -> Result<Answer> {
             // The lock of standard output is for commands that print.
             drop(terminal);
             run::run(args)?;
+        }
+        Command::Intake(args) => {
+            drop(terminal);
+            intake::run(&args)?;
         }
         Command::Demo(args) => demo::run(args, &mut terminal)?,
         Command::Replay(args) => replay::run(&args, &mut terminal)?,

@@ -34,8 +34,9 @@ use crate::process::pipeline::messages::{PipelineItem, RawItem};
 use crate::process::pipeline::read::read;
 use crate::process::pipeline::{Reader, Stages};
 use crate::process::reload::file_watcher;
+use crate::process::serve::serve;
 use crate::process::shutdown::{DRAIN_MAX, Shutdown, block_on};
-use crate::process::telemetry::{Telemetry, endpoint};
+use crate::process::telemetry::Telemetry;
 
 /// Partials that wait to be published.
 const RESULTS_MAX: usize = 1;
@@ -81,7 +82,7 @@ async fn work(config: Config, partition: WorkerPartition) -> Result<()> {
     let count = Count::new(counter, partition, created_ns, config.time.idle.0, Arc::clone(&telemetry));
     let (rejected, consumer) = (&config.rejected.subject, &config.input.consumer);
     let publisher = Publisher::new(&context, bucket, rejected, consumer, None, Arc::clone(&telemetry.output));
-    endpoint::serve(&config, &telemetry).await?;
+    let serving = serve(&config, &telemetry, &client).await?;
     tracing::info!(
         stream = config.input.stream,
         partition = partition.to_string(),
@@ -120,6 +121,7 @@ async fn work(config: Config, partition: WorkerPartition) -> Result<()> {
     if let Some(stage) = failed {
         bail!("the {stage} stage ended by itself");
     }
+    serving.shut_down().await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! ([`validate`]).
 
 pub mod alerts;
+pub mod intake;
 pub mod millis;
 pub mod read;
 pub mod settings;

@@ -20,7 +20,8 @@ impl Config {
         let base = path.parent().unwrap_or(Path::new(""));
         let rebase = |path: &mut PathBuf| *path = base.join(&*path);
         config.rules = OneOrMany::Many(config.rules.paths().into_iter().map(|path| base.join(path)).collect());
-        let tls = &mut config.nats.tls;
+        let (tls, intake) = (&mut config.nats.tls, &mut config.intake);
+        intake.tokens.iter_mut().filter_map(|token| token.token_file.as_mut()).for_each(rebase);
         [
             &mut config.topology.file,
             &mut config.checkpoint.dir,
@@ -28,6 +29,8 @@ impl Config {
             &mut tls.ca_file,
             &mut tls.cert_file,
             &mut tls.key_file,
+            &mut intake.tls.cert_file,
+            &mut intake.tls.key_file,
         ]
         .into_iter()
         .flatten()

@@ -12,6 +12,7 @@ use crate::incident::correlation_params::CorrelationParams;
 use crate::incident::notify::NotifyParams;
 use crate::io::nats::client::settings::{InputConfig, NatsConfig, OutputConfig, PartitionsConfig, RejectedConfig};
 use crate::process::config::alerts::AlertsConfig;
+use crate::process::config::intake::IntakeConfig;
 use crate::process::config::millis::Millis;
 use crate::process::config::topology::TopologyConfig;
 use crate::process::reload::file_watcher::Every;
@@ -54,6 +55,8 @@ pub struct Config {
     pub standby: StandbyConfig,
     /// The operator's HTTP endpoint.
     pub http: HttpConfig,
+    /// What is taken in over HTTP and syslog.
+    pub intake: IntakeConfig,
 }
 
 /// Event time.

@@ -108,6 +108,9 @@ pub fn problems(config: &Config) -> Vec<Problem> {
     if let Some((key, message, hint)) = config.alerts.problem() {
         add(key, message, hint);
     }
+    for (key, message, hint) in config.intake.problems(&config.input) {
+        add(key, message, hint);
+    }
     if config.notify.flaps == 0 {
         add("notify.flaps", "notify.flaps must be at least 1".into(), "with 0 the first reopening would mute every incident");
     }

@@ -4,31 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
 use prometheus_client::registry::Registry;
 
-use crate::io::http::{self, Status};
+use crate::io::http::status::Status;
 use crate::io::nats::client::health::Health;
-use crate::process::config::Config;
 use crate::process::telemetry::metrics::Metrics;
 use crate::process::telemetry::{Role, Telemetry, prometheus_text};
 
 /// `/readyz` reports a failure once it has lasted this long: one or two retries are no news.
 const FAILING_MIN: Duration = Duration::from_secs(10);
-
-/// Starts the endpoint, where one is configured.
-///
-/// # Errors
-///
-/// The address is not free.
-pub async fn serve(config: &Config, telemetry: &Arc<Telemetry>) -> Result<()> {
-    let Some(listen) = config.http.listen else { return Ok(()) };
-    let bound = http::serve(listen, Arc::new(Endpoint(Arc::clone(telemetry))))
-        .await
-        .with_context(|| format!("cannot listen on {listen}: set http.listen in squelch.yaml to a free port, or to off"))?;
-    tracing::info!("metrics on http://{bound}/metrics");
-    Ok(())
-}
 
 /// The endpoint's view of the telemetry.
 #[derive(Clone, Debug)]

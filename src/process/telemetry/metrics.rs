@@ -16,7 +16,7 @@ use crate::io::nats::cluster::lease::HeldLease;
 use crate::io::nats::input::gap::Gap;
 use crate::process::telemetry::snapshot::{RuleSnapshot, Snapshot};
 use crate::process::telemetry::stopwatch::monotonic_ns;
-use crate::process::telemetry::{Role, Telemetry};
+use crate::process::telemetry::{Role, Telemetry, intake};
 
 /// The metrics of a process.
 #[derive(Clone, Debug)]
@@ -25,6 +25,7 @@ pub struct Metrics(pub Arc<Telemetry>);
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> std::fmt::Result {
         let (telemetry, now) = (&*self.0, self.0.snapshot());
+        intake::encode(&telemetry.intake, &mut encoder)?;
         let mut families = Families(&mut encoder);
         families.rule_files(telemetry)?;
         families.input(telemetry, &now)?;

@@ -2,6 +2,7 @@
 //! all stages; [`metrics`] and [`endpoint`] render it.
 
 pub mod endpoint;
+pub mod intake;
 pub mod logging;
 pub mod metrics;
 pub mod prometheus_text;
@@ -12,6 +13,7 @@ pub mod stopwatch;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::io::intake::stats::IntakeStats;
 use crate::io::nats::client::health::Health;
 use crate::io::nats::cluster::lease::HeldLease;
 use crate::io::nats::input::stats::InputStats;
@@ -52,6 +54,8 @@ pub struct Telemetry {
     pub rules: Arc<RuleStatus>,
     /// Of the topology's file and bucket.
     pub topology: Arc<TopologyStatus>,
+    /// Of the intake.
+    pub intake: Arc<IntakeStats>,
 }
 
 /// What the process does.

@@ -18,7 +18,7 @@ fn replay_cascade(more: &[&str]) -> Output {
 
 #[test]
 fn help_texts() {
-    for command in ["", "run", "demo", "replay", "check", "explain", "schema", "completions"] {
+    for command in ["", "run", "intake", "demo", "replay", "check", "explain", "schema", "completions"] {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let done = squelch(&args);
         assert!(done.status.success());

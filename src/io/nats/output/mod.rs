@@ -4,6 +4,7 @@
 //! A write that fails is tried again until it succeeds: while the server is away the stream of events is the buffer. Where processes
 //! share a lease, the server refuses every write of a process that lost it ([`fenced_publisher`]).
 
+pub mod event_publisher;
 pub mod fenced_publisher;
 pub mod incident_history;
 pub mod incident_stream;

@@ -1,0 +1,7 @@
+//! The intake: what senders post, the answers that they get, and what is in the stream of events afterwards.
+
+mod clients;
+mod documented;
+mod endpoints;
+mod refusals;
+mod rig;

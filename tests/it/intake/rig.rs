@@ -1,0 +1,105 @@
+//! A squelch that takes in, the server behind it, and a sender that posts exactly what a test says.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream::message::StreamMessage;
+use tokio::runtime::Runtime;
+
+use crate::support::nats::NatsServer;
+use crate::support::process::{Squelch, context, runtime};
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap_or("(no text)")
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+}
+
+/// Sends one request and reads its answer.
+pub fn request(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut head =
+        format!("{method} {path} HTTP/1.1\r\nHost: squelch\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    headers.iter().for_each(|(name, value)| head += &format!("{name}: {value}\r\n"));
+    stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(b"\r\n")).unwrap();
+    // Whoever refuses a body may close before all of it is sent.
+    drop(stream.write_all(body));
+    let mut bytes = Vec::new();
+    drop(stream.read_to_end(&mut bytes));
+    answer(&bytes)
+}
+
+/// What an answer's bytes say.
+pub fn answer(bytes: &[u8]) -> Answer {
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or_else(|| panic!("no answer: {bytes:?}"));
+    let head = std::str::from_utf8(&bytes[..end]).unwrap();
+    let mut lines = head.split("\r\n");
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let headers =
+        lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_lowercase(), value.into())).collect();
+    Answer { status, headers, body: bytes[end + 4..].to_vec() }
+}
+
+/// A running squelch with its server.
+pub struct Rig {
+    pub server: NatsServer,
+    pub squelch: Squelch,
+    pub runtime: Runtime,
+}
+
+impl Rig {
+    /// Over the demo's rules, with more settings.
+    pub fn start(more: &str) -> Self {
+        let server = NatsServer::start();
+        let squelch = Squelch::start(&server, more);
+        Self { server, squelch, runtime: runtime() }
+    }
+
+    pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        request(self.squelch.http, "POST", path, headers, body)
+    }
+
+    /// Waits until the stream of events holds so many messages; returns all.
+    pub fn stored(&self, wanted: usize) -> Vec<StreamMessage> {
+        self.stored_until(&format!("{wanted} messages"), |messages| messages.len() >= wanted)
+    }
+
+    /// Waits until the stream of events holds what is wanted; returns all.
+    pub fn stored_until(&self, what: &str, wanted: impl Fn(&[StreamMessage]) -> bool) -> Vec<StreamMessage> {
+        self.runtime.block_on(async {
+            let mut stream = context(&self.server).await.get_stream("EVENTS").await.unwrap();
+            let deadline = Instant::now() + Duration::from_secs(90);
+            let mut got = Vec::new();
+            loop {
+                for sequence in got.len() as u64 + 1..=stream.info().await.unwrap().state.messages {
+                    got.push(stream.get_raw_message(sequence).await.unwrap());
+                }
+                if wanted(&got) {
+                    return got;
+                }
+                assert!(Instant::now() < deadline, "{what} never come, but {got:?}\n{}", self.squelch.log());
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+    }
+}
+
+/// A header of a stored message; empty where it is missing.
+pub fn header<'a>(message: &'a StreamMessage, name: &str) -> &'a str {
+    message.headers.get(name).map_or("", |value| value.as_str())
+}
