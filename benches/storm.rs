@@ -110,6 +110,7 @@ fn batches(alerts: usize, nodes: usize) -> Vec<EventBatch> {
     all.chunks(ALERTS_A_MESSAGE)
         .map(|alerts| EventBatch {
             tables: tables.clone(),
+            commands: Vec::new(),
             messages: vec![MessageMark {
                 rows_end: [0; 4],
                 alerts_end: alerts.len(),

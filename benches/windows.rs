@@ -127,7 +127,7 @@ fn event_batch(columns: Vec<ArrayRef>) -> EventBatch {
     let missing = schema.fields()[columns.len()..].iter().map(|field| new_null_array(field.data_type(), rows));
     let columns = columns.iter().cloned().chain(missing).collect();
     tables[Kind::Metric as usize] = RecordBatch::try_new(schema, columns).unwrap();
-    EventBatch { tables, alerts: Vec::new(), messages: Vec::new(), sources: Arc::default() }
+    EventBatch { tables, alerts: Vec::new(), messages: Vec::new(), commands: Vec::new(), sources: Arc::default() }
 }
 
 fn shift(batch: &EventBatch, by_ms: i64) -> EventBatch {

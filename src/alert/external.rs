@@ -100,6 +100,17 @@ impl ExternalAlerts {
         }
     }
 
+    /// Whether it is one of these alerts, and fires.
+    pub fn is_firing(&self, fingerprint: &Fingerprint) -> bool {
+        self.firing.contains_key(fingerprint)
+    }
+
+    /// Ends an alert that nobody reported as resolved.
+    pub fn end(&mut self, fingerprint: &Fingerprint, at: TimestampMs, reason: EndReason) -> Option<Transition> {
+        let known = self.forget(fingerprint)?;
+        Some(ended(&known.alert, at.max(known.alert.started_at), reason))
+    }
+
     /// When the next alert expires if it is not reported before.
     pub fn next_expiry(&self) -> Option<TimestampMs> {
         self.by_last_report.first().map(|(last_reported_at, _)| last_reported_at + self.expiry_ms)

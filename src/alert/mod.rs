@@ -94,6 +94,8 @@ pub enum EndReason {
     RuleSuspended,
     /// Its rule has as many alerts as it may, and a more severe one took its place.
     Displaced,
+    /// A person ended it; the system that reported it did not.
+    ResolvedByHand,
 }
 
 impl EndReason {
@@ -107,6 +109,7 @@ impl EndReason {
             EndReason::RuleChanged => "rule_changed",
             EndReason::RuleSuspended => "rule_suspended",
             EndReason::Displaced => "displaced",
+            EndReason::ResolvedByHand => "resolved_by_hand",
         }
     }
 
@@ -122,6 +125,7 @@ impl EndReason {
             EndReason::Displaced => {
                 format!("{rule} has too many alerts, and a more severe one took the place of that for {subject}")
             }
+            EndReason::ResolvedByHand => format!("{rule} on {subject} was ended by hand"),
         }
     }
 }

@@ -15,9 +15,11 @@ use crate::alert::{EndReason, Texts, Transition};
 use crate::engine::input::Input;
 use crate::engine::params::{EngineParams, EngineStats};
 use crate::engine::partial::partition_merge::PartitionMerge;
+use crate::incident::command_answer::CommandAnswer;
 use crate::incident::invariants::Invariants;
 use crate::incident::revision::Revision;
 use crate::incident::store::IncidentStore;
+use crate::model::command::Command;
 use crate::model::event::{EventBatch, ExternalAlert};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::limits::{ALERTS_PER_RULE_MAX, QUARANTINE_MS};
@@ -57,6 +59,10 @@ pub struct Engine {
     /// Everything up to here has been handled.
     pub(super) handled_until: TimestampMs,
     pub(super) stats: EngineStats,
+    /// Commands that came before the first event.
+    pub(super) waiting_commands: Vec<Command>,
+    /// Answers to commands that nobody asked for yet.
+    pub(super) answers: Vec<CommandAnswer>,
     /// Checked in builds with debug assertions.
     pub(super) invariants: Invariants,
 }
@@ -89,6 +95,8 @@ impl Engine {
             alerts_max: params.alerts_max,
             handled_until: TimestampMs::MIN,
             stats: EngineStats::default(),
+            waiting_commands: Vec::new(),
+            answers: Vec::new(),
             invariants: Invariants::default(),
         })
     }
@@ -142,7 +150,8 @@ impl Engine {
         self.sources = Arc::clone(&batch.sources);
         let mut rows_done = [0; 4];
         let mut alerts_done = 0;
-        for mark in &batch.messages {
+        let mut commands = batch.commands.iter().peekable();
+        for (message, mark) in batch.messages.iter().enumerate() {
             for alert in &batch.alerts[alerts_done..mark.alerts_end] {
                 self.await_alert(alert.clone());
             }
@@ -155,6 +164,9 @@ impl Engine {
                 self.evaluator.ingest(batch, rows_done, mark.rows_end);
                 rows_done = mark.rows_end;
                 self.advance(revisions);
+            }
+            while let Some((_, command)) = commands.next_if(|(of, _)| *of == message) {
+                self.command(command.clone(), revisions);
             }
         }
         let all = std::array::from_fn(|kind| batch.tables[kind].num_rows());
@@ -191,6 +203,9 @@ impl Engine {
             self.evaluator.start(now);
         }
         self.date_self_alerts(now);
+        if !self.waiting_commands.is_empty() {
+            self.decide_waiting_commands(revisions);
+        }
         while let Some(at) = self.next_due().filter(|at| *at <= now) {
             if self.is_quiet() {
                 let until = self.next_due_but_ticks().map_or(now, |other| other.min(now));

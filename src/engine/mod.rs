@@ -2,9 +2,11 @@
 //! revisions, live, replayed or batched anew.
 //!
 //! Everything that changes the state is an [`input`]; [`core`] handles it instant by instant. What concerns one kind of input alone is
-//! in a file of its own: other rules ([`reload`]), the topology, alerts of squelch itself, what workers of partitions counted
+//! in a file of its own: other rules ([`reload`]), the topology, alerts of squelch itself,
+//! [`commands`], what workers of partitions counted
 //! ([`partial`]), and the state as bytes ([`snapshot`]).
 
+pub mod commands;
 mod core;
 mod external_alerts;
 mod input;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::engine::core::Engine;
-use crate::engine::partial::partition_merge::{PartitionMerge, WaitingMessages};
-use crate::engine::partial::result::{MessageTimes, PartialResult};
+use crate::engine::partial::partition_merge::{CountedMessage, PartitionMerge, WaitingMessages};
+use crate::engine::partial::result::PartialResult;
 use crate::incident::revision::Revision;
-use crate::model::event::{ExternalAlert, MessageMark};
+use crate::model::event::MessageMark;
 use crate::model::time::TimestampMs;
 
 impl Engine {
@@ -53,12 +53,13 @@ impl Engine {
         let queue = &mut self.partitions.partitions[partition];
         (queue.until, queue.silence_ms) = (Some(partial.until), partial.silence_ms);
         if !partial.marks.is_empty() {
-            let (sources, alerts) = (partial.sources.clone(), partial.alerts.iter().cloned().collect());
-            queue.waiting.push_back(WaitingMessages { sources, times: partial.message_times().collect(), alerts });
+            let (sources, times) = (partial.sources.clone(), partial.message_times().collect());
+            let (alerts, commands) = (partial.alerts.iter().cloned().collect(), partial.commands.iter().cloned().collect());
+            queue.waiting.push_back(WaitingMessages { sources, times, alerts, commands });
         }
         if let Some(common) = self.partitions.common() {
-            while let Some((times, alerts, source)) = self.partitions.next(common) {
-                self.counted_message(&times, alerts, &source, revisions);
+            while let Some(message) = self.partitions.next(common) {
+                self.counted_message(message, revisions);
             }
             self.sources = Arc::clone(self.partitions.sources.names());
         }
@@ -69,19 +70,22 @@ impl Engine {
     }
 
     /// A message that a worker counted. From here on it is as if the engine had read it.
-    fn counted_message(&mut self, times: &MessageTimes, alerts: Vec<ExternalAlert>, source: &str, revisions: &mut Vec<Revision>) {
+    fn counted_message(&mut self, message: CountedMessage, revisions: &mut Vec<Revision>) {
+        let CountedMessage { times, alerts, commands, source } = message;
         alerts.into_iter().for_each(|alert| self.await_alert(alert));
-        let source = self.partitions.sources.id(source);
+        let source = self.partitions.sources.id(&source);
+        let of_event = |ts| Some(ts).filter(|_| times.is_timed);
         self.watermark.observe(&MessageMark {
             rows_end: [0; 4],
             alerts_end: 0,
-            max_ts: Some(times.max_ts),
-            min_ts: Some(times.min_ts),
+            max_ts: of_event(times.max_ts),
+            min_ts: of_event(times.min_ts),
             received_at: times.received_at,
             source,
         });
         if self.is_due() {
             self.advance(revisions);
         }
+        commands.into_iter().for_each(|command| self.command(command, revisions));
     }
 }

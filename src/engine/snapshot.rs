@@ -17,6 +17,7 @@ use crate::engine::partial::partition_merge::PartitionMergeSnapshot;
 use crate::incident::invariants::Invariants;
 use crate::incident::revision::Revision;
 use crate::incident::store::snapshot::IncidentStoreSnapshot;
+use crate::model::command::Command;
 use crate::model::event::ExternalAlert;
 use crate::model::severity::Severity;
 use crate::model::snapshot::blob::Blob;
@@ -45,6 +46,7 @@ struct EngineSnapshot {
     incidents: IncidentStoreSnapshot,
     handled_until: TimestampMs,
     stats: EngineStats,
+    waiting_commands: Vec<Command>,
 }
 
 impl Engine {
@@ -68,6 +70,7 @@ impl Engine {
             incidents: self.incidents.save(),
             handled_until: self.handled_until,
             stats: self.stats,
+            waiting_commands: self.waiting_commands.clone(),
         };
         Ok(StateSnapshot { head: FORMAT.encode(&saved)?, chunks })
     }
@@ -98,6 +101,7 @@ impl Engine {
         self.incidents.set_topology(now, Arc::clone(self.topology.current()));
         self.incidents.restore(now, saved.incidents);
         (self.handled_until, self.stats) = (saved.handled_until, saved.stats);
+        self.waiting_commands = saved.waiting_commands;
         let mut gone = saved.alerts;
         for index in 0..self.evaluator.len() {
             let rule = Arc::clone(self.evaluator.rule(index));

@@ -1,6 +1,7 @@
 //! The identity of an incident: a hash of what opened it, so that every run over the same events gives the same one.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,21 @@ impl IncidentId {
     pub fn of_part(first: &Alert, whole: &IncidentId, at: TimestampMs) -> Self {
         let parts = [first.fingerprint.to_string(), whole.to_string(), at.to_string()];
         Self(stable_hash(parts.iter().map(String::as_str)))
+    }
+}
+
+/// The text is no id of an incident.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no incident: write for example inc-0123456789abcdef")]
+pub struct BadIncidentId(pub String);
+
+impl FromStr for IncidentId {
+    type Err = BadIncidentId;
+
+    fn from_str(text: &str) -> Result<Self, BadIncidentId> {
+        let digits = text.strip_prefix("inc-").filter(|it| it.len() == 16 && it.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let number = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        number.map(Self).ok_or_else(|| BadIncidentId(text.to_string()))
     }
 }
 

@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::alert::Alert;
+use crate::incident::handling::{Acknowledgement, Handling};
 use crate::incident::id::IncidentId;
 use crate::incident::link::Link;
 use crate::incident::notify::decision::Decision;
+use crate::incident::silence::SilenceNotice;
 use crate::incident::status::{RevisionChange, Status};
 use crate::incident::tally::Tally;
+use crate::model::command::CommandId;
+use crate::model::fingerprint::Fingerprint;
 use crate::model::limits::LEFT_OUT_RULES_MAX;
 use crate::model::severity::Severity;
 use crate::model::time::TimestampMs;
@@ -111,6 +115,14 @@ pub struct Revision {
     pub merged_into: Option<IncidentId>,
     /// The incident that it was part of before it was split.
     pub split_from: Option<IncidentId>,
+    /// Who takes care of it.
+    pub acknowledged: Option<Acknowledgement>,
+    /// What silences alerts of it that fire, the one that lasts longest first.
+    pub silenced: Vec<SilenceNotice>,
+    /// The silences of each listed alert that fires silenced.
+    pub silenced_alerts: BTreeMap<Fingerprint, Vec<CommandId>>,
+    /// Who is in charge, and what people noted.
+    pub handling: Handling,
     /// Whether people are notified, and why.
     pub decision: Decision,
 }

@@ -29,6 +29,12 @@ impl Status {
 pub enum RevisionChange {
     /// Alerts joined or ended, or a decision was due.
     Updated,
+    /// Somebody noted something, or took charge.
+    Noted,
+    /// Alerts were silenced.
+    Silenced,
+    /// Somebody takes care of it.
+    Acknowledged,
     /// The severity rose.
     Escalated,
     /// The last alert ended.
@@ -48,6 +54,9 @@ impl RevisionChange {
     pub fn as_str(self) -> &'static str {
         match self {
             RevisionChange::Updated => "updated",
+            RevisionChange::Noted => "noted",
+            RevisionChange::Silenced => "silenced",
+            RevisionChange::Acknowledged => "acknowledged",
             RevisionChange::Escalated => "escalated",
             RevisionChange::Resolved => "resolved",
             RevisionChange::Reopened => "reopened",

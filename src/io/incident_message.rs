@@ -6,8 +6,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::alert::{Alert, EndReason};
+use crate::incident::handling::{Acknowledgement, Note};
 use crate::incident::link::Link;
 use crate::incident::revision::{Candidate, LeftOut, Revision};
+use crate::incident::silence::SilenceNotice;
 use crate::incident::tally::Tally;
 use crate::model::limits::SUBJECT_TOKEN_BYTES_MAX;
 use crate::model::time::format_rfc3339;
@@ -61,12 +63,67 @@ pub struct IncidentMessage {
     pub notify: Notify,
     /// The dependency graph that the causes of this revision were ranked on.
     pub topology: TopologyMessage,
+    /// Who takes care of it: repeats and escalation stop until it gets worse.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<AcknowledgedMessage>,
+    /// The silences and maintenances under which alerts of it fire, the one that lasts longest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub silenced: Vec<SilencedMessage>,
+    /// Who is in charge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// What people noted, the oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<NoteMessage>,
     /// Only where something is missing: how many entries of which list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_out: Option<BTreeMap<String, u64>>,
     /// Only where alerts are missing: how many of which rule, of the twenty rules with the most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_out_rules: Option<BTreeMap<String, u64>>,
+}
+
+/// Who takes care of an incident.
+#[derive(Serialize, JsonSchema)]
+pub struct AcknowledgedMessage {
+    /// Who.
+    pub by: String,
+    /// Since when.
+    #[schemars(with = "Time")]
+    pub at: String,
+    /// Why, or what is being done.
+    pub comment: String,
+    /// When that runs out.
+    #[schemars(with = "Option<Time>")]
+    pub until: Option<String>,
+}
+
+/// What silences alerts.
+#[derive(Serialize, JsonSchema)]
+pub struct SilencedMessage {
+    /// The silence: a UUID.
+    pub id: String,
+    /// Who made it.
+    pub by: String,
+    /// Until when it holds; null where it ends with the incident.
+    #[schemars(with = "Option<Time>")]
+    pub until: Option<String>,
+    /// Why.
+    pub comment: String,
+    /// It is for planned work.
+    pub maintenance: bool,
+}
+
+/// A note.
+#[derive(Serialize, JsonSchema)]
+pub struct NoteMessage {
+    /// Who wrote it.
+    pub by: String,
+    /// When.
+    #[schemars(with = "Time")]
+    pub at: String,
+    /// What.
+    pub text: String,
 }
 
 /// How many alerts an incident has.
@@ -149,9 +206,12 @@ pub struct AlertMessage {
     #[schemars(with = "Option<Time>")]
     pub ended_at: Option<String>,
     /// Why it ended, where that is no recovery: `expired`, `forgotten`, `rule_removed`,
-    /// `rule_changed`, `rule_suspended` or `displaced`.
+    /// `rule_changed`, `rule_suspended`, `displaced` or `resolved_by_hand`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_because: Option<&'static str>,
+    /// The silences and maintenances under which it fires.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub silenced_by: Vec<String>,
     /// One line for a person.
     pub summary: Option<String>,
     /// Where to read on.
@@ -202,8 +262,8 @@ macro_rules! names {
     };
 }
 
-names!(/// Reserved names are listed although nothing makes them yet.
-    Change: Opened, Updated, Escalated, Merged, Split, Acknowledged, Resolved, Reopened);
+names!(/// What a revision is about.
+    Change: Opened, Updated, Escalated, Merged, Split, Acknowledged, Silenced, Noted, Resolved, Reopened);
 names!(/// Of an incident.
     Status: Open, Resolved, Merged);
 names!(/// Of an alert.
@@ -220,6 +280,9 @@ impl From<&Revision> for IncidentMessage {
             change: match revision.change {
                 RevisionChange::Opened => Change::Opened,
                 RevisionChange::Updated => Change::Updated,
+                RevisionChange::Noted => Change::Noted,
+                RevisionChange::Silenced => Change::Silenced,
+                RevisionChange::Acknowledged => Change::Acknowledged,
                 RevisionChange::Escalated => Change::Escalated,
                 RevisionChange::Merged => Change::Merged,
                 RevisionChange::Split => Change::Split,
@@ -245,7 +308,7 @@ impl From<&Revision> for IncidentMessage {
             }),
             candidates: revision.candidates.iter().map(CandidateMessage::from).collect(),
             entities: revision.entity_names().into_iter().map(String::from).collect(),
-            alerts: revision.alerts.iter().map(|alert| AlertMessage::from(alert.as_ref())).collect(),
+            alerts: revision.alerts.iter().map(|alert| alert_message(alert, revision)).collect(),
             links: revision.links.iter().map(|link| LinkMessage::from(link.as_ref())).collect(),
             counts: CountsMessage::from(revision),
             merged_into: revision.merged_into.as_ref().map(ToString::to_string),
@@ -256,6 +319,10 @@ impl From<&Revision> for IncidentMessage {
                 reason: revision.decision.to_string(),
             },
             topology: TopologyMessage { version: revision.topology.version, hash: format!("{:016x}", revision.topology.hash) },
+            acknowledged: revision.acknowledged.as_ref().map(AcknowledgedMessage::from),
+            silenced: revision.silenced.iter().map(SilencedMessage::from).collect(),
+            owner: revision.handling.owner.as_ref().map(ToString::to_string),
+            notes: revision.handling.notes.iter().map(NoteMessage::from).collect(),
             left_out: left_out(&revision.left_out),
             left_out_rules: left_out_rules(&revision.left_out),
         }
@@ -339,9 +406,41 @@ impl From<&Alert> for AlertMessage {
             ended_at: alert.ended_at.map(format_rfc3339),
             ended_because: alert.ended_because().filter(|because| *because != EndReason::Recovered).map(EndReason::as_str),
             summary: alert.texts.summary.clone(),
+            silenced_by: Vec::new(),
             runbook: alert.texts.runbook.clone(),
             description: alert.texts.description.clone(),
         }
+    }
+}
+
+/// An alert of a revision, with what silences it.
+fn alert_message(alert: &Alert, revision: &Revision) -> AlertMessage {
+    let silenced_by = revision.silenced_alerts.get(&alert.fingerprint).map_or(&[][..], Vec::as_slice);
+    AlertMessage { silenced_by: silenced_by.iter().map(ToString::to_string).collect(), ..AlertMessage::from(alert) }
+}
+
+impl From<&Acknowledgement> for AcknowledgedMessage {
+    fn from(it: &Acknowledgement) -> Self {
+        let (by, comment) = (it.by.to_string(), it.comment.to_string());
+        Self { by, at: format_rfc3339(it.at), comment, until: it.until.map(format_rfc3339) }
+    }
+}
+
+impl From<&SilenceNotice> for SilencedMessage {
+    fn from(notice: &SilenceNotice) -> Self {
+        Self {
+            id: notice.id.to_string(),
+            by: notice.by.to_string(),
+            until: notice.until.map(format_rfc3339),
+            comment: notice.comment.to_string(),
+            maintenance: notice.is_maintenance,
+        }
+    }
+}
+
+impl From<&Note> for NoteMessage {
+    fn from(note: &Note) -> Self {
+        Self { by: note.by.to_string(), at: format_rfc3339(note.at), text: note.text.to_string() }
     }
 }
 

@@ -13,6 +13,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 use serde::{Deserialize, Serialize};
 
+use crate::model::command::Command;
 use crate::model::labels::Labels;
 use crate::model::limits::SOURCES_MAX;
 use crate::model::severity::Severity;
@@ -285,6 +286,8 @@ pub struct EventBatch {
     pub alerts: Vec<ExternalAlert>,
     /// One mark a message.
     pub messages: Vec<MessageMark>,
+    /// Commands, in order, each with the index of its message.
+    pub commands: Vec<(usize, Command)>,
     /// The names of sources known so far, by id.
     pub sources: Arc<Vec<String>>,
 }

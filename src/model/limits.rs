@@ -34,6 +34,26 @@ pub const ARROW_COLUMNS_MAX: usize = 4_096;
 pub const UNKNOWN_WORDS_MAX: usize = 50;
 /// Characters of one such word.
 pub const UNKNOWN_WORD_CHARS_MAX: usize = 40;
+/// Bytes of one command: a note for people, or a list of matchers.
+pub const COMMAND_BYTES_MAX: usize = 64 << 10;
+/// Characters of a sender's name, a comment or an owner.
+pub const COMMAND_TEXT_CHARS_MAX: usize = 2_000;
+/// Matchers of one silence.
+pub const MATCHERS_PER_SILENCE_MAX: usize = 50;
+/// Alerts that one command names.
+pub const ALERTS_PER_COMMAND_MAX: usize = 1_000;
+/// Commands that wait for the first event: before it there is no time at which they could count.
+pub const COMMANDS_WAITING_MAX: usize = 1_000;
+/// Commands whose ids are remembered, so that one that is sent twice counts once.
+pub const COMMANDS_REMEMBERED_MAX: usize = 10_000;
+/// Silences and maintenances held at once, those included that have ended lately. Beyond it a new one is refused.
+pub const SILENCES_MAX: usize = 10_000;
+/// How long an ended silence is still shown, as Alertmanager does.
+pub const SILENCE_RETENTION_MS: i64 = 5 * 24 * 3_600_000;
+/// Notes on one incident; beyond it a new one is refused.
+pub const NOTES_PER_INCIDENT_MAX: usize = 100;
+/// How much older than event time a command may be: what was asked about the state of long ago must not change the state of now.
+pub const COMMAND_AGE_MAX_MS: i64 = 3_600_000;
 /// Labels kept of one external alert; the rest are left out.
 pub const EXTERNAL_LABELS_MAX: usize = 128;
 /// Groups of one aggregate, or label sets that a rule remembers. Over it the first stay and the rest is counted.
@@ -159,3 +179,4 @@ const _: () = assert!(TABLES_READ_MAX <= PLAN_NODES_MAX, "each table is a part o
 const _: () =
     assert!(CHECK_STACK_BYTES / SQL_TOKENS_MAX >= 8 << 10, "a level of a tree takes some kilobytes where nothing is optimised");
 const _: () = assert!(REACH_NODES_MAX <= REACH_EDGES_MAX, "every node found was found over an edge");
+const _: () = assert!(COMMAND_BYTES_MAX <= EVENT_BYTES_MAX, "a command is an event");

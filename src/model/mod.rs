@@ -1,5 +1,6 @@
 //! Floor 0: the words every other floor speaks. Pure data: no query engine, no graph, no clock, no I/O.
 
+pub mod command;
 pub mod diagnostic;
 pub mod duration;
 pub mod event;

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use async_nats::Client;
 use async_nats::jetstream;
+use async_nats::jetstream::kv;
 use futures::FutureExt;
 use tokio::sync::watch;
 
 use crate::engine::partial::partition_merge::PartitionMerge;
 use crate::io::decode::decoder::Decoder;
+use crate::io::nats::NatsError;
+use crate::io::nats::client::settings::CommandsConfig;
 use crate::io::nats::client::streams::Streams;
 use crate::io::nats::cluster::active_rules::ActiveRules;
 use crate::io::nats::cluster::lease::HeldLease;
@@ -106,6 +109,7 @@ impl Leader<'_> {
         };
         streams.rejected(&config.rejected).await?;
         let bucket = streams.output(&config.output).await?;
+        let silences = self.silences(&streams).await;
         let fence = match lease {
             Some(lease) => {
                 let output = resumed.as_ref().and_then(|resumed| resumed.output);
@@ -115,6 +119,7 @@ impl Leader<'_> {
         };
         let (consumer, output) = (&config.input.consumer, Arc::clone(&telemetry.output));
         let publisher = Publisher::new(&context, bucket, &config.rejected.subject, consumer, fence, output);
+        let publisher = publisher.with_silences(silences);
 
         let is_resumed = resumed.is_some();
         let outbox = resumed.map(|Resumed { outbox, .. }| outbox).unwrap_or_default();
@@ -155,7 +160,8 @@ impl Leader<'_> {
 
         let decoder = Decoder::new(&label_keys, config.time.future.0).with_sources(Arc::clone(engine.source_names()));
         let (subject, idle_ms) = (config.output.subject.clone(), config.time.idle.0);
-        let mut evaluate = Evaluate::new(engine, idle_ms, subject, config.limits.cpu_share, Arc::clone(telemetry));
+        let mut evaluate = Evaluate::new(engine, idle_ms, subject, config.limits.cpu_share, Arc::clone(telemetry))
+            .with_answers(&config.commands.subject);
         if checkpoints.is_on() {
             let every = Duration::from_millis(config.checkpoint.every.0 as u64);
             evaluate = evaluate.with_checkpoints(every, input.position);
@@ -197,6 +203,19 @@ impl Leader<'_> {
             Some(stage) => bail!("the {stage} stage ended by itself"),
             None => Ok(Ended::Stopped),
         }
+    }
+
+    /// The bucket of silences. Whoever has no right to it, as before there were commands, runs without: nothing else depends on it.
+    async fn silences(&self, streams: &Streams) -> Option<kv::Store> {
+        let CommandsConfig { stream, bucket, .. } = &self.config.commands;
+        let without = |error: NatsError| {
+            let error = format!("{:#}", anyhow!(error));
+            tracing::warn!(
+                error,
+                "commands are obeyed and not answered: grant the rights on stream {stream} and bucket {bucket}"
+            );
+        };
+        streams.commands(&self.config.commands).await.map_err(without).ok()
     }
 
     /// The events themselves.

@@ -1,6 +1,7 @@
 //! Floor 5: the process: configuration, the pipeline of stages, checkpoints, several processes as one, the command line. The only place
 //! with `anyhow`.
 
+pub mod alertmanager;
 pub mod checkpoint;
 pub mod cli;
 pub mod cluster;

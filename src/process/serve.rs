@@ -1,4 +1,5 @@
-//! What each address of a process answers: metrics and health on `http.listen`, the intake there and on `intake.listen`.
+//! What each address of a process answers: metrics, health and Alertmanager's API on `http.listen`, the intake there and on
+//! `intake.listen`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use async_nats::Client;
 
+use crate::io::alertmanager;
 use crate::io::files::bounded_text;
 use crate::io::http::listener::{Listening, listen};
 use crate::io::http::{status, tls};
@@ -15,6 +17,7 @@ use crate::io::intake::endpoint::Intake;
 use crate::io::intake::token::{self, Token, Tokens};
 use crate::io::intake::{self, syslog};
 use crate::model::limits::TOKEN_FILE_BYTES_MAX;
+use crate::process::alertmanager::NatsBackend;
 use crate::process::config::Config;
 use crate::process::config::intake::{TokenConfig, hash_of};
 use crate::process::intake::stream_store::StreamStore;
@@ -42,6 +45,8 @@ pub(crate) async fn serve(config: &Config, telemetry: &Arc<Telemetry>, client: &
     if let Some(address) = config.http.listen {
         let mut router = status::router(Arc::new(Endpoint(Arc::clone(telemetry))));
         let may_send = address.ip().is_loopback() || !config.intake.tokens.is_empty();
+        let backend = Arc::new(NatsBackend::new(config, client));
+        router = router.merge(alertmanager::router(backend, address.ip().is_loopback()));
         match &intake {
             Some(intake) if may_send => router = router.merge(intake::router(Arc::clone(intake))),
             Some(_) => tracing::info!("no intake on http.listen: others can reach {address}, and intake.tokens is empty"),

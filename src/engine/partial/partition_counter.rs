@@ -56,7 +56,8 @@ impl PartitionCounter {
     pub fn ingest(&mut self, batch: &EventBatch, sequences: &[u64]) {
         let (nothing, all) = ([0; 4], std::array::from_fn(|kind| batch.tables[kind].num_rows()));
         let mut alerts_done = 0;
-        for (mark, sequence) in batch.messages.iter().zip(sequences) {
+        let mut commands = batch.commands.iter().peekable();
+        for (message, (mark, sequence)) in batch.messages.iter().zip(sequences).enumerate() {
             let number = match self.sources.get(&mark.source) {
                 Some(known) => *known,
                 None => {
@@ -69,7 +70,12 @@ impl PartitionCounter {
             };
             let alerts = (mark.alerts_end - alerts_done) as u32;
             alerts_done = mark.alerts_end;
-            self.next.mark(&mut self.last, mark, *sequence, number, alerts);
+            let before = self.next.commands.len();
+            while let Some((_, command)) = commands.next_if(|(of, _)| *of == message) {
+                self.next.commands.push(command.clone());
+            }
+            let commands = (self.next.commands.len() - before) as u32;
+            self.next.mark(&mut self.last, mark, *sequence, number, (alerts, commands));
             self.next.until = *sequence;
         }
         self.next.messages += batch.messages.len() as u64;
@@ -127,6 +133,7 @@ fn empty(born_ns: i64, after: u64) -> PartialResult {
         sources: Vec::new(),
         marks: Vec::new(),
         alerts: Vec::new(),
+        commands: Vec::new(),
         self_alerts: Vec::new(),
         calls: Default::default(),
         windows: None,

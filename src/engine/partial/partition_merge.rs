@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::partial::result::{MessageTimes, PartialResult};
+use crate::model::command::Command;
 use crate::model::event::{ExternalAlert, Sources};
 use crate::model::time::TimestampMs;
 
@@ -49,6 +50,16 @@ pub(in crate::engine) struct WaitingMessages {
     pub(in crate::engine) sources: Vec<String>,
     pub(in crate::engine) times: VecDeque<MessageTimes>,
     pub(in crate::engine) alerts: VecDeque<ExternalAlert>,
+    pub(in crate::engine) commands: VecDeque<Command>,
+}
+
+/// One message as a worker counted it.
+pub(in crate::engine) struct CountedMessage {
+    pub(in crate::engine) times: MessageTimes,
+    pub(in crate::engine) alerts: Vec<ExternalAlert>,
+    pub(in crate::engine) commands: Vec<Command>,
+    /// The name of its source.
+    pub(in crate::engine) source: String,
 }
 
 /// What is kept over a restart.
@@ -123,19 +134,20 @@ impl PartitionMerge {
         self.partitions.iter().map(|partition| partition.until).min().flatten()
     }
 
-    /// The next message in the order of the stream, up to `common`, with its alerts and the name of its source.
-    pub(in crate::engine) fn next(&mut self, common: u64) -> Option<(MessageTimes, Vec<ExternalAlert>, String)> {
+    /// The next message in the order of the stream, up to `common`.
+    pub(in crate::engine) fn next(&mut self, common: u64) -> Option<CountedMessage> {
         let first = |partition: &Partition| partition.waiting.front()?.times.front().map(|times| times.sequence);
         let waits = self.partitions.iter_mut().filter(|partition| first(partition).is_some());
         let partition = waits.min_by_key(|partition| first(partition))?;
         let waiting = partition.waiting.front_mut()?;
         let times = waiting.times.pop_front_if(|times| times.sequence <= common)?;
         let alerts = waiting.alerts.drain(..waiting.alerts.len().min(times.alerts as usize)).collect();
+        let commands = waiting.commands.drain(..waiting.commands.len().min(times.commands as usize)).collect();
         let source = waiting.sources.get(usize::from(times.source)).cloned().unwrap_or_default();
         if waiting.times.is_empty() {
             partition.waiting.pop_front();
         }
-        Some((times, alerts, source))
+        Some(CountedMessage { times, alerts, commands, source })
     }
 
     /// A time after every event of the messages that wait: a new table has not counted them.

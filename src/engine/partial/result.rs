@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::self_alert::SelfAlert;
+use crate::model::command::Command;
 use crate::model::event::{ExternalAlert, MessageMark};
 use crate::model::snapshot::versioned::{RestoreError, StateFormat};
 use crate::model::time::TimestampMs;
@@ -10,7 +11,7 @@ use crate::topology::observed_calls::ObservedCalls;
 use crate::window::partial::PartialWindows;
 
 /// Bytes of another version are refused.
-const FORMAT: StateFormat = StateFormat { magic: *b"squelchP", version: 1 };
+const FORMAT: StateFormat = StateFormat { magic: *b"squelchP", version: 2 };
 
 /// What one worker found in a stretch of the stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +29,7 @@ pub struct PartialResult {
     pub(in crate::engine) sources: Vec<String>,
     pub(in crate::engine) marks: Vec<EncodedMark>,
     pub(in crate::engine) alerts: Vec<ExternalAlert>,
+    pub(in crate::engine) commands: Vec<Command>,
     /// Alerts of the worker itself, for example that its input has a gap.
     pub(in crate::engine) self_alerts: Vec<SelfAlert>,
     pub(in crate::engine) calls: ObservedCalls,
@@ -49,6 +51,10 @@ pub(in crate::engine) struct EncodedMark {
     source: u16,
     /// Other systems' alerts in it.
     alerts: u32,
+    /// Commands in it.
+    commands: u32,
+    /// It has events, and so a time of its own. The others have that of the one before, and are only in their place.
+    is_timed: bool,
 }
 
 /// The times of one message.
@@ -60,6 +66,8 @@ pub(in crate::engine) struct MessageTimes {
     pub(in crate::engine) received_at: Option<TimestampMs>,
     pub(in crate::engine) source: u16,
     pub(in crate::engine) alerts: u32,
+    pub(in crate::engine) commands: u32,
+    pub(in crate::engine) is_timed: bool,
 }
 
 impl PartialResult {
@@ -92,9 +100,14 @@ impl PartialResult {
         mark: &MessageMark,
         sequence: u64,
         source: u16,
-        alerts: u32,
+        (alerts, commands): (u32, u32),
     ) {
-        let (Some(max_ts), Some(min_ts)) = (mark.max_ts, mark.min_ts) else { return };
+        let is_timed = mark.max_ts.is_some();
+        if !is_timed && commands == 0 {
+            return;
+        }
+        let latest = last.as_ref().map_or(0, |last| last.max_ts);
+        let (max_ts, min_ts) = (mark.max_ts.unwrap_or(latest), mark.min_ts.unwrap_or(latest));
         let (before, before_ts) = last.as_ref().map_or((self.after, 0), |last| (last.sequence, last.max_ts));
         self.marks.push(EncodedMark {
             further: sequence - before,
@@ -103,8 +116,11 @@ impl PartialResult {
             lag_ms: mark.received_at.map(|stamp| stamp - max_ts),
             source,
             alerts,
+            commands,
+            is_timed,
         });
-        *last = Some(MessageTimes { sequence, max_ts, min_ts, received_at: mark.received_at, source, alerts });
+        let received_at = mark.received_at;
+        *last = Some(MessageTimes { sequence, max_ts, min_ts, received_at, source, alerts, commands, is_timed });
     }
 
     pub(in crate::engine) fn message_times(&self) -> impl Iterator<Item = MessageTimes> {
@@ -119,6 +135,8 @@ impl PartialResult {
                 received_at: mark.lag_ms.map(|lag| max_ts.saturating_add(lag)),
                 source: mark.source,
                 alerts: mark.alerts,
+                commands: mark.commands,
+                is_timed: mark.is_timed,
             }
         })
     }

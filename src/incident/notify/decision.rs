@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::incident::id::IncidentId;
 use crate::model::duration::format_ms;
 use crate::model::severity::Severity;
-use crate::model::time::{TimestampMs, format_clock};
+use crate::model::time::{TimestampMs, format_clock, format_rfc3339};
 
 /// A fault that people do not know of: a rule, or another system's alert, that no notification named.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,16 @@ pub enum Decision {
     EndedUnknown {
         /// What ended, and why: a sentence.
         why: Arc<str>,
+    },
+    /// Sent: a silence ended, and it still fails.
+    SilenceEnded {
+        /// Who had made it.
+        by: Arc<str>,
+    },
+    /// Sent: an acknowledgement ran out, and it still fails.
+    AcknowledgementEnded {
+        /// Whose it was.
+        by: Arc<str>,
     },
     /// Silent: it is part of another incident now.
     Merged {
@@ -111,13 +121,34 @@ pub enum Decision {
     },
     /// Silent: nothing that a person does not know.
     NothingNew,
+    /// Silent: everything that fires is silenced.
+    Silenced {
+        /// Who made the silence that ends first.
+        by: Arc<str>,
+        /// When that is; `None` where it ends with the incident.
+        until: Option<TimestampMs>,
+    },
+    /// Silent: everything that fires is under maintenance.
+    Maintenance {
+        /// Who planned it.
+        by: Arc<str>,
+        /// Until when.
+        until: Option<TimestampMs>,
+    },
+    /// Silent: somebody takes care of it, and it did not get worse.
+    Acknowledged {
+        /// Who.
+        by: Arc<str>,
+        /// When that runs out.
+        until: Option<TimestampMs>,
+    },
 }
 
 impl Decision {
     /// So many of [`Self::CODES`] are sent.
-    const SENT: usize = 9;
+    const SENT: usize = 11;
     /// The codes of all decisions, those that are sent first.
-    pub const CODES: [&'static str; 20] = [
+    pub const CODES: [&'static str; 25] = [
         "first_notification",
         "severity_rose",
         "new_fault",
@@ -127,6 +158,8 @@ impl Decision {
         "reopened",
         "resolved",
         "ended_unknown",
+        "silence_ended",
+        "acknowledgement_ended",
         "merged",
         "waiting_for_related",
         "held_for_dependency",
@@ -138,6 +171,9 @@ impl Decision {
         "new_fault_waiting",
         "more_entities_waiting",
         "nothing_new",
+        "silenced",
+        "maintenance",
+        "acknowledged",
     ];
 
     /// Whether a person is notified.
@@ -157,6 +193,8 @@ impl Decision {
             Self::Reopened => "failing again after it was resolved",
             Self::Resolved => "resolved",
             Self::EndedUnknown { .. } => "no longer known to fail or to be well",
+            Self::SilenceEnded { .. } => "a silence ended",
+            Self::AcknowledgementEnded { .. } => "an acknowledgement ran out",
             Self::Merged { .. } => "merged into another incident",
             Self::WaitingForRelated { .. } => "waiting for related alerts",
             Self::HeldForDependency { .. } => "held while a dependency may be failing",
@@ -168,6 +206,9 @@ impl Decision {
             Self::NewFaultWaiting { .. } => "a new fault, soon after the last notification",
             Self::MoreEntitiesWaiting { .. } => "more entities fail, soon after the last notification",
             Self::NothingNew => "nothing new",
+            Self::Silenced { .. } => "silenced",
+            Self::Maintenance { .. } => "under maintenance",
+            Self::Acknowledged { .. } => "acknowledged",
         }
     }
 
@@ -188,17 +229,22 @@ impl Decision {
             Self::Reopened => 6,
             Self::Resolved => 7,
             Self::EndedUnknown { .. } => 8,
-            Self::Merged { .. } => 9,
-            Self::WaitingForRelated { .. } => 10,
-            Self::HeldForDependency { .. } => 11,
-            Self::EndedUnnotified => 12,
-            Self::Flapping { .. } => 13,
-            Self::InfoEnded => 14,
-            Self::EndAlreadyNotified => 15,
-            Self::CauseSettling { .. } => 16,
-            Self::NewFaultWaiting { .. } => 17,
-            Self::MoreEntitiesWaiting { .. } => 18,
-            Self::NothingNew => 19,
+            Self::SilenceEnded { .. } => 9,
+            Self::AcknowledgementEnded { .. } => 10,
+            Self::Merged { .. } => 11,
+            Self::WaitingForRelated { .. } => 12,
+            Self::HeldForDependency { .. } => 13,
+            Self::EndedUnnotified => 14,
+            Self::Flapping { .. } => 15,
+            Self::InfoEnded => 16,
+            Self::EndAlreadyNotified => 17,
+            Self::CauseSettling { .. } => 18,
+            Self::NewFaultWaiting { .. } => 19,
+            Self::MoreEntitiesWaiting { .. } => 20,
+            Self::NothingNew => 21,
+            Self::Silenced { .. } => 22,
+            Self::Maintenance { .. } => 23,
+            Self::Acknowledged { .. } => 24,
         }
     }
 }
@@ -215,6 +261,8 @@ impl fmt::Display for Decision {
             Self::Reopened => f.write_str("failing again after it was resolved"),
             Self::Resolved => f.write_str("resolved"),
             Self::EndedUnknown { why } => write!(f, "no longer known to fail or to be well: {why}"),
+            Self::SilenceEnded { by } => write!(f, "the silence by {by} ended, and it still fails"),
+            Self::AcknowledgementEnded { by } => write!(f, "the acknowledgement by {by} ran out, and it still fails"),
             Self::Merged { into } => write!(f, "merged into {into}"),
             Self::WaitingForRelated { until } => write!(f, "waiting until {} for related alerts", format_clock(*until)),
             Self::HeldForDependency { until, dependency, dependent } => {
@@ -235,7 +283,19 @@ impl fmt::Display for Decision {
                 write!(f, "{more} more {noun} failing; to be notified at {} if still so", format_clock(*until))
             }
             Self::NothingNew => f.write_str("nothing new"),
+            Self::Silenced { by, until } => write!(f, "silenced by {by}{}", Until(*until)),
+            Self::Maintenance { by, until } => write!(f, "under maintenance by {by}{}", Until(*until)),
+            Self::Acknowledged { by, until } => write!(f, "acknowledged by {by}{}", Until(*until)),
         }
+    }
+}
+
+/// Until when, with the date: silences last for days.
+struct Until(Option<TimestampMs>);
+
+impl fmt::Display for Until {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |until| write!(f, " until {}", format_rfc3339(until)))
     }
 }
 

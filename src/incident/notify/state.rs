@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::incident::handling::Acknowledgement;
 use crate::incident::id::IncidentId;
 use crate::incident::notify::NotifyParams;
 use crate::incident::notify::decision::{Decision, NewFault};
+use crate::incident::silence::SilenceNotice;
 use crate::incident::status::Status;
 use crate::model::severity::Severity;
 use crate::model::time::TimestampMs;
@@ -31,6 +33,19 @@ pub struct NotifyState {
     reopened_unnotified: bool,
     /// A critical alert joined that nothing ties to what was notified but its entity.
     unrelated: bool,
+    /// Somebody takes care of it.
+    acknowledged: Option<Acknowledgement>,
+    /// What kept people from being notified is over, and nobody was notified since.
+    lapsed: Option<Lapsed>,
+}
+
+/// What ended by itself although the incident fails.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Lapsed {
+    /// Somebody's silence.
+    Silence(Arc<str>),
+    /// Somebody's acknowledgement.
+    Acknowledgement(Arc<str>),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,6 +80,8 @@ pub struct NotifyFacts<'a> {
     pub held_by: Option<(Arc<str>, Arc<str>)>,
     /// The incident that goes on, where this one was merged.
     pub merged_into: Option<IncidentId>,
+    /// Where everything that fires is silenced: by the silence that ends first.
+    pub silenced: Option<SilenceNotice>,
 }
 
 impl NotifyState {
@@ -81,6 +98,7 @@ impl NotifyState {
         }
         self.muted = self.reopened_at.len() >= params.flaps;
         self.reopened_unnotified = true;
+        (self.acknowledged, self.lapsed) = (None, None);
         if self.last.is_none() {
             (self.wait_until, self.held) = (at + params.wait_ms, false);
         }
@@ -89,6 +107,34 @@ impl NotifyState {
     /// A critical alert joined long after anything else did, and nothing but its entity ties it: people are not to wait for it.
     pub fn joined_unrelated(&mut self) {
         self.unrelated = self.last.is_some();
+    }
+
+    /// Somebody takes care of the incident, and so knows it as it is now.
+    pub fn acknowledge(&mut self, facts: &NotifyFacts<'_>, acknowledgement: Acknowledgement) {
+        self.acknowledged = Some(acknowledgement);
+        self.know(facts);
+    }
+
+    /// Who takes care of the incident.
+    pub fn acknowledged(&self) -> Option<&Acknowledgement> {
+        self.acknowledged.as_ref()
+    }
+
+    /// Nobody takes care of it after all. Yields who did.
+    pub fn unacknowledge(&mut self) -> Option<Acknowledgement> {
+        self.acknowledged.take()
+    }
+
+    /// Ends an acknowledgement that has run out at `at`. Returns whether it did.
+    pub fn expire_acknowledgement(&mut self, at: TimestampMs) -> bool {
+        let over = self.acknowledged.take_if(|it| it.until.is_some_and(|until| until <= at));
+        self.lapsed = over.as_ref().map(|over| Lapsed::Acknowledgement(Arc::clone(&over.by))).or(self.lapsed.take());
+        over.is_some()
+    }
+
+    /// A silence ended under which something still fires.
+    pub fn silence_ended(&mut self, by: &Arc<str>) {
+        self.lapsed = Some(Lapsed::Silence(Arc::clone(by)));
     }
 
     /// Whether the first notification is due, and so whether it matters what else may be failing.
@@ -106,23 +152,30 @@ impl NotifyState {
 
     /// When a decision is due though nothing happens.
     pub fn wake_at(&self, params: &NotifyParams, facts: &NotifyFacts<'_>) -> Option<TimestampMs> {
-        if facts.status != Status::Open {
+        if facts.status != Status::Open || facts.silenced.is_some() {
             return None;
         }
+        let runs_out = self.acknowledged.as_ref().and_then(|it| it.until);
         let Some(last) = &self.last else {
             return Some(if self.held { self.wait_until + params.hold_ms } else { self.wait_until });
         };
         if self.muted && !last.is_news(facts) {
-            return None;
+            return runs_out;
         }
         let cause = (facts.cause.is_some() && last.cause.as_ref() != facts.cause).then_some(last.at + params.settle_ms);
         let joined = (facts.new_entities > 0).then_some(last.at + params.interval_ms);
         let fault = facts.new_fault.is_some().then(|| self.fault_due(params, last));
-        [cause, joined, fault, Some(last.at + params.repeat_ms)].into_iter().flatten().min()
+        let (joined, repeat) =
+            if self.acknowledged.is_some() { (None, runs_out) } else { (joined, Some(last.at + params.repeat_ms)) };
+        let lapsed = self.lapsed.is_some().then_some(last.at);
+        [cause, joined, fault, repeat, lapsed].into_iter().flatten().min()
     }
 
     /// Whether [`Self::decide`] might notify somebody now: what might be news for a person waits for nothing.
     pub fn may_notify(&self, params: &NotifyParams, facts: &NotifyFacts<'_>) -> bool {
+        if facts.silenced.is_some() {
+            return false;
+        }
         let Some(last) = &self.last else { return self.is_first_due(facts.at) };
         let is_back = self.reopened_unnotified && last.status == Status::Resolved && (!self.muted || last.is_news(facts));
         facts.severity > last.severity || is_back || self.wake_at(params, facts).is_some_and(|due| due <= facts.at)
@@ -131,24 +184,35 @@ impl NotifyState {
     /// Decides, and remembers what was notified.
     pub fn decide(&mut self, params: &NotifyParams, facts: &NotifyFacts<'_>) -> Decision {
         let decision = self.decision(params, facts);
-        self.held |= !decision.is_sent() && self.is_first_due(facts.at);
+        self.held |= !decision.is_sent() && facts.silenced.is_none() && self.is_first_due(facts.at);
         if decision.is_sent() {
-            self.reopened_unnotified = false;
-            self.unrelated = false;
-            self.last = Some(LastNotified {
-                at: facts.at,
-                severity: facts.severity,
-                cause: facts.cause.cloned(),
-                alerts: facts.alerts,
-                status: facts.status,
-            });
+            self.acknowledged = None;
+            self.know(facts);
         }
         decision
+    }
+
+    /// People know the incident as it is now.
+    fn know(&mut self, facts: &NotifyFacts<'_>) {
+        self.reopened_unnotified = false;
+        self.unrelated = false;
+        self.lapsed = None;
+        self.last = Some(LastNotified {
+            at: facts.at,
+            severity: facts.severity,
+            cause: facts.cause.cloned(),
+            alerts: facts.alerts,
+            status: facts.status,
+        });
     }
 
     fn decision(&self, params: &NotifyParams, facts: &NotifyFacts<'_>) -> Decision {
         if let Some(into) = facts.merged_into {
             return Decision::Merged { into };
+        }
+        if let Some(notice) = facts.silenced.as_ref().filter(|_| facts.status == Status::Open) {
+            let (by, until) = (Arc::clone(&notice.by), notice.until);
+            return if notice.is_maintenance { Decision::Maintenance { by, until } } else { Decision::Silenced { by, until } };
         }
         let Some(last) = &self.last else { return self.first_decision(params, facts) };
         if facts.severity > last.severity {
@@ -167,6 +231,11 @@ impl NotifyState {
         }
         if self.reopened_unnotified && last.status == Status::Resolved {
             return Decision::Reopened;
+        }
+        match &self.lapsed {
+            Some(Lapsed::Silence(by)) => return Decision::SilenceEnded { by: Arc::clone(by) },
+            Some(Lapsed::Acknowledgement(by)) => return Decision::AcknowledgementEnded { by: Arc::clone(by) },
+            None => {}
         }
         self.news(params, facts, last)
     }
@@ -197,12 +266,15 @@ impl NotifyState {
         if let Some(cause) = cause.filter(|_| facts.at >= settled_at) {
             return Decision::CauseChanged { cause: Arc::clone(cause) };
         }
-        let more = facts.new_entities;
-        if more > 0 && facts.at >= joined_at {
+        let (more, acknowledged) = (facts.new_entities, self.acknowledged.as_ref());
+        if more > 0 && facts.at >= joined_at && acknowledged.is_none() {
             return Decision::MoreEntities { more };
         }
         if let Some(decision) = new_fault() {
             return decision;
+        }
+        if let Some(Acknowledgement { by, until, .. }) = acknowledged {
+            return Decision::Acknowledged { by: Arc::clone(by), until: *until };
         }
         if facts.at >= repeat_at {
             return Decision::StillOpen { silence_ms: facts.at - last.at };
@@ -244,6 +316,7 @@ mod tests {
             ended_unknown: None,
             held_by: None,
             merged_into: None,
+            silenced: None,
         }
     }
 

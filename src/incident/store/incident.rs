@@ -6,12 +6,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
+use crate::incident::handling::Handling;
 use crate::incident::id::IncidentId;
 use crate::incident::link_score::{Direction, Tie};
 use crate::incident::notify::state::{NotifyFacts, NotifyState};
 use crate::incident::status::Status;
 use crate::incident::store::alert_set::AlertSet;
 use crate::incident::store::link_set::LinkSet;
+use crate::incident::store::silenced::SilencedAlerts;
 use crate::model::fingerprint::Fingerprint;
 use crate::model::severity::Severity;
 use crate::model::time::TimestampMs;
@@ -44,6 +46,8 @@ pub(crate) struct Incident {
     pub(crate) doubted_at: Option<TimestampMs>,
     /// The incident that it was part of.
     pub(crate) split_from: Option<IncidentId>,
+    pub(crate) silenced: SilencedAlerts,
+    pub(crate) handling: Handling,
     /// When the store looks at it next.
     #[serde(skip)]
     pub(crate) wake_at: Option<TimestampMs>,
@@ -68,6 +72,8 @@ impl Incident {
             owes: false,
             doubted_at: None,
             split_from: None,
+            silenced: SilencedAlerts::default(),
+            handling: Handling::default(),
             wake_at: None,
         }
     }
@@ -83,17 +89,29 @@ impl Incident {
     }
 
     pub(crate) fn facts(&self, at: TimestampMs) -> NotifyFacts<'_> {
+        // What is silenced is no news, and makes nothing worse.
+        let silenced = |fingerprint: Fingerprint| self.silenced.contains(fingerprint);
+        let (severity, new_entities) = if self.silenced.is_empty() {
+            (self.severity, self.alerts.unnotified_failing())
+        } else {
+            (
+                self.alerts.severity_of(&|it| !silenced(it)).unwrap_or(self.severity),
+                self.alerts.unnotified_failing_of(&|it| !silenced(it)),
+            )
+        };
+        let all_silenced = !self.silenced.is_empty() && self.silenced.firing() == self.alerts.firing_alerts();
         NotifyFacts {
             at,
             status: self.status(),
-            severity: self.severity,
+            severity,
             cause: self.cause.as_ref(),
-            new_entities: self.alerts.unnotified_failing(),
-            new_fault: self.alerts.new_fault(self.severity),
+            new_entities,
+            new_fault: self.alerts.new_fault(severity, &|it| !silenced(it)),
             alerts: self.alerts.joined(),
             ended_unknown: self.ended_unknown(),
             held_by: None,
             merged_into: None,
+            silenced: self.silenced.first_to_end().filter(|_| all_silenced).cloned(),
         }
     }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::alert::Alert;
 use crate::incident::entity_ids::about;
-use crate::incident::link::Link;
+use crate::incident::link::{Link, LinkBasis};
 use crate::incident::link_score::Tie;
 use crate::model::limits::LINKS_PER_INCIDENT_MAX;
 use crate::topology::Topology;
@@ -50,6 +50,13 @@ impl LinkSet {
         if self.scores.get(&pair).is_none_or(|known| *known < thousandths(tie.score)) {
             self.add(Arc::new(tie.link(new, topology)));
         }
+    }
+
+    /// Keeps a link that a person made.
+    pub(crate) fn tie_by_hand(&mut self, from: &str, to: &str, by: &str, topology: &Topology) {
+        let (from, to, reason) = (from.into(), to.into(), format!("put together by {by}"));
+        let topology_version = topology.version();
+        self.add(Arc::new(Link { from, to, score: 1.0, reason, ground: LinkBasis::Alerts, topology_version }));
     }
 
     fn add(&mut self, link: Arc<Link>) {

@@ -3,10 +3,13 @@
 //! One owner, one thread, no clock: `apply` at an instant, in the order of instants.
 
 pub(crate) mod alert_set;
+pub mod commands;
 mod incident;
 mod link_set;
 mod notify_hold;
 mod render;
+mod silenced;
+mod silences;
 pub mod snapshot;
 mod split;
 mod topology_change;
@@ -28,7 +31,9 @@ use crate::incident::notify::decision::Decision;
 use crate::incident::notify::state::{NotifyFacts, NotifyState};
 use crate::incident::revision::{Candidate, Revision};
 use crate::incident::root_cause;
+use crate::incident::silence::registry::SilenceRegistry;
 use crate::incident::status::{RevisionChange, Status};
+use crate::incident::store::commands::recent::RecentCommands;
 use crate::incident::store::incident::Incident;
 use crate::incident::store::render::revision_of;
 use crate::model::fingerprint::Fingerprint;
@@ -53,6 +58,10 @@ pub struct IncidentStore {
     co_occurrence: CoOccurrence,
     /// When something is due though nothing happens, by incident.
     wakes: BTreeSet<(TimestampMs, IncidentId)>,
+    silences: SilenceRegistry,
+    /// Where incidents went that were merged, as long as the other is known: a command may name the older id.
+    merged: BTreeMap<IncidentId, IncidentId>,
+    commands: RecentCommands,
     counts: IncidentCounts,
 }
 
@@ -87,6 +96,9 @@ impl IncidentStore {
             home: BTreeMap::new(),
             co_occurrence: CoOccurrence::default(),
             wakes: BTreeSet::new(),
+            silences: SilenceRegistry::default(),
+            merged: BTreeMap::new(),
+            commands: RecentCommands::default(),
             counts: IncidentCounts::default(),
         }
     }
@@ -103,7 +115,7 @@ impl IncidentStore {
 
     /// When [`Self::apply`] must be called next even if nothing happens.
     pub fn wake_at(&self) -> Option<TimestampMs> {
-        self.wakes.first().map(|(at, _)| *at)
+        [self.wakes.first().map(|(at, _)| *at), self.silences.wake_at()].into_iter().flatten().min()
     }
 
     fn wake_of(&self, incident: &Incident) -> Option<TimestampMs> {
@@ -148,6 +160,7 @@ impl IncidentStore {
         transitions.sort_by_key(|transition| (transition.change, transition.alert.started_at, transition.alert.fingerprint));
         let mut touched: BTreeMap<IncidentId, RevisionChange> = BTreeMap::new();
         let mut revisions = Vec::new();
+        self.advance_silences(at, &mut touched);
         for Transition { change, alert } in transitions {
             match change {
                 Change::Resolved | Change::Escalated => self.update(alert, &mut touched),
@@ -161,10 +174,14 @@ impl IncidentStore {
             }
             self.reset_wake(&id);
         }
+        self.count(&revisions);
+        revisions
+    }
+
+    fn count(&mut self, revisions: &[Revision]) {
         self.counts.revisions += revisions.len() as u64;
         revisions.iter().for_each(|revision| self.counts.decisions[revision.decision.index()] += 1);
         self.counts.notifications += revisions.iter().filter(|revision| revision.decision.is_sent()).count() as u64;
-        revisions
     }
 
     fn update(&mut self, alert: Arc<Alert>, touched: &mut BTreeMap<IncidentId, RevisionChange>) {
@@ -176,10 +193,11 @@ impl IncidentStore {
             touch(touched, id, RevisionChange::Escalated);
         }
         self.index.put(id, &alert);
-        if let Some(evicted) = incident.put(alert) {
-            let id = *id;
+        let id = *id;
+        if let Some(evicted) = incident.put(Arc::clone(&alert)) {
             self.forget_evicted(&id, &evicted);
         }
+        self.silence_alert(&id, &alert);
     }
 
     /// An ended alert is no longer held by its incident.
@@ -187,6 +205,9 @@ impl IncidentStore {
         self.counts.evicted += 1;
         self.index.take(id, alert);
         self.home.remove(&alert.fingerprint);
+        if let Some(incident) = self.incidents.get_mut(id) {
+            incident.silenced.remove(alert.fingerprint);
+        }
     }
 
     fn fire(
@@ -260,8 +281,9 @@ impl IncidentStore {
         self.index.put(&id, &alert);
         touch(touched, &id, RevisionChange::Opened);
         let mut incident = Incident { notify: NotifyState::new(&self.notify, at), ..Incident::new(at, &alert) };
-        incident.put(alert);
+        incident.put(Arc::clone(&alert));
         self.incidents.insert(id, incident);
+        self.silence_alert(&id, &alert);
     }
 
     fn join(&mut self, id: &IncidentId, alert: Arc<Alert>, ties: &[&Tie], touched: &mut BTreeMap<IncidentId, RevisionChange>) {
@@ -278,7 +300,8 @@ impl IncidentStore {
         if incident.is_unrelated(&alert, ties, self.params.gap_ms) {
             incident.notify.joined_unrelated();
         }
-        incident.put(alert);
+        incident.put(Arc::clone(&alert));
+        self.silence_alert(id, &alert);
     }
 
     /// Makes two incidents one: the older id survives, the other's last revision says where it went.
@@ -312,6 +335,7 @@ impl IncidentStore {
             self.counts.opened -= 1;
         }
         if let Some(incident) = self.incidents.get_mut(&survivor) {
+            self.merged.insert(gone, survivor);
             for alert in other.alerts.iter() {
                 self.home.insert(alert.fingerprint, survivor);
                 self.index.move_to(&gone, &survivor, alert);
@@ -319,6 +343,8 @@ impl IncidentStore {
             incident.changed.append(&mut other.changed);
             let evicted = incident.alerts.absorb(other.alerts);
             incident.links.absorb(other.links);
+            incident.silenced.absorb(other.silenced);
+            incident.handling.absorb(other.handling);
             if other.severity > incident.severity {
                 incident.severity = other.severity;
                 touch(touched, &survivor, RevisionChange::Escalated);
@@ -343,6 +369,7 @@ impl IncidentStore {
             let Some(incident) = self.incidents.get_mut(&id) else { continue };
             if incident.status() == Status::Resolved {
                 if let Some(incident) = self.incidents.remove(&id) {
+                    self.merged.retain(|_, survivor| *survivor != id);
                     incident.wake_at.map(|at| self.wakes.remove(&(at, id)));
                     for alert in incident.alerts.iter() {
                         self.index.take(&id, alert);
@@ -358,6 +385,7 @@ impl IncidentStore {
                 && incident.alerts.last_end().is_some_and(|end| end + self.params.resolve_wait_ms <= at)
             {
                 incident.resolved_at = incident.alerts.last_end();
+                self.end_silences_of(at, &id);
                 touch(touched, &id, RevisionChange::Resolved);
             } else {
                 touch(touched, &id, RevisionChange::Updated);
@@ -372,8 +400,10 @@ impl IncidentStore {
         let incident = self.incidents.get_mut(id)?;
         incident.revision += 1;
         incident.revised_at = at;
+        incident.owes = false;
         incident.cause = candidates.first().map(|candidate| Arc::clone(&candidate.entity));
         let mut state = std::mem::take(&mut incident.notify);
+        state.expire_acknowledgement(at);
         let decision = state.decide(&self.notify, &NotifyFacts { held_by, ..incident.facts(at) });
         incident.notify = state;
         let is_sent = decision.is_sent();

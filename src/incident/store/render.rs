@@ -32,6 +32,9 @@ pub(crate) fn revision_of(
         entities: (counts.entities - entities.len()) as u64,
         links: (incident.links.len() - links.len()) as u64 + incident.links.dropped(),
     };
+    let silences = |alert: &Arc<Alert>| incident.silenced.silences_of(alert.fingerprint).to_vec();
+    let silenced = alerts.iter().map(|alert| (alert.fingerprint, silences(alert))).filter(|(_, silences)| !silences.is_empty());
+    let silenced_alerts = silenced.collect();
     let titled = titled(incident, candidates.first(), &decision);
     Revision {
         id: *id,
@@ -55,6 +58,10 @@ pub(crate) fn revision_of(
         left_out,
         merged_into: None,
         split_from: incident.split_from,
+        acknowledged: incident.notify.acknowledged().cloned(),
+        silenced: incident.silenced.notices(),
+        silenced_alerts,
+        handling: incident.handling.clone(),
         decision,
     }
 }

@@ -78,7 +78,7 @@ impl IncidentStore {
     }
 
     /// Makes an incident of its own of these alerts.
-    fn part(
+    pub(crate) fn part(
         &mut self,
         at: TimestampMs,
         from: &IncidentId,
@@ -98,6 +98,7 @@ impl IncidentStore {
             incident.changed.remove(&alert.fingerprint);
             self.index.move_to(from, &id, &alert);
             self.home.insert(alert.fingerprint, id);
+            incident.silenced.move_to(alert.fingerprint, &mut part.silenced);
             part.severity = part.severity.max(alert.severity);
             part.put(alert);
         }

@@ -15,6 +15,7 @@ impl IncidentStore {
         self.topology = topology;
         self.look_anew();
         self.doubt_links(at);
+        self.silence_anew();
     }
 
     /// Tells where to look of every alert of every incident.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::io::decode::command::{self, CommandOrigin};
 use crate::io::decode::decompress::decompress;
 use crate::io::decode::event_sink::EventSink;
 use crate::io::decode::message_info::MessageInfo;
@@ -58,6 +59,9 @@ impl Decoder {
 
     /// Decodes one message. What is bad goes to `reject`.
     pub fn message(&mut self, bytes: &[u8], info: MessageInfo, reject: &mut dyn FnMut(Rejected)) {
+        if let Some(origin) = info.command {
+            return self.command(bytes, origin, info, reject);
+        }
         let decompressed = decompress(bytes, info.encoding);
         self.bytes += decompressed.as_ref().map_or(0, |payload| payload.len()).max(bytes.len());
         let mut sink = EventSink {
@@ -74,6 +78,16 @@ impl Decoder {
             Err(why) => Err(RejectReason::Inflate(why)),
         };
         sink.rejections.end_message(bytes, decoded.err());
+        self.tables.end_message(info.received_at, info.source);
+    }
+
+    fn command(&mut self, bytes: &[u8], origin: CommandOrigin, info: MessageInfo, reject: &mut dyn FnMut(Rejected)) {
+        self.bytes += bytes.len();
+        let time_check = TimeCheck { received_at: info.received_at, future_ms: self.future_ms };
+        match command::decode(bytes, origin, &time_check) {
+            Ok(command) => self.tables.push_command(command),
+            Err(why) => reject(Rejected::one(0, bytes.to_vec(), why)),
+        }
         self.tables.end_message(info.received_at, info.source);
     }
 

@@ -1,5 +1,6 @@
 //! What is known of a message besides its bytes: from its subject, its headers and the broker.
 
+use crate::io::decode::command::CommandOrigin;
 use crate::io::decode::decompress::Encoding;
 use crate::io::decode::format::Format;
 use crate::model::event::{Kind, SourceId};
@@ -12,6 +13,8 @@ pub struct MessageInfo {
     pub kind: Option<Kind>,
     /// The format, if headers or subject name one; `None` is native JSON.
     pub format: Option<&'static Format>,
+    /// What makes it a command: its subject, or the recording that it stands in. Nothing in its bytes can.
+    pub command: Option<CommandOrigin>,
     /// How its bytes are compressed.
     pub encoding: Encoding,
     /// When the broker received it; `None` in a replay.

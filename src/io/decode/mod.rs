@@ -12,6 +12,7 @@
 //! checks that none of these is missing.
 
 pub mod arrow_ipc;
+pub mod command;
 pub mod decoder;
 pub mod decompress;
 pub mod event_columns;

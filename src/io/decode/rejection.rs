@@ -25,6 +25,8 @@ pub enum RejectReason {
     Future(String),
     /// A field that the kind needs is missing or unusable.
     Field(String),
+    /// What came on the subject of a command is none.
+    Command(String),
 }
 
 impl RejectReason {
@@ -39,11 +41,12 @@ impl RejectReason {
             RejectReason::Time(_) => "time",
             RejectReason::Future(_) => "future",
             RejectReason::Field(_) => "field",
+            RejectReason::Command(_) => "command",
         }
     }
 
     /// All codes.
-    pub const CODES: [&'static str; 8] = ["inflate", "size", "json", "arrow", "kind", "time", "future", "field"];
+    pub const CODES: [&'static str; 9] = ["inflate", "size", "json", "arrow", "kind", "time", "future", "field", "command"];
 }
 
 impl fmt::Display for RejectReason {
@@ -56,7 +59,8 @@ impl fmt::Display for RejectReason {
             | RejectReason::Kind(why)
             | RejectReason::Time(why)
             | RejectReason::Future(why)
-            | RejectReason::Field(why) => f.write_str(clip(why)),
+            | RejectReason::Field(why)
+            | RejectReason::Command(why) => f.write_str(clip(why)),
         }
     }
 }

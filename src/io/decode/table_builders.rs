@@ -12,6 +12,7 @@ use crate::io::decode::external_alert::external_alert;
 use crate::io::decode::raw_event::{Field, NumberField, RawEvent, TextField};
 use crate::io::decode::rejection::RejectReason;
 use crate::io::decode::unknown_words::UnknownWords;
+use crate::model::command::Command;
 use crate::model::event::{EventBatch, ExternalAlert, Kind, LabelKeys, MessageMark, SourceId};
 use crate::model::time::TimestampMs;
 
@@ -23,6 +24,7 @@ const SHARED_BUFFERS_MAX: usize = 8;
 pub struct TableBuilders {
     kinds: [Table; 4],
     alerts: Vec<ExternalAlert>,
+    commands: Vec<(usize, Command)>,
     marks: Vec<MessageMark>,
     min_ts: Option<TimestampMs>,
     max_ts: Option<TimestampMs>,
@@ -50,6 +52,7 @@ impl TableBuilders {
         Self {
             kinds: Kind::ALL.map(|kind| Table::new(kind, label_keys)),
             alerts: Vec::new(),
+            commands: Vec::new(),
             marks: Vec::new(),
             min_ts: None,
             max_ts: None,
@@ -94,6 +97,11 @@ impl TableBuilders {
         self.max_ts = Some(self.max_ts.map_or(max, |known| known.max(max)));
     }
 
+    /// Adds a command to the current message.
+    pub fn push_command(&mut self, command: Command) {
+        self.commands.push((self.marks.len(), command));
+    }
+
     /// Ends the current message.
     pub fn end_message(&mut self, received_at: Option<TimestampMs>, source: SourceId) {
         self.marks.push(MessageMark {
@@ -122,6 +130,7 @@ impl TableBuilders {
             tables: std::array::from_fn(|kind| self.kinds[kind].take()),
             alerts: std::mem::take(&mut self.alerts),
             messages: std::mem::take(&mut self.marks),
+            commands: std::mem::take(&mut self.commands),
             sources: Arc::clone(sources),
         }
     }

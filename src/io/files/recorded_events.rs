@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::io::decode::command;
 use crate::io::decode::decompress::Encoding;
 use crate::io::decode::rejection::RejectReason;
 use crate::io::files::timed_lines::{TimedLine, TimedLines};
@@ -36,12 +37,15 @@ pub struct Line<'a> {
     pub number: usize,
     /// Without the line break.
     pub bytes: &'a [u8],
+    /// It is a command: the file is one of commands.
+    pub is_command: bool,
     /// Why it must not be decoded.
     pub rejected: Option<RejectReason>,
 }
 
 struct LineFile {
     path: PathBuf,
+    is_command: bool,
     lines: TimedLines,
     line: TimedLine,
     /// The time of the waiting line; `None` when the file has ended.
@@ -51,25 +55,37 @@ struct LineFile {
 impl EventFiles {
     /// Opens the files. Events ahead of those around them by more than `future_ms` are marked.
     pub fn open(paths: &[PathBuf], future_ms: i64) -> Result<Self, FileError> {
-        let read = Arc::new(AtomicU64::new(0));
-        let mut bytes_total = 0;
-        let mut files = Vec::with_capacity(paths.len());
+        let all = Self { files: Vec::new(), read: Arc::new(AtomicU64::new(0)), bytes_total: 0 };
+        all.with(paths, &|reader| TimedLines::new(reader, future_ms), false)
+    }
+
+    /// Adds files of commands: no other file can hold one.
+    pub fn with_commands(self, paths: &[PathBuf]) -> Result<Self, FileError> {
+        self.with(paths, &|reader| TimedLines::new(reader, i64::MAX).timed_by(command::time_of), true)
+    }
+
+    fn with(
+        mut self,
+        paths: &[PathBuf],
+        lines_of: &dyn Fn(Box<dyn BufRead + Send>) -> TimedLines,
+        is_command: bool,
+    ) -> Result<Self, FileError> {
         for path in paths {
             let fail = |cause| FileError { path: path.clone(), cause };
             let file = File::open(path).map_err(fail)?;
-            bytes_total += file.metadata().map_err(fail)?.len();
-            let counted = BufReader::with_capacity(1 << 16, Counted { file, read: Arc::clone(&read) });
+            self.bytes_total += file.metadata().map_err(fail)?.len();
+            let counted = BufReader::with_capacity(1 << 16, Counted { file, read: Arc::clone(&self.read) });
             let reader: Box<dyn BufRead + Send> = match Encoding::of_path(path) {
                 Encoding::Plain => Box::new(counted),
                 Encoding::Gzip => Box::new(BufReader::with_capacity(1 << 16, flate2::bufread::MultiGzDecoder::new(counted))),
                 Encoding::Zstd => Box::new(BufReader::with_capacity(1 << 16, zstd::Decoder::with_buffer(counted).map_err(fail)?)),
             };
-            let lines = TimedLines::new(reader, future_ms);
-            files.push(LineFile { path: path.clone(), lines, line: TimedLine::default(), head: None });
+            let (lines, line) = (lines_of(reader), TimedLine::default());
+            let mut file = LineFile { path: path.clone(), is_command, lines, line, head: None };
+            file.advance()?;
+            self.files.push(file);
         }
-        let mut all = Self { files, read, bytes_total };
-        all.files.iter_mut().try_for_each(LineFile::advance)?;
-        Ok(all)
+        Ok(self)
     }
 
     /// Bytes of all files on disk.
@@ -94,7 +110,7 @@ impl EventFiles {
                 format_rfc3339(latest)
             ))
         });
-        take(Line { path: &first.path, number: *number, bytes, rejected });
+        take(Line { path: &first.path, number: *number, bytes, is_command: first.is_command, rejected });
         first.advance()?;
         Ok(true)
     }

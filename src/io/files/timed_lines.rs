@@ -11,6 +11,9 @@ use crate::io::decode::native_json::scanner::time_of;
 use crate::model::limits::{EVENT_BYTES_MAX, RECORDING_GAP_MS, RECORDING_LOOKAHEAD_LINES};
 use crate::model::time::TimestampMs;
 
+/// Finds the time of a line.
+pub(crate) type TimeOf = fn(&[u8]) -> Option<TimestampMs>;
+
 /// One line.
 #[derive(Debug, Default)]
 pub(crate) struct TimedLine {
@@ -28,6 +31,7 @@ pub(crate) struct TimedLine {
 pub(crate) struct TimedLines {
     reader: Box<dyn BufRead + Send>,
     future_ms: i64,
+    time_of: TimeOf,
     lines: usize,
     /// The latest time that was believed.
     latest: Option<TimestampMs>,
@@ -38,7 +42,12 @@ pub(crate) struct TimedLines {
 impl TimedLines {
     /// Times ahead of those around them by more than `future_ms` are marked.
     pub(crate) fn new(reader: Box<dyn BufRead + Send>, future_ms: i64) -> Self {
-        Self { reader, future_ms, lines: 0, latest: None, ahead: VecDeque::new() }
+        Self { reader, future_ms, time_of, lines: 0, latest: None, ahead: VecDeque::new() }
+    }
+
+    /// The same, of lines whose time is elsewhere.
+    pub(crate) fn timed_by(self, time_of: TimeOf) -> Self {
+        Self { time_of, ..self }
     }
 
     /// Reads the next line into `line`, whose memory is used again. Returns `false` at the end.
@@ -86,7 +95,7 @@ impl TimedLines {
         }
         line.bytes.truncate(line.bytes.trim_ascii_end().len());
         self.lines += 1;
-        (line.number, line.ts, line.ahead_of) = (self.lines, time_of(&line.bytes), None);
+        (line.number, line.ts, line.ahead_of) = (self.lines, (self.time_of)(&line.bytes), None);
         Ok(read > 0)
     }
 }

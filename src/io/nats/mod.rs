@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod cluster;
+pub mod command_client;
 pub mod input;
 pub mod output;
 

@@ -3,6 +3,7 @@
 
 mod answer;
 mod check;
+mod command;
 pub mod demo;
 mod explain;
 mod intake;
@@ -82,6 +83,8 @@ enum Command {
         after_help = "Examples:\n  squelch explain http_server_error_rate\n  curl -s http://127.0.0.1:9464/metrics | squelch explain http_server_error_rate --metrics -\n  squelch explain inc-0123456789abcdef --nats nats://nats.example.com:4222\n  squelch replay … --output out.jsonl; squelch explain inc-0123456789abcdef --from out.jsonl"
     )]
     Explain(explain::ExplainArgs),
+    #[command(flatten)]
+    People(command::PeopleCommand),
     /// The JSON Schema of what squelch publishes
     Schema(schema::SchemaArgs),
     /// A completion script for a shell
@@ -145,6 +148,7 @@ fn dispatch(command: Command) -> Result<Answer> {
         Command::Replay(args) => replay::run(&args, &mut terminal)?,
         Command::Check(args) => return check::run(&args, &mut terminal),
         Command::Explain(args) => return explain::run(args, &mut terminal),
+        Command::People(command) => return command::send::run(command.request(), &mut terminal),
         Command::Schema(args) => schema::run(&args, &mut terminal)?,
         Command::Completions(args) => {
             clap_complete::generate(args.shell, &mut Cli::command(), "squelch", &mut terminal.out);

@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::engine::{Engine, Input};
 use crate::incident::revision::Revision;
+use crate::io::decode::command::CommandOrigin;
 use crate::io::decode::decoder::Decoder;
 use crate::io::decode::message_info::MessageInfo;
 use crate::io::decode::rejection::{RejectReason, Rejected};
@@ -43,6 +44,9 @@ pub(crate) struct ReplayArgs {
     /// Recorded events, one JSON object a line; .gz and .zst are inflated
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     events: Vec<PathBuf>,
+    /// Recorded commands, one JSON object with `command` and `at` a line: docs/commands.md
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    commands: Vec<PathBuf>,
     /// Settings for time, correlation and notification
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -79,6 +83,7 @@ pub(crate) fn run(args: &ReplayArgs, terminal: &mut Terminal) -> Result<()> {
     let decoder = Decoder::new(&rules.label_keys, i64::MAX);
     let engine = Engine::new(rules.rules, graph, &config.engine())?;
     let files = EventFiles::open(&args.events, config.time.future.0).context("cannot open the events")?;
+    let files = files.with_commands(&args.commands).context("cannot open the commands")?;
     let took = stopwatch();
     let (engine, counts) = replay(engine, decoder, files, &mut |revision| {
         let text = match args.format {
@@ -126,7 +131,7 @@ fn read(mut files: EventFiles, mut decoder: Decoder, to_engine: &mpsc::SyncSende
     };
     let mut take = |line: Line<'_>, decoder: &mut Decoder| match &line.rejected {
         Some(reason) => reject(&line, reason),
-        None => decoder.message(line.bytes, MessageInfo::default(), &mut |bad: Rejected| reject(&line, &bad.reason)),
+        None => decoder.message(line.bytes, info_of(&line), &mut |bad: Rejected| reject(&line, &bad.reason)),
     };
     while files.next(&mut |line| take(line, &mut decoder))? {
         lines += 1;
@@ -145,6 +150,11 @@ fn read(mut files: EventFiles, mut decoder: Decoder, to_engine: &mpsc::SyncSende
         tracing::warn!("{hidden} more lines were rejected");
     }
     Ok(DecodeCounts { rejected, unknown_words: Arc::clone(decoder.unknown_words().counts()) })
+}
+
+/// A recording says nothing of its lines but whether they are commands.
+fn info_of(line: &Line<'_>) -> MessageInfo {
+    MessageInfo { command: line.is_command.then_some(CommandOrigin::Recording), ..MessageInfo::default() }
 }
 
 fn progress(bytes: u64) -> ProgressBar {

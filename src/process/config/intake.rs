@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::io::decode::command::CommandOrigin;
 use crate::io::nats::client::settings::{InputConfig, PARTITION_WORD};
 use crate::model::event::Kind;
 use crate::model::limits::{INTAKE_BODY_BYTES_MAX, SUBJECT_TOKEN_BYTES_MAX};
@@ -124,7 +125,9 @@ impl IntakeConfig {
             return Some(subject.clone());
         }
         let prefixes = input.subjects.iter().filter_map(|subject| subject.strip_suffix(".>"));
-        let mut plain = prefixes.filter(|prefix| is_subject(prefix) && !prefix.contains(PARTITION_WORD));
+        let plain = prefixes.filter(|prefix| is_subject(prefix) && !prefix.contains(PARTITION_WORD));
+        // Nothing that is taken in becomes a command.
+        let mut plain = plain.filter(|prefix| CommandOrigin::of_subject(prefix).is_none());
         plain.next().map(String::from)
     }
 
@@ -166,6 +169,10 @@ impl IntakeConfig {
             Some(subject) if !is_subject(subject) => {
                 let message = format!("{subject:?} is no beginning of subjects");
                 all.push(("intake.subject", message, "write for example events: letters, digits, - and _, with dots between"));
+            }
+            Some(subject) if CommandOrigin::of_subject(subject).is_some() => {
+                let message = format!("{subject} is for commands: what is taken in would become some");
+                all.push(("intake.subject", message, "write another beginning, for example events"));
             }
             Some(subject) => {
                 let reads = |known: &String| known.contains(PARTITION_WORD) || takes_all_below(known, subject);

@@ -10,7 +10,9 @@ use serde::{Deserialize, Deserializer};
 use crate::engine::EngineParams;
 use crate::incident::correlation_params::CorrelationParams;
 use crate::incident::notify::NotifyParams;
-use crate::io::nats::client::settings::{InputConfig, NatsConfig, OutputConfig, PartitionsConfig, RejectedConfig};
+use crate::io::nats::client::settings::{
+    CommandsConfig, InputConfig, NatsConfig, OutputConfig, PartitionsConfig, RejectedConfig,
+};
 use crate::process::config::alerts::AlertsConfig;
 use crate::process::config::intake::IntakeConfig;
 use crate::process::config::millis::Millis;
@@ -31,6 +33,8 @@ pub struct Config {
     pub output: OutputConfig,
     /// Where undecodable input goes.
     pub rejected: RejectedConfig,
+    /// Where commands are answered.
+    pub commands: CommandsConfig,
     /// How work is shared by several processes.
     pub partitions: PartitionsConfig,
     /// Folders or files of rules.

@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use serde::Serialize;
 use tokio::sync::mpsc;
 
+use crate::engine::commands::CommandResults;
 use crate::engine::{Engine, Input};
 use crate::incident::revision::Revision;
 use crate::incident::status::Status;
+use crate::io::command_message::{self, AnswerMessage, SilenceMessage};
 use crate::io::incident_message;
+use crate::io::nats::client::settings::CommandsConfig;
 use crate::io::nats::input::messages::Fetched;
 use crate::io::nats::input::position::StreamPosition;
-use crate::io::nats::output::results::{Results, RevisionMessage};
+use crate::io::nats::output::results::{CommandMessage, Results, RevisionMessage};
 use crate::model::snapshot::StateSnapshot;
 use crate::process::checkpoint;
 use crate::process::checkpoint::pace::Pace;
@@ -39,6 +43,7 @@ pub struct Evaluate {
     engine: Engine,
     idle_ms: i64,
     output_subject: String,
+    answer_subject: String,
     telemetry: Arc<Telemetry>,
     snapshot: Snapshot,
     /// The version of the graph that was logged last.
@@ -64,6 +69,7 @@ impl Evaluate {
             engine,
             idle_ms,
             output_subject,
+            answer_subject: CommandsConfig::default().subject,
             telemetry,
             snapshot: Snapshot::default(),
             topology_version: 1,
@@ -84,6 +90,11 @@ impl Evaluate {
     /// Uses another clock than the machine's: the simulation's.
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { clock, snapshot_at: clock(), ..self }
+    }
+
+    /// Answers commands on subjects below this one.
+    pub fn with_answers(self, answer_subject: &str) -> Self {
+        Self { answer_subject: answer_subject.into(), ..self }
     }
 
     /// Takes checkpoints at this interval. The engine stands at `position`.
@@ -182,14 +193,20 @@ impl Evaluate {
 
     fn step<A>(&mut self, input: Input<'_>) -> Results<A> {
         let revisions = self.engine.step(input);
-        Results::of(revision_messages(&self.output_subject, &revisions))
+        self.results(&revisions)
     }
 
     fn timed_step<A>(&mut self, input: Input<'_>) -> Results<A> {
         let took = stopwatch();
         let revisions = self.engine.step(input);
         self.snapshot.add_stage("evaluate", took());
-        Results::of(revision_messages(&self.output_subject, &revisions))
+        self.results(&revisions)
+    }
+
+    /// What the last step came to, as messages.
+    fn results<A>(&mut self, revisions: &[Revision]) -> Results<A> {
+        let commands = command_messages(&self.answer_subject, self.engine.take_command_results());
+        Results { commands, ..Results::of(revision_messages(&self.output_subject, revisions)) }
     }
 
     fn events<A>(&mut self, decoded: DecodedMessages<A>) -> Results<A> {
@@ -236,6 +253,31 @@ impl Evaluate {
             self.telemetry.publish(self.snapshot.clone());
             self.snapshot_at = now;
         }
+    }
+}
+
+/// What commands came to, as messages; answers go below `subject`. Logs each of them.
+fn command_messages(subject: &str, results: CommandResults) -> Vec<CommandMessage> {
+    let answers = results.answers.iter().map(|answer| {
+        let (command, by, id) = (answer.kind.as_str(), &answer.by, answer.id);
+        match &answer.outcome {
+            Ok(_) => tracing::info!(command, %by, %id, "a command was accepted"),
+            Err(reason) => tracing::warn!(command, %by, %id, reason, "a command was refused"),
+        }
+        let body = json(&AnswerMessage::from(answer));
+        CommandMessage::Answer { subject: command_message::answer_subject(subject, answer), body }
+    });
+    let silences = results.silences.iter().map(|(id, shown)| {
+        let body = shown.as_ref().map(|(silence, state)| json(&SilenceMessage::new(silence, *state)));
+        CommandMessage::Silence { id: id.to_string(), body }
+    });
+    silences.chain(answers).collect()
+}
+
+fn json(message: &impl Serialize) -> Bytes {
+    match serde_json::to_vec(message) {
+        Ok(bytes) => bytes.into(),
+        Err(error) => unreachable!("texts always serialize: {error}"),
     }
 }
 

@@ -18,7 +18,9 @@ fn replay_cascade(more: &[&str]) -> Output {
 
 #[test]
 fn help_texts() {
-    for command in ["", "run", "intake", "demo", "replay", "check", "explain", "schema", "completions"] {
+    let people = ["ack", "unack", "silence", "maintain", "expire", "note", "owner", "merge", "split", "move", "resolve"];
+    let others = ["", "run", "intake", "demo", "replay", "check", "explain", "schema", "completions"];
+    for command in others.into_iter().chain(people) {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let done = squelch(&args);
         assert!(done.status.success());
@@ -42,6 +44,8 @@ fn exit_codes() {
         (vec!["replay", "--rules", "rules", "--events", "no/such/file"], 2),
         (vec!["replay", "--rules", "fixtures/bad_rules", "--events", "Cargo.toml"], 2),
         (vec!["run", "--config", "no/such/file"], 2),
+        (vec!["ack", "inc-1", "--by", "ann", "--nats", "nats://127.0.0.1:1"], 2),
+        (vec!["silence", "--by", "ann"], 2),
         (vec!["nonsense"], 2),
     ] {
         let done = squelch(&args);

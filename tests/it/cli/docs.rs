@@ -241,7 +241,7 @@ fn example_settings() -> Vec<String> {
 #[test]
 fn every_setting_is_in_the_example() {
     let example = example_settings();
-    let documented = ["configuration.md", "incidents.md", "topology.md", "scaling.md"].map(settings).concat();
+    let documented = ["configuration.md", "incidents.md", "topology.md", "scaling.md", "commands.md"].map(settings).concat();
     assert!(documented.len() >= 50, "{} settings", documented.len());
     let missing: Vec<&String> = documented.iter().filter(|key| !example.contains(key)).collect();
     assert!(missing.is_empty(), "squelch.example.yaml lacks {missing:?}");

@@ -45,6 +45,7 @@ fn batches(alerts: &[ExternalAlert], rng: &mut Rng) -> Vec<EventBatch> {
         let mut batch = EventBatch {
             tables: Kind::ALL.map(|kind| RecordBatch::new_empty(keys.schema(kind))),
             messages: Vec::new(),
+            commands: Vec::new(),
             alerts: Vec::new(),
             sources: Arc::default(),
         };

@@ -13,6 +13,7 @@ const INFO: MessageInfo = MessageInfo {
     encoding: squelch::io::decode::decompress::Encoding::Plain,
     received_at: Some(1_773_456_000_000),
     source: 0,
+    command: None,
 };
 
 fn decode(messages: &[&[u8]]) -> (EventBatch, Vec<Rejected>) {

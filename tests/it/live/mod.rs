@@ -1,7 +1,9 @@
 //! `squelch run` against a real nats-server.
 
+pub mod alertmanager;
 pub mod backpressure;
 pub mod chaos;
+pub mod commands;
 pub mod explain_incident;
 pub mod gaps;
 pub mod garbage;

@@ -8,7 +8,7 @@ use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::{self, Context};
 use async_nats::{ConnectOptions, HeaderMap};
 use futures::StreamExt;
-use squelch::io::nats::client::settings::{InputConfig, OutputConfig, PartitionsConfig, RejectedConfig};
+use squelch::io::nats::client::settings::{CommandsConfig, InputConfig, OutputConfig, PartitionsConfig, RejectedConfig};
 use squelch::io::nats::client::streams::Streams;
 
 use crate::live::run::{Squelch, read_stream, runtime};
@@ -57,6 +57,7 @@ async fn operator(server: &NatsServer) -> Context {
     Streams::new(&operator, 1).rejected(&RejectedConfig::default()).await.unwrap();
     Streams::new(&operator, 1).output(&OutputConfig::default()).await.unwrap();
     Streams::new(&operator, 1).state("SQUELCH_STATE").await.unwrap();
+    Streams::new(&operator, 1).commands(&CommandsConfig::default()).await.unwrap();
     operator
 }
 
@@ -121,6 +122,11 @@ fn everybody_does_its_work_and_nothing_else() {
         let others = [
             ("collector", "incidents.production.critical.chat", "INCIDENTS"),
             ("collector", "rejected.events", "REJECTED"),
+            ("collector", "events.commands.silence", "EVENTS"),
+            ("collector", "commands.results.silence.x", "COMMANDS"),
+            ("oncall", "events.metrics.a", "EVENTS"),
+            ("oncall", "$KV.squelch_silences.x", "KV_squelch_silences"),
+            ("notifier", "events.commands.silence", "EVENTS"),
             ("collector", "$KV.SQUELCH_STATE.squelch.lease", "KV_SQUELCH_STATE"),
             ("squelch", "events.metrics.a", "EVENTS"),
             ("squelch", "$KV.SQUELCH_STATE.squelch.lease", "KV_SQUELCH_STATE"),

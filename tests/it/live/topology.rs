@@ -202,8 +202,10 @@ fn the_permissions_of_the_docs_are_enough() {
     runtime.block_on(async {
         let context = admin().await;
         let streams = [("EVENTS", "events.>"), ("REJECTED", "rejected.>"), ("INCIDENTS", "incidents.>")];
+        let streams = streams.into_iter().chain([("COMMANDS", "commands.results.>")]);
         let buckets = [("KV_squelch_incidents", "$KV.squelch_incidents.>"), ("KV_graph", "$KV.graph.>")];
-        for (name, subject) in streams.into_iter().chain(buckets) {
+        let buckets = buckets.into_iter().chain([("KV_squelch_silences", "$KV.squelch_silences.>")]);
+        for (name, subject) in streams.chain(buckets) {
             let of_a_bucket = i64::from(name.starts_with("KV_"));
             let config = jetstream::stream::Config {
                 name: name.into(),

@@ -419,7 +419,7 @@ impl AlertSet {
         !self.failing.is_empty()
     }
 
-    fn firing_alerts(&self) -> usize {
+    pub(crate) fn firing_alerts(&self) -> usize {
         self.severities.values().map(|tally| tally.firing as usize).sum()
     }
 
@@ -437,9 +437,12 @@ impl AlertSet {
         self.unnotified_failing
     }
 
-    /// The worst rule that fires, is at least this severe, and was named by no notification.
-    pub(crate) fn new_fault(&self, least: Severity) -> Option<NewFault> {
-        let worst = |rule: &Arc<str>| self.rules.get(rule)?.firing.first().copied().filter(|rank| rank.severity() >= least);
+    /// The worst rule that fires, is at least this severe, and was named by no notification; only alerts that `counts` are looked at.
+    pub(crate) fn new_fault(&self, least: Severity, counts: &dyn Fn(Fingerprint) -> bool) -> Option<NewFault> {
+        let worst = |rule: &Arc<str>| {
+            let first = self.rules.get(rule)?.firing.iter().find(|rank| counts(rank.fingerprint)).copied();
+            first.filter(|rank| rank.severity() >= least)
+        };
         let mut ranks: Vec<Rank> = self.unnotified.rules.iter().filter_map(worst).collect();
         ranks.sort_unstable();
         let alert = self.get(ranks.first()?)?;
@@ -449,6 +452,27 @@ impl AlertSet {
     /// The alert of a fault: the worst of the rule that fires.
     pub(crate) fn worst_of_rule(&self, rule: &Arc<str>) -> Option<&Arc<Alert>> {
         self.get(self.rules.get(rule)?.firing.first()?)
+    }
+
+    /// The most severe alert held that `counts`.
+    pub(crate) fn severity_of(&self, counts: &dyn Fn(Fingerprint) -> bool) -> Option<Severity> {
+        let worst_first = self.order.iter().filter(|(_, rank)| counts(rank.fingerprint)).map(|(_, rank)| rank.severity());
+        let mut worst = None;
+        for severity in worst_first {
+            worst = worst.max(Some(severity));
+            if severity == Severity::Critical {
+                break;
+            }
+        }
+        worst
+    }
+
+    /// How many subjects of which an alert that `counts` fires were named by no notification.
+    pub(crate) fn unnotified_failing_of(&self, counts: &dyn Fn(Fingerprint) -> bool) -> usize {
+        let fails = |subject: &&Subject| {
+            self.subjects.get(*subject).is_some_and(|alerts| alerts.firing.iter().any(|rank| counts(rank.fingerprint)))
+        };
+        self.unnotified.subjects.iter().filter(fails).count()
     }
 
     /// People know of everything that is here now.

@@ -118,7 +118,7 @@ fn check(set: &AlertSet, known_subjects: &BTreeSet<(bool, String)>, known_rules:
             .filter(|alert| alert.severity >= least && !known_rules.contains(alert.rule.as_ref()))
             .map(|alert| alert.rule.as_ref())
             .collect();
-        let found = set.new_fault(least);
+        let found = set.new_fault(least, &|_| true);
         prop_assert_eq!(found.as_ref().map_or(0, |fault| fault.more + 1), new.len());
         prop_assert!(found.is_none_or(|fault| new.contains(fault.rule.as_ref())));
     }

@@ -127,6 +127,18 @@ pub struct RejectedConfig {
     pub subject: String,
 }
 
+/// Where commands are answered.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct CommandsConfig {
+    /// The stream of answers.
+    pub stream: String,
+    /// How their subjects begin.
+    pub subject: String,
+    /// The key-value bucket of silences and maintenances.
+    pub bucket: String,
+}
+
 /// How work is shared by several processes.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -226,6 +238,12 @@ impl Default for InputConfig {
 impl Default for OutputConfig {
     fn default() -> Self {
         Self { stream: "INCIDENTS".into(), subject: "incidents".into(), bucket: "squelch_incidents".into() }
+    }
+}
+
+impl Default for CommandsConfig {
+    fn default() -> Self {
+        Self { stream: "COMMANDS".into(), subject: "commands.results".into(), bucket: "squelch_silences".into() }
     }
 }
 

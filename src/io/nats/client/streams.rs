@@ -11,7 +11,7 @@ use async_nats::jetstream::stream::{Config as StreamConfig, DiscardPolicy, LastR
 use async_nats::jetstream::{ErrorCode, kv};
 
 use crate::io::nats::NatsError;
-use crate::io::nats::client::settings::{InputConfig, OutputConfig, PartitionsConfig, RejectedConfig};
+use crate::io::nats::client::settings::{CommandsConfig, InputConfig, OutputConfig, PartitionsConfig, RejectedConfig};
 
 /// How long the server remembers the ids of published revisions: a duplicate after a restart is dropped.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(3600);
@@ -23,6 +23,8 @@ const INCIDENTS_MAX_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
 const BUCKET_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long partials are kept where squelch creates the stream: as long as events.
 const PARTIALS_MAX_AGE: Duration = Duration::from_secs(3 * 24 * 3600);
+/// How long answers to commands are kept.
+const ANSWERS_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long rejected input is kept for a look.
 const REJECTED_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long the server waits for acknowledgements before it delivers again: longer than any batch takes.
@@ -93,6 +95,19 @@ impl Streams {
             ..StreamConfig::default()
         };
         self.ensure(wanted, &subjects, "rejected.subject or rejected.stream").await
+    }
+
+    /// The stream of answers to commands, and the bucket of silences: what is in it stays until the engine takes it out.
+    pub async fn commands(&self, config: &CommandsConfig) -> Result<kv::Store, NatsError> {
+        let subjects = vec![format!("{}.>", config.subject)];
+        let wanted = StreamConfig {
+            name: config.stream.clone(),
+            subjects: subjects.clone(),
+            max_age: ANSWERS_MAX_AGE,
+            ..StreamConfig::default()
+        };
+        self.ensure(wanted, &subjects, "commands.subject or commands.stream").await?;
+        self.bucket(&config.bucket, Duration::ZERO).await
     }
 
     /// The stream of partials, between workers and the correlator.

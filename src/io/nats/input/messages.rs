@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_nats::jetstream::message::Acker;
 use bytes::Bytes;
 
+use crate::io::decode::command::CommandOrigin;
 use crate::io::decode::decompress::Encoding;
 use crate::io::decode::format::Format;
 use crate::io::decode::formats;
@@ -97,6 +98,7 @@ impl Incoming {
     pub(super) fn new(message: async_nats::Message, sequence: u64, stream_created_ns: i64, received_at: TimestampMs) -> Self {
         let info = encoding(&message).map(|encoding| MessageInfo {
             kind: kind_of(&message.subject),
+            command: CommandOrigin::of_subject(&message.subject),
             format: format(&message),
             encoding,
             received_at: Some(received_at),

@@ -1,9 +1,10 @@
 //! Writes results to NATS. [`Publisher`] lists the stages in order: truncate what is too large, publish rejected input, publish
-//! revisions, update the bucket of open incidents, acknowledge the input. Each stage is a file.
+//! revisions, update the bucket of open incidents, answer commands, acknowledge the input. Each stage is a file.
 //!
 //! A write that fails is tried again until it succeeds: while the server is away the stream of events is the buffer. Where processes
 //! share a lease, the server refuses every write of a process that lost it ([`fenced_publisher`]).
 
+pub mod command_answers;
 pub mod event_publisher;
 pub mod fenced_publisher;
 pub mod incident_history;
@@ -24,6 +25,7 @@ use tokio::time::sleep;
 
 use crate::io::nats::cluster::checkpoint_store::OutputPositions;
 use crate::io::nats::cluster::lease::{HeldLease, LeaseLost, StoreError};
+use crate::io::nats::output::command_answers::CommandAnswers;
 use crate::io::nats::output::fenced_publisher::FencedPublisher;
 use crate::io::nats::output::incident_stream::IncidentStream;
 use crate::io::nats::output::open_incidents::OpenIncidents;
@@ -52,6 +54,7 @@ pub struct Publisher {
     rejected: RejectedStream,
     incidents: IncidentStream,
     open_incidents: OpenIncidents,
+    command_answers: CommandAnswers,
     stats: Arc<OutputStats>,
 }
 
@@ -73,9 +76,16 @@ impl Publisher {
             truncate: Truncate::new(context.clone(), Arc::clone(&stats)),
             rejected: RejectedStream::new(context.clone(), rejected_subject, consumer, rejected),
             incidents: IncidentStream::new(context.clone(), incidents),
+            command_answers: CommandAnswers::new(context.clone(), lease.clone()),
             open_incidents: OpenIncidents::new(bucket, lease),
             stats,
         }
+    }
+
+    /// Answers commands, and shows silences in this bucket.
+    pub fn with_silences(mut self, silences: Option<kv::Store>) -> Self {
+        self.command_answers.show_in(silences);
+        self
     }
 
     /// How far the output streams have come: results before these positions are not made again.
@@ -101,6 +111,7 @@ impl Publisher {
                     WriteOp::Reject(_) => "rejected input",
                     WriteOp::Publish(_) => "a revision",
                     WriteOp::UpdateOpen(_) => "the bucket of open incidents",
+                    WriteOp::Answer(_) => "what a command came to",
                     WriteOp::Acknowledge(_) => "an acknowledgement",
                 };
                 self.stats.retries.fetch_add(1, Ordering::Relaxed);
@@ -119,6 +130,7 @@ impl Publisher {
             WriteOp::Reject(line) => self.rejected.publish(line).await,
             WriteOp::Publish(revision) => self.incidents.publish(revision).await,
             WriteOp::UpdateOpen(revision) => self.open_incidents.update(revision).await,
+            WriteOp::Answer(message) => self.command_answers.write(message).await,
             WriteOp::Acknowledge(ack) => ack.ack().await.map_err(StoreError::Failed),
         }
     }

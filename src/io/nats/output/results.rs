@@ -37,12 +37,33 @@ pub struct RejectedLine {
     pub bytes: Bytes,
 }
 
+/// What commands came to, as messages.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CommandMessage {
+    /// An answer.
+    Answer {
+        /// The subject: that of this one answer.
+        subject: String,
+        /// The message.
+        body: Bytes,
+    },
+    /// A silence as it is now; nothing where it was forgotten.
+    Silence {
+        /// The key in the bucket.
+        id: String,
+        /// The value.
+        body: Option<Bytes>,
+    },
+}
+
 /// The results of one batch of input. `A` acknowledges input: the simulation has a broker of its own.
 pub struct Results<A = Ack> {
     /// In order.
     pub revisions: Vec<RevisionMessage>,
     /// In order.
     pub rejected: Vec<RejectedLine>,
+    /// In order.
+    pub commands: Vec<CommandMessage>,
     /// Acknowledges the input.
     pub acker: Option<A>,
 }
@@ -56,13 +77,15 @@ pub enum WriteOp<A = Ack> {
     Publish(RevisionMessage),
     /// Update the bucket of open incidents.
     UpdateOpen(RevisionMessage),
+    /// Answer a command, or update the bucket of silences.
+    Answer(CommandMessage),
     /// Acknowledge the input.
     Acknowledge(A),
 }
 
 impl<A> Default for Results<A> {
     fn default() -> Self {
-        Self { revisions: Vec::new(), rejected: Vec::new(), acker: None }
+        Self { revisions: Vec::new(), rejected: Vec::new(), commands: Vec::new(), acker: None }
     }
 }
 
@@ -74,7 +97,7 @@ impl<A> Results<A> {
 
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.revisions.is_empty() && self.rejected.is_empty() && self.acker.is_none()
+        self.revisions.is_empty() && self.rejected.is_empty() && self.commands.is_empty() && self.acker.is_none()
     }
 
     /// The writes in order. The acknowledgement is the last one: a process that dies in between leaves the input unacknowledged, and
@@ -82,6 +105,8 @@ impl<A> Results<A> {
     pub fn write_ops(self) -> impl Iterator<Item = WriteOp<A>> {
         let updates = self.revisions.clone().into_iter().map(WriteOp::UpdateOpen);
         let rejects = self.rejected.into_iter().map(WriteOp::Reject);
-        rejects.chain(self.revisions.into_iter().map(WriteOp::Publish)).chain(updates).chain(self.acker.map(WriteOp::Acknowledge))
+        let published = rejects.chain(self.revisions.into_iter().map(WriteOp::Publish)).chain(updates);
+        // Whoever waits for an answer finds the revisions that follow from the command.
+        published.chain(self.commands.into_iter().map(WriteOp::Answer)).chain(self.acker.map(WriteOp::Acknowledge))
     }
 }

@@ -25,8 +25,14 @@ fn decode(bytes: &[u8], format: &'static Format, encoding: Encoding) -> (EventBa
     let mut keys = LabelKeys::default();
     ["code", "user", "k"].into_iter().for_each(|key| Kind::ALL.into_iter().for_each(|kind| keys.insert(kind, key)));
     let mut decoder = Decoder::new(&keys, 60_000);
-    let info =
-        MessageInfo { kind: Some(Kind::Metric), format: Some(format), encoding, received_at: Some(1_773_446_500_000), source: 0 };
+    let info = MessageInfo {
+        kind: Some(Kind::Metric),
+        format: Some(format),
+        encoding,
+        received_at: Some(1_773_446_500_000),
+        source: 0,
+        command: None,
+    };
     let mut rejected = 0;
     decoder.message(bytes, info, &mut |bad| {
         assert!(!bad.reason.to_string().is_empty());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
-use squelch::io::nats::output::results::{RejectedLine, RevisionMessage};
+use squelch::io::nats::output::results::{CommandMessage, RejectedLine, RevisionMessage};
 
 /// Streams and bucket as subscribers see them.
 #[derive(Default)]
@@ -15,6 +15,10 @@ pub struct Broker {
     pub rejected: BTreeMap<(u64, usize), RejectedLine>,
     /// The newest revision of each open incident.
     pub bucket: BTreeMap<String, Bytes>,
+    /// Answers to commands, by subject.
+    pub answers: BTreeMap<String, Bytes>,
+    /// Silences as they are shown.
+    pub silences: BTreeMap<String, Bytes>,
     /// Input up to here is acknowledged.
     pub acknowledged: u64,
 }
@@ -43,6 +47,19 @@ impl Broker {
     /// Whether a revision is stored.
     pub fn has(&self, message_id: &str) -> bool {
         self.places.contains_key(message_id)
+    }
+
+    /// An answer that comes again must be the one that its sender has.
+    pub fn answer(&mut self, message: &CommandMessage) -> Result<(), String> {
+        match message {
+            CommandMessage::Answer { subject, body } => match self.answers.get(subject) {
+                Some(known) if known != body => return Err(format!("{subject} is answered twice, and not alike")),
+                _ => drop(self.answers.insert(subject.clone(), body.clone())),
+            },
+            CommandMessage::Silence { id, body: Some(body) } => drop(self.silences.insert(id.clone(), body.clone())),
+            CommandMessage::Silence { id, body: None } => drop(self.silences.remove(id)),
+        }
+        Ok(())
     }
 
     pub fn show(&mut self, revision: &RevisionMessage) {

@@ -6,6 +6,7 @@ use squelch::engine::next_rules::NextRules;
 use squelch::engine::{Engine, Input};
 use squelch::incident::invariants::Invariants;
 use squelch::incident::revision::Revision;
+use squelch::io::decode::command::CommandOrigin;
 use squelch::io::decode::decoder::Decoder;
 use squelch::io::decode::message_info::MessageInfo;
 use squelch::io::nats::input::gap::{Gap, GapCause};
@@ -100,7 +101,8 @@ pub fn decode(
 ) {
     let message = &world.messages[sequence as usize - 1];
     let source = decoder.source(message.subject);
-    let info = MessageInfo { received_at: Some(message.received_at), source, ..MessageInfo::default() };
+    let command = CommandOrigin::of_subject(message.subject);
+    let info = MessageInfo { received_at: Some(message.received_at), source, command, ..MessageInfo::default() };
     decoder.message(&message.body, info, reject);
 }
 

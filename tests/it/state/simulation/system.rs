@@ -463,6 +463,7 @@ impl<'w> System<'w> {
             WriteOp::Reject(bad) => WriteOp::Reject(bad.clone()),
             WriteOp::Publish(revision) => WriteOp::Publish(revision.clone()),
             WriteOp::UpdateOpen(revision) => WriteOp::UpdateOpen(revision.clone()),
+            WriteOp::Answer(message) => WriteOp::Answer(message.clone()),
             WriteOp::Acknowledge(sequence) => WriteOp::Acknowledge(*sequence),
         };
         if fails == Some(Act::LoseAnswer) {
@@ -517,6 +518,12 @@ impl<'w> System<'w> {
                 Stored::Differs(_) => {}
             },
             WriteOp::UpdateOpen(revision) => broker.show(&revision),
+            WriteOp::Answer(message) => {
+                let held = broker.answer(&message);
+                if excused.is_none() {
+                    held?;
+                }
+            }
             WriteOp::Acknowledge(sequence) => {
                 let by = |made: &&Made| matches!(made.history.last(), Some(Took::Message(last)) if *last <= sequence);
                 let owed = life.made.iter().filter(by);

@@ -4,9 +4,10 @@ use std::fmt::Write;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use squelch::engine::EngineParams;
+use squelch::engine::{EngineParams, Input};
 use squelch::topology::{Edge, TopologyDefinition};
 
+use super::history::{self, Files};
 use super::rules::{MADE, Pack, packs};
 use crate::support::Rng;
 
@@ -53,7 +54,12 @@ impl World {
         while graphs.len() < 3 {
             graphs.push(another(graphs.last().unwrap(), rng));
         }
-        World { seed, pack, params, graphs: Rc::new(graphs), bucket: rng.below(5) == 0, messages: Rc::new(spoil(messages, rng)) }
+        let bucket = rng.below(5) == 0;
+        let mut world = World { seed, pack, params, graphs: Rc::new(graphs), bucket, messages: Rc::new(spoil(messages, rng)) };
+        if rng.below(2) == 0 {
+            world.messages = Rc::new(commanded(&world, rng));
+        }
+        world
     }
 }
 
@@ -244,4 +250,58 @@ fn spoil(messages: Vec<Message>, rng: &mut Rng) -> Vec<Message> {
         }
     }
     spoiled
+}
+
+/// The same messages, and commands between them: about incidents that are known by then, or not yet.
+fn commanded(world: &World, rng: &mut Rng) -> Vec<Message> {
+    let (mut engine, mut decoder) = history::fresh(world, Files { rules: 0, graph: 0, bucket: None });
+    let (mut ids, mut alerts): (Vec<String>, Vec<String>) =
+        (vec!["inc-0000000000000000".into()], vec!["0000000000000000".into()]);
+    for sequence in 1..=world.messages.len() as u64 {
+        history::decode(world, sequence, &mut decoder, &mut |_| {});
+        for revision in engine.step(Input::Events(&decoder.take())) {
+            ids.push(revision.id.to_string());
+            alerts.extend(revision.alerts.iter().map(|alert| alert.fingerprint.to_string()));
+        }
+    }
+    let mut messages = Vec::new();
+    for message in world.messages.iter() {
+        messages.push(message.clone());
+        for _ in 0..rng.below(4).saturating_sub(2) {
+            let mut one = |all: &[String]| all[rng.below(all.len() as u64) as usize].clone();
+            let (id, other, alert) = (one(&ids), one(&ids), one(&alerts));
+            let incident = format!(r#""incident":"{id}""#);
+            let (subject, fields) = match rng.below(12) {
+                0..2 => ("events.commands.acknowledge", format!(r#"{incident},"for":"{}s""#, 1 + rng.below(120))),
+                2 => ("events.commands.acknowledge", incident),
+                3 => ("events.commands.unacknowledge", incident),
+                4 => ("events.commands.note", format!(r#"{incident},"comment":"a note""#)),
+                5 => ("events.commands.owner", format!(r#"{incident},"owner":"team {}""#, rng.below(2))),
+                6 => {
+                    let matcher = one_of(rng, &["service=~n[0-3]", "severity=critical", "alertname!=alert_0", "env=production"]);
+                    ("events.commands.silence", format!(r#""matchers":["{matcher}"],"for":"{}s""#, 1 + rng.below(200)))
+                }
+                7 => ("events.commands.silence", incident),
+                8 => {
+                    let fields =
+                        format!(r#""node":"{}","cron":"* * * * *","duration":"{}s""#, name(rng.below(7)), 1 + rng.below(50));
+                    ("events.commands.maintenance", fields)
+                }
+                9 => ("events.commands.merge", format!(r#"{incident},"with":"{other}""#)),
+                10 => one_of(
+                    rng,
+                    &[
+                        ("events.commands.split", format!(r#"{incident},"alerts":["{alert}"]"#)),
+                        ("events.commands.move", format!(r#""alert":"{alert}","into":"{id}""#)),
+                    ]
+                    .each_ref(),
+                )
+                .clone(),
+                _ => ("events.commands.resolve", incident),
+            };
+            let body = format!(r#"{{"by":"ann",{fields}}}"#).into_bytes();
+            messages.push(Message { subject, body, received_at: message.received_at });
+        }
+    }
+    messages
 }
