@@ -25,7 +25,7 @@ static SERIES_V2: Endpoint = Endpoint::new(
 );
 static LOGS: Endpoint =
     Endpoint::new(&DATADOG, Examine::Is(Content::of("datadog_logs", Kind::Log), || answer(StatusCode::ACCEPTED, JSON, "{}")));
-static EVENTS: Endpoint = Endpoint::new(&DATADOG, Examine::Is(Content::of("datadog_events", Kind::Alert), ok));
+static EVENTS: Endpoint = Endpoint::new(&DATADOG, Examine::Is(Content::of("datadog_events", Kind::Log), ok));
 static OTHERS: Endpoint = Endpoint::new(&DATADOG, Examine::Ignore(ok));
 
 /// The paths.

@@ -16,8 +16,8 @@ use crate::model::event::Kind;
 
 static SPLUNK: System = System { name: "splunk", refused };
 
+/// Raw lines are told from events where they are decoded.
 static EVENTS: Endpoint = Endpoint::new(&SPLUNK, Examine::Is(Content::of("splunk_hec", Kind::Log), success));
-static RAW: Endpoint = Endpoint::new(&SPLUNK, Examine::Is(Content::of("splunk_hec_raw", Kind::Log), success));
 
 /// The paths.
 pub fn routes() -> Router<Arc<Intake>> {
@@ -25,8 +25,8 @@ pub fn routes() -> Router<Arc<Intake>> {
         .route("/services/collector", post(&EVENTS))
         .route("/services/collector/event", post(&EVENTS))
         .route("/services/collector/event/1.0", post(&EVENTS))
-        .route("/services/collector/raw", post(&RAW))
-        .route("/services/collector/raw/1.0", post(&RAW))
+        .route("/services/collector/raw", post(&EVENTS))
+        .route("/services/collector/raw/1.0", post(&EVENTS))
         .route("/services/collector/health", get(health))
         .route("/services/collector/health/1.0", get(health))
 }

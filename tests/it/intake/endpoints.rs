@@ -72,14 +72,14 @@ fn cases() -> Vec<Case> {
         case("/logstash", "application/json", b"{}", "events.logs.logstash_json", 200, "ok"),
         case("/services/collector", "", b"{}", "events.logs.splunk_hec", 200, SUCCESS),
         case("/services/collector/event", "", b"{}", "events.logs.splunk_hec", 200, SUCCESS),
-        case("/services/collector/raw", "", b"text", "events.logs.splunk_hec_raw", 200, SUCCESS),
+        case("/services/collector/raw", "", b"text", "events.logs.splunk_hec", 200, SUCCESS),
         case("/api/v1/series", "application/json", b"{}", "events.metrics.datadog_series_v1", 202, r#"{"status":"ok"}"#),
         Case {
             encoding: "deflate",
             ..case("/api/v2/series", PROTOBUF, b"{}", "events.metrics.datadog_series_v2", 202, r#"{"errors":[]}"#)
         },
         case("/api/v2/logs", "application/json", b"[]", "events.logs.datadog_logs", 202, "{}"),
-        case("/api/v1/events", "application/json", b"{}", "events.alerts.datadog_events", 202, r#"{"status":"ok"}"#),
+        case("/api/v1/events", "application/json", b"{}", "events.logs.datadog_events", 202, r#"{"status":"ok"}"#),
         case("/metric/v1", "application/json", b"[]", "events.metrics.newrelic_metrics", 202, REQUEST_ID),
         case("/log/v1", "application/json", b"[]", "events.logs.newrelic_logs", 202, REQUEST_ID),
         case("/v2/enqueue", "application/json", PAGE, "events.alerts.pagerduty_events", 202, PROCESSED),

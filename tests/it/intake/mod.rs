@@ -3,5 +3,6 @@
 mod clients;
 mod documented;
 mod endpoints;
+mod incidents;
 mod refusals;
 mod rig;

@@ -202,3 +202,42 @@ fn an_intake_alone_stores_for_a_squelch_that_reads() {
     });
     assert_eq!(messages, 2);
 }
+
+/// A sender that stops in the middle of a body holds no memory for ever, and is asked to send it again.
+#[test]
+fn a_body_that_does_not_come_is_given_up() {
+    let rig = Rig::start("");
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", rig.squelch.http)).unwrap();
+    std::io::Write::write_all(
+        &mut stream,
+        b"POST /v1/logs HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+    )
+    .unwrap();
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut stream, &mut bytes).unwrap();
+    let answer = crate::intake::rig::answer(&bytes);
+    refused(&answer, 503, r#"{"code":14,"message":"the body did not come in time"}"#, "/v1/logs");
+    assert_eq!(answer.headers["retry-after"], "5");
+}
+
+/// Resident memory of a process, in bytes.
+fn resident(id: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+}
+
+/// Connections that send nothing cost little, and others are served beside them.
+#[test]
+fn connections_that_send_nothing_cost_little() {
+    const CONNECTIONS: usize = 2_000;
+    let rig = Rig::start("");
+    let id = rig.squelch.child.as_ref().unwrap().id();
+    let before = resident(id);
+    let silent: Vec<_> =
+        (0..CONNECTIONS).map(|_| std::net::TcpStream::connect(("127.0.0.1", rig.squelch.http)).unwrap()).collect();
+    // Connections are taken in order: once this is answered, all before it are there.
+    assert_eq!(rig.post("/events", &JSON, b"{}").status, 200);
+    let each = resident(id).saturating_sub(before) / silent.len();
+    assert!(each < 10_000, "a silent connection costs {each} bytes: 10,000 of them more than 100 MB");
+}

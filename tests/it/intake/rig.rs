@@ -6,10 +6,11 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::message::StreamMessage;
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::support::nats::NatsServer;
-use crate::support::process::{Squelch, context, runtime};
+use crate::support::process::{Squelch, context, get, runtime};
 
 /// An answer.
 #[derive(Debug)]
@@ -60,14 +61,31 @@ pub struct Rig {
     pub server: NatsServer,
     pub squelch: Squelch,
     pub runtime: Runtime,
+    _rules: TempDir,
+}
+
+/// Rules for what the senders of docs/collectors.md send.
+const RULES: [(&str, &str); 2] = [
+    ("no_connection", "FROM logs WHERE body LIKE '%no connection%'"),
+    ("http_errors", "FROM metrics WHERE name = 'http.errors'"),
+];
+
+fn write_rules(dir: &TempDir) {
+    for (rule, from) in RULES {
+        let head = format!("/*---\nrule: {rule}\nseverity: critical\ninstant: true\n---*/\n");
+        let text = format!("{head}SELECT env, coalesce(service, host, 'unknown') AS service, 1 AS value\n{from}\n");
+        std::fs::write(dir.path().join(format!("{rule}.sql")), text).unwrap();
+    }
 }
 
 impl Rig {
-    /// Over the demo's rules, with more settings.
+    /// With more settings. Event time advances soon without events, so that a rule need not wait for the next one.
     pub fn start(more: &str) -> Self {
-        let server = NatsServer::start();
-        let squelch = Squelch::start(&server, more);
-        Self { server, squelch, runtime: runtime() }
+        let (server, rules) = (NatsServer::start(), tempfile::tempdir().unwrap());
+        write_rules(&rules);
+        let settings = format!("rules: {}\ntime: {{ idle: 1s, lateness: 1s }}\n{more}", rules.path().display());
+        let squelch = Squelch::start(&server, &settings);
+        Self { server, squelch, runtime: runtime(), _rules: rules }
     }
 
     pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
@@ -81,8 +99,21 @@ impl Rig {
 
     /// Waits until the stream of events holds what is wanted; returns all.
     pub fn stored_until(&self, what: &str, wanted: impl Fn(&[StreamMessage]) -> bool) -> Vec<StreamMessage> {
+        self.messages_until("EVENTS", what, wanted)
+    }
+
+    /// Waits for an incident with an alert of this rule, or of this name in another system; returns the revision.
+    pub fn incident(&self, rule: &str) -> serde_json::Value {
+        let revision = |message: &StreamMessage| serde_json::from_slice::<serde_json::Value>(&message.payload).unwrap();
+        let has = |revision: &serde_json::Value| revision["alerts"].as_array().unwrap().iter().any(|alert| alert["rule"] == rule);
+        let what = format!("an incident of {rule}");
+        let messages = self.messages_until("INCIDENTS", &what, |messages| messages.iter().any(|message| has(&revision(message))));
+        messages.iter().map(revision).find(has).unwrap()
+    }
+
+    fn messages_until(&self, stream: &str, what: &str, wanted: impl Fn(&[StreamMessage]) -> bool) -> Vec<StreamMessage> {
         self.runtime.block_on(async {
-            let mut stream = context(&self.server).await.get_stream("EVENTS").await.unwrap();
+            let mut stream = context(&self.server).await.get_stream(stream).await.unwrap();
             let deadline = Instant::now() + Duration::from_secs(90);
             let mut got = Vec::new();
             loop {
@@ -92,7 +123,15 @@ impl Rig {
                 if wanted(&got) {
                     return got;
                 }
-                assert!(Instant::now() < deadline, "{what} never come, but {got:?}\n{}", self.squelch.log());
+                let rejected = || {
+                    get(self.squelch.http, "metrics")
+                        .unwrap_or_default()
+                        .lines()
+                        .filter(|line| line.starts_with("squelch_rejected_total") && !line.ends_with(" 0"))
+                        .map(String::from)
+                        .collect::<Vec<_>>()
+                };
+                assert!(Instant::now() < deadline, "{what} never comes, but {got:?}; {:?}\n{}", rejected(), self.squelch.log());
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         })
