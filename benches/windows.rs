@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringViewArray, Timesta
 use arrow::compute::concat_batches;
 use datafusion::catalog::MemTable;
 use datafusion::prelude::SessionContext;
-use squelch::model::event::{EventBatch, Kind, LabelKeys};
+use squelch::model::event::{EventBatch, Kind, LabelKeys, UTC};
 use squelch::rule::check::from_texts;
 use squelch::window::evaluator::Evaluator;
 use squelch::window::limits::WindowLimits;
@@ -83,7 +83,7 @@ impl Shape {
         let value: Float64Array = rows.clone().map(|i| Some((i * 7919 % 1_000) as f64 / 10.0)).collect();
         let service: StringViewArray = rows.clone().map(|i| Some(["chat", "agents", "billing"][host(i) % 3])).collect();
         let host: StringViewArray = rows.map(|i| Some(hosts[host(i)].as_str())).collect();
-        event_batch(vec![Arc::new(times), Arc::new(name), Arc::new(value), Arc::new(service), Arc::new(host)])
+        event_batch(vec![Arc::new(times.with_timezone(UTC)), Arc::new(name), Arc::new(value), Arc::new(service), Arc::new(host)])
     }
 
     /// Rows a second over `rows` rows, ticks included.
@@ -136,7 +136,7 @@ fn shift(batch: &EventBatch, by_ms: i64) -> EventBatch {
     let times = rows.column(0).as_primitive::<arrow::datatypes::TimestampMillisecondType>();
     let times: TimestampMillisecondArray = times.unary(|ts| ts + by_ms);
     let mut columns = rows.columns().to_vec();
-    columns[0] = Arc::new(times);
+    columns[0] = Arc::new(times.with_timezone(UTC));
     let mut shifted = batch.clone();
     shifted.tables[Kind::Metric as usize] = RecordBatch::try_new(rows.schema(), columns).unwrap();
     shifted
@@ -241,7 +241,13 @@ fn many_groups() {
             let value: Float64Array = (0..rows).map(|i| Some(i as f64)).collect();
             let service: StringViewArray = (0..rows).map(|_| Some("chat")).collect();
             let host: StringViewArray = hosts.iter().map(|host| Some(host.as_str())).collect();
-            event_batch(vec![Arc::new(times), Arc::new(name), Arc::new(value), Arc::new(service), Arc::new(host)])
+            event_batch(vec![
+                Arc::new(times.with_timezone(UTC)),
+                Arc::new(name),
+                Arc::new(value),
+                Arc::new(service),
+                Arc::new(host),
+            ])
         })
         .collect();
     let began = Instant::now();

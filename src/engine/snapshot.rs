@@ -29,7 +29,7 @@ use crate::topology::live::LiveTopologySnapshot;
 use crate::window::time::watermark::{EventTime, Watermark};
 
 /// Bytes of another version are refused.
-const FORMAT: StateFormat = StateFormat { magic: *b"squelchE", version: 6 };
+const FORMAT: StateFormat = StateFormat { magic: *b"squelchE", version: 7 };
 
 #[derive(Serialize, Deserialize)]
 struct EngineSnapshot {

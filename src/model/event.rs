@@ -120,10 +120,13 @@ impl FromStr for Kind {
     }
 }
 
+/// The time zone of the column `ts`: an instant, unlike a local time, which has no zone.
+pub const UTC: &str = "UTC";
+
 /// The type of a column of an event table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Column {
-    /// `Timestamp(Millisecond)`, never null.
+    /// `Timestamp(Millisecond)` of UTC, never null.
     Time,
     /// `Utf8View`, null where the event lacks it.
     Text,
@@ -135,7 +138,7 @@ impl Column {
     /// The Arrow type.
     pub fn data_type(self) -> DataType {
         match self {
-            Column::Time => DataType::Timestamp(TimeUnit::Millisecond, None),
+            Column::Time => DataType::Timestamp(TimeUnit::Millisecond, Some(UTC.into())),
             Column::Text => DataType::Utf8View,
             Column::Number => DataType::Float64,
         }

@@ -7,6 +7,7 @@ pub mod aggregate;
 pub mod check;
 pub mod definition;
 pub mod exec;
+pub mod function;
 pub mod plan;
 pub mod reload;
 pub mod sql;

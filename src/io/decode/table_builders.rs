@@ -13,7 +13,7 @@ use crate::io::decode::raw_event::{Field, NumberField, RawEvent, TextField};
 use crate::io::decode::rejection::RejectReason;
 use crate::io::decode::unknown_words::UnknownWords;
 use crate::model::command::Command;
-use crate::model::event::{EventBatch, ExternalAlert, Kind, LabelKeys, MessageMark, SourceId};
+use crate::model::event::{EventBatch, ExternalAlert, Kind, LabelKeys, MessageMark, SourceId, UTC};
 use crate::model::time::TimestampMs;
 
 /// Data buffers of one column up to which they are shared and not copied.
@@ -159,7 +159,7 @@ impl Table {
         for builder in &mut self.columns {
             match builder {
                 Builder::Text(field, builder) => builder.append_option(event.text(*field)),
-                Builder::Number(field, builder) => builder.append_option(event.number(*field)),
+                Builder::Number(field, builder) => builder.append_option(event.number(*field).map(without_sign_of_zero)),
             }
         }
         for (key, builder) in self.labels.iter().zip(&mut self.label_columns) {
@@ -175,7 +175,7 @@ impl Table {
             match builder {
                 Builder::Text(field, builder) => append_texts(builder, columns.text(*field), rows),
                 Builder::Number(field, builder) => match columns.number(*field) {
-                    Some(numbers) => builder.append_array(numbers),
+                    Some(numbers) => builder.append_array(&numbers.unary(without_sign_of_zero)),
                     None => builder.append_nulls(rows),
                 },
             }
@@ -186,7 +186,7 @@ impl Table {
     }
 
     fn take(&mut self) -> RecordBatch {
-        let times: ArrayRef = Arc::new(self.times.finish());
+        let times: ArrayRef = Arc::new(self.times.finish().with_timezone(UTC));
         let plain = self.columns.iter_mut().map(|builder| match builder {
             Builder::Text(_, builder) => Arc::new(builder.finish()) as ArrayRef,
             Builder::Number(_, builder) => Arc::new(builder.finish()) as ArrayRef,
@@ -200,6 +200,11 @@ impl Table {
             Err(error) => unreachable!("builders follow the schema: {error}"),
         }
     }
+}
+
+/// -0 and 0 are one number, but values are grouped and told apart by their bits.
+fn without_sign_of_zero(number: f64) -> f64 {
+    number + 0.0
 }
 
 /// Long texts are shared with the message while they lie in few buffers. A message of many small batches is copied: each of its columns

@@ -11,7 +11,7 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::EmitTo;
 use proptest::prelude::*;
 
-use crate::model::event::{Kind, LabelKeys};
+use crate::model::event::{Kind, LabelKeys, UTC};
 use crate::rule::aggregate::grouped;
 use crate::rule::exec::expression_chain::evaluate;
 use crate::rule::plan;
@@ -48,7 +48,7 @@ fn batch(rows: &[Row]) -> RecordBatch {
     let schema = LabelKeys::default().schema(Kind::Metric);
     let columns = schema.fields().iter().map(|field| -> ArrayRef {
         match field.name().as_str() {
-            "ts" => Arc::new(TimestampMillisecondArray::from_iter_values(rows.iter().map(|row| row.1))),
+            "ts" => Arc::new(TimestampMillisecondArray::from_iter_values(rows.iter().map(|row| row.1)).with_timezone(UTC)),
             "host" => Arc::new(rows.iter().map(|row| row.2.map(|h| format!("host-{h}.example"))).collect::<StringViewArray>()),
             "value" => Arc::new(rows.iter().map(|row| row.3.map(f64::from)).collect::<Float64Array>()),
             _ if *field.data_type() == DataType::Utf8View => Arc::new(StringViewArray::from(vec!["same"; rows.len()])),

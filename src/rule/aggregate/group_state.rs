@@ -1,24 +1,57 @@
-//! Accumulators, grouped and ungrouped, for aggregate functions of floats: a function defines only the state of one group and how
-//! it is updated, merged and encoded.
+//! Accumulators, grouped, ungrouped and sliding, for aggregate functions of numbers: a function defines only the state of one group and
+//! how it is updated, merged and encoded.
 
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array};
-use arrow::datatypes::Float64Type;
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray};
+use arrow::datatypes::{Float64Type, Int64Type};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 
-/// An aggregate function from Float64 to Float64 with a mergeable state.
-pub trait FloatAggregate: Copy + fmt::Debug + Send + Sync + 'static {
+/// The numbers that a function takes of a row.
+pub trait Row: Copy + Send + Sync + 'static {
+    /// Reads a row; `None` where an argument is null.
+    fn reader(arguments: &[ArrayRef]) -> impl Fn(usize) -> Option<Self>;
+}
+
+impl Row for f64 {
+    fn reader(arguments: &[ArrayRef]) -> impl Fn(usize) -> Option<f64> {
+        let numbers = arguments[0].as_primitive::<Float64Type>();
+        |row| numbers.is_valid(row).then(|| numbers.value(row))
+    }
+}
+
+impl Row for i64 {
+    fn reader(arguments: &[ArrayRef]) -> impl Fn(usize) -> Option<i64> {
+        let numbers = arguments[0].as_primitive::<Int64Type>();
+        |row| numbers.is_valid(row).then(|| numbers.value(row))
+    }
+}
+
+impl Row for (f64, f64) {
+    fn reader(arguments: &[ArrayRef]) -> impl Fn(usize) -> Option<(f64, f64)> {
+        let (first, second) = (arguments[0].as_primitive::<Float64Type>(), arguments[1].as_primitive::<Float64Type>());
+        |row| (first.is_valid(row) && second.is_valid(row)).then(|| (first.value(row), second.value(row)))
+    }
+}
+
+/// An aggregate function from numbers to a number, with a mergeable state.
+pub trait NumberAggregate: Copy + fmt::Debug + Send + Sync + 'static {
+    /// Its arguments.
+    type Row: Row;
+
+    /// The type of its answer.
+    type Output: ArrowPrimitiveType;
+
     /// The state of one group.
     type State: Clone + Default + Send + Sync;
 
-    /// Adds a number.
-    fn add(self, state: &mut Self::State, number: f64);
+    /// Adds a row.
+    fn add(self, state: &mut Self::State, row: Self::Row);
 
-    /// The answer; `None` is NULL.
-    fn value(self, state: &Self::State) -> Option<f64>;
+    /// The answer; `None` is NULL. Never NaN and never -0.
+    fn value(self, state: &Self::State) -> Option<<Self::Output as ArrowPrimitiveType>::Native>;
 
     /// The states as columns, one row for each.
     fn encode(self, states: &[Self::State]) -> Vec<ArrayRef>;
@@ -38,12 +71,12 @@ pub trait FloatAggregate: Copy + fmt::Debug + Send + Sync + 'static {
 
 /// The states of all groups. As an ungrouped [`Accumulator`] it has one group.
 #[derive(Clone)]
-pub struct FloatAccumulator<F: FloatAggregate> {
+pub struct NumberAccumulator<F: NumberAggregate> {
     function: F,
     states: Vec<F::State>,
 }
 
-impl<F: FloatAggregate> FloatAccumulator<F> {
+impl<F: NumberAggregate> NumberAccumulator<F> {
     /// No groups yet.
     pub fn grouped(function: F) -> Self {
         Self { function, states: Vec::new() }
@@ -54,11 +87,13 @@ impl<F: FloatAggregate> FloatAccumulator<F> {
         Self { function, states: vec![F::State::default()] }
     }
 
-    fn update(&mut self, numbers: &ArrayRef, group_of: impl Fn(usize) -> usize, filter: Option<&BooleanArray>) {
-        let numbers = numbers.as_primitive::<Float64Type>();
-        for row in 0..numbers.len() {
-            if filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row)) && numbers.is_valid(row) {
-                self.function.add(&mut self.states[group_of(row)], numbers.value(row));
+    fn update(&mut self, arguments: &[ArrayRef], group_of: impl Fn(usize) -> usize, filter: Option<&BooleanArray>) {
+        let read = F::Row::reader(arguments);
+        for row in 0..arguments[0].len() {
+            if filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
+                && let Some(numbers) = read(row)
+            {
+                self.function.add(&mut self.states[group_of(row)], numbers);
             }
         }
     }
@@ -68,10 +103,10 @@ impl<F: FloatAggregate> FloatAccumulator<F> {
     }
 }
 
-impl<F: FloatAggregate> GroupsAccumulator for FloatAccumulator<F> {
+impl<F: NumberAggregate> GroupsAccumulator for NumberAccumulator<F> {
     fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
         self.states.resize(total, F::State::default());
-        self.update(&values[0], |row| groups[row], filter);
+        self.update(values, |row| groups[row], filter);
         Ok(())
     }
 
@@ -83,7 +118,8 @@ impl<F: FloatAggregate> GroupsAccumulator for FloatAccumulator<F> {
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let function = self.function;
         let states = emit_to.take_needed(&mut self.states);
-        Ok(Arc::new(states.iter().map(|state| function.value(state)).collect::<Float64Array>()))
+        let answers = states.iter().map(|state| function.value(state));
+        Ok(Arc::new(answers.collect::<PrimitiveArray<F::Output>>()))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
@@ -92,7 +128,7 @@ impl<F: FloatAggregate> GroupsAccumulator for FloatAccumulator<F> {
 
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
         let mut one_each = Self { function: self.function, states: vec![F::State::default(); values[0].len()] };
-        one_each.update(&values[0], |row| row, filter);
+        one_each.update(values, |row| row, filter);
         Ok(self.function.encode(&one_each.states))
     }
 
@@ -101,21 +137,21 @@ impl<F: FloatAggregate> GroupsAccumulator for FloatAccumulator<F> {
     }
 }
 
-impl<F: FloatAggregate> fmt::Debug for FloatAccumulator<F> {
+impl<F: NumberAggregate> fmt::Debug for NumberAccumulator<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} of {} groups", self.function, self.states.len())
     }
 }
 
 /// `evaluate` keeps the state: a window function calls it after every row.
-impl<F: FloatAggregate> Accumulator for FloatAccumulator<F> {
+impl<F: NumberAggregate> Accumulator for NumberAccumulator<F> {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.update(&values[0], |_| 0, None);
+        self.update(values, |_| 0, None);
         Ok(())
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        Ok(ScalarValue::Float64(self.function.value(&self.states[0])))
+        ScalarValue::new_primitive::<F::Output>(self.function.value(&self.states[0]), &F::Output::DATA_TYPE)
     }
 
     fn size(&self) -> usize {
@@ -129,5 +165,120 @@ impl<F: FloatAggregate> Accumulator for FloatAccumulator<F> {
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
         let groups = vec![0; states[0].len()];
         self.function.merge(&mut self.states, states, &groups)
+    }
+}
+
+/// The accumulator of a sliding window frame: rows come at one end and leave at the other.
+///
+/// A row that leaves is never subtracted, because a difference of sums is not the sum of what is left: an infinity would stay for ever.
+/// Instead there are two stacks of states, as in a queue made of two stacks: each row is merged twice at most, whatever the frame's width.
+pub struct SlidingAccumulator<F: NumberAggregate> {
+    function: F,
+    /// For each row at the leaving end, latest first: the encoded state of it and of all after it.
+    leaving: Vec<Vec<ArrayRef>>,
+    /// The rows that came since, `None` where an argument is null.
+    arrived: Vec<Option<F::Row>>,
+    /// The state of the rows that came since.
+    newest: F::State,
+}
+
+impl<F: NumberAggregate> SlidingAccumulator<F> {
+    /// An empty frame.
+    pub fn new(function: F) -> Self {
+        Self { function, leaving: Vec::new(), arrived: Vec::new(), newest: F::State::default() }
+    }
+
+    /// Turns the rows that came into a stack from which the oldest is taken first.
+    fn turn(&mut self) {
+        let mut state = F::State::default();
+        for row in self.arrived.drain(..).rev() {
+            if let Some(row) = row {
+                self.function.add(&mut state, row);
+            }
+            self.leaving.push(self.function.encode(std::slice::from_ref(&state)));
+        }
+        self.newest = F::State::default();
+    }
+}
+
+impl<F: NumberAggregate> fmt::Debug for SlidingAccumulator<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} of a frame", self.function)
+    }
+}
+
+impl<F: NumberAggregate> Accumulator for SlidingAccumulator<F> {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let read = F::Row::reader(values);
+        for row in 0..values[0].len() {
+            let row = read(row);
+            if let Some(row) = row {
+                self.function.add(&mut self.newest, row);
+            }
+            self.arrived.push(row);
+        }
+        Ok(())
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        for _ in 0..values[0].len() {
+            if self.leaving.is_empty() {
+                self.turn();
+            }
+            self.leaving.pop();
+        }
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let mut state = [self.newest.clone()];
+        if let Some(older) = self.leaving.last() {
+            self.function.merge(&mut state, older, &[0])?;
+        }
+        ScalarValue::new_primitive::<F::Output>(self.function.value(&state[0]), &F::Output::DATA_TYPE)
+    }
+
+    fn size(&self) -> usize {
+        self.leaving.capacity() * size_of::<F::State>() + self.arrived.capacity() * size_of::<Option<F::Row>>()
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        let columns = self.function.encode(std::slice::from_ref(&self.newest));
+        columns.iter().map(|column| ScalarValue::try_from_array(column, 0)).collect()
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let groups = vec![0; states[0].len()];
+        self.function.merge(std::slice::from_mut(&mut self.newest), states, &groups)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Float64Array;
+
+    use super::*;
+    use crate::rule::aggregate::exact_sum::SumOrMean;
+
+    #[test]
+    fn what_leaves_a_frame_leaves_no_trace() {
+        let values = [Some(1e300), Some(0.1), None, Some(f64::INFINITY), Some(0.2), Some(0.3), Some(1e18), Some(1e-9), Some(4.0)];
+        let column = |row: usize| -> [ArrayRef; 1] { [Arc::new(Float64Array::from(vec![values[row]]))] };
+        let mut sliding = SlidingAccumulator::new(SumOrMean { mean: false });
+        for row in 0..values.len() {
+            sliding.update_batch(&column(row)).unwrap();
+            if row >= 3 {
+                sliding.retract_batch(&column(row - 3)).unwrap();
+            }
+            let mut anew = NumberAccumulator::ungrouped(SumOrMean { mean: false });
+            for inside in row.saturating_sub(2)..=row {
+                Accumulator::update_batch(&mut anew, &column(inside)).unwrap();
+            }
+            assert_eq!(sliding.evaluate().unwrap(), Accumulator::evaluate(&mut anew).unwrap(), "row {row}");
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Aggregate functions for panes: the state of a group is small and merges in any order, and a batch costs its rows, however
 //! many groups there are.
 //!
-//! - Functions of our own, on top of [`group_state`]: [`percentile`] (a [`sketch`]) and [`exact_sum`].
+//! - Functions of our own, on top of [`group_state`]: [`percentile`] (a [`sketch`]), [`exact_sum`] and [`moments`] (variances,
+//!   correlation, regression).
 //! - DataFusion's functions with a grouped accumulator of our own, because DataFusion's visits all groups at every batch:
 //!   [`count_distinct`] for texts, [`first_last_value`], and [`grouped_adapter`] for functions without a grouped accumulator.
 //!
@@ -9,12 +10,14 @@
 //! of a batch.
 
 pub mod count_distinct;
+pub mod double_double;
 #[cfg(test)]
 mod equivalence_tests;
 pub mod exact_sum;
 pub mod first_last_value;
 pub mod group_state;
 pub mod grouped_adapter;
+pub mod moments;
 pub mod percentile;
 pub mod sketch;
 
@@ -22,12 +25,17 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
-use datafusion::logical_expr::GroupsAccumulator;
+use datafusion::logical_expr::{AggregateUDF, GroupsAccumulator};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 
 use crate::rule::aggregate::count_distinct::CountDistinctTexts;
 use crate::rule::aggregate::first_last_value::{FirstLastValue, FloatValue, TextValue, can_order_by};
 use crate::rule::aggregate::grouped_adapter::GroupedAdapter;
+
+/// The aggregate functions of our own, in place of DataFusion's of the same name.
+pub fn all() -> impl Iterator<Item = Arc<AggregateUDF>> {
+    percentile::all().into_iter().chain(exact_sum::all()).chain(moments::all())
+}
 
 /// A new accumulator for the groups of one function. Its states merge only with those of accumulators made here.
 ///

@@ -22,6 +22,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::functions_aggregate::first_last;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::Optimizer;
 use datafusion::prelude::SessionConfig;
@@ -32,7 +33,7 @@ use crate::model::event::LabelKeys;
 use crate::model::limits::EVALUATION_BYTES_MAX;
 use crate::rule::exec::expression_chain::ExpressionChain;
 use crate::rule::exec::post_aggregate::{PostAggregate, Slot};
-use crate::rule::plan::null_on_error::NullOnError;
+use crate::rule::plan::null_on_error::{NullOnError, as_written};
 use crate::rule::plan::stream_scan::{AggregateSource, Leaf, RowSource, stream_below};
 use crate::rule::sql::catalog::{Catalog, StreamTable};
 
@@ -86,6 +87,8 @@ static STATE: LazyLock<SessionState> = LazyLock::new(|| {
         Ok(environment) => SessionStateBuilder::new().with_runtime_env(environment),
         Err(error) => unreachable!("an environment without a disk needs nothing: {error}"),
     };
+    // DISTINCT ON becomes an aggregate, and its rule asks the session for the function.
+    let builder = builder.with_aggregate_functions(vec![first_last::first_value_udaf()]);
     builder.with_config(config).with_analyzer_rule(Arc::new(NullOnError)).with_optimizer_rules(rules).build()
 });
 
@@ -122,10 +125,25 @@ pub fn plan(statement: &Statement, context: PlanContext<'_>) -> Result<RulePlan>
     let (above, leaves, slots) = cut(optimized)?;
     refuse_raw_rows(&above)?;
     if leaves.is_empty() {
+        if reads_stream(&logical)? {
+            return plan_err!("{NEVER_TRUE}: a value is compared with one of another type, or two conditions exclude each other");
+        }
         return plan_err!("no stream is read: select from metrics, logs, spans or alerts");
     }
-    let post_aggregate_text = above.display_indent().to_string();
+    let post_aggregate_text = text_of(&above)?;
     Ok(RulePlan { leaves, post_aggregate: PostAggregate::new(&above, slots, &STATE)?, schema, post_aggregate_text })
+}
+
+/// What a query is called in errors whose optimized plan reads nothing.
+pub const NEVER_TRUE: &str = "no event can fulfil these conditions";
+
+fn reads_stream(plan: &LogicalPlan) -> Result<bool> {
+    let mut reads = false;
+    plan.apply_with_subqueries(|node| {
+        reads |= matches!(node, LogicalPlan::TableScan(scan) if scan.source.is::<StreamTable>());
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(reads)
 }
 
 /// Whether the result is a stream's rows as they came, of one stream or of several one below the other.
@@ -157,6 +175,12 @@ fn in_words(node: &LogicalPlan) -> String {
     }
 }
 
+/// A plan as text, its expressions as their author wrote them.
+fn text_of(plan: &LogicalPlan) -> Result<String> {
+    let written = plan.clone().transform_up_with_subqueries(|node| node.map_expressions(as_written))?.data;
+    Ok(written.display_indent().to_string())
+}
+
 /// What a result of single rows is called in errors.
 pub const RAW_ROWS: &str = "the result is rows that are not aggregated";
 
@@ -169,12 +193,7 @@ fn instant(plan: &LogicalPlan, schema: SchemaRef) -> Result<RulePlan> {
     }
     let source = RowSource::new(plan, "the rule looks at single events".into())?;
     let post_aggregate = PostAggregate::Chain(ExpressionChain::default());
-    Ok(RulePlan {
-        leaves: vec![Leaf::Rows(source)],
-        post_aggregate,
-        schema,
-        post_aggregate_text: plan.display_indent().to_string(),
-    })
+    Ok(RulePlan { leaves: vec![Leaf::Rows(source)], post_aggregate, schema, post_aggregate_text: text_of(plan)? })
 }
 
 /// The plan before it is cut: what the oracle runs as a batch query.
@@ -239,7 +258,7 @@ fn refuse_raw_rows(above: &LogicalPlan) -> Result<()> {
             raw.insert(scan.table_name.table().to_string());
             Ok(TreeNodeRecursion::Continue)
         }
-        LogicalPlan::Values(_) | LogicalPlan::RecursiveQuery(_) | LogicalPlan::Unnest(_) => {
+        LogicalPlan::RecursiveQuery(_) | LogicalPlan::Unnest(_) => {
             plan_err!("rows that come from no stream are not allowed in a rule")
         }
         _ => Ok(TreeNodeRecursion::Continue),

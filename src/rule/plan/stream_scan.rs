@@ -21,6 +21,7 @@ use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
 
 use crate::model::event::Kind;
 use crate::rule::exec::expression_chain::{ExpressionChain, physical};
+use crate::rule::plan::null_on_error::as_written;
 use crate::rule::sql::catalog::StreamTable;
 
 /// The rows of a stream that a rule looks at, and the columns that it needs of them.
@@ -251,7 +252,7 @@ impl<'a> Flat<'a> {
 
 /// An expression as a person would write it: texts in quotes, numbers without their types.
 fn in_words(expr: &Expr) -> Result<String> {
-    let quoted = expr.clone().transform_up(|node| match node {
+    let quoted = as_written(expr.clone())?.data.transform_up(|node| match node {
         Expr::Literal(
             ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) | ScalarValue::LargeUtf8(Some(text)),
             metadata,

@@ -12,8 +12,8 @@ use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSou
 use datafusion::{functions, functions_aggregate, functions_window};
 
 use crate::model::event::{Kind, LabelKeys};
-use crate::rule::aggregate::exact_sum;
-use crate::rule::aggregate::percentile;
+use crate::rule::aggregate;
+use crate::rule::function;
 
 /// One of the four streams, as a table that is only ever planned, never scanned.
 #[derive(Debug)]
@@ -111,13 +111,13 @@ static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
     let scalar = functions::all_default_functions()
         .into_iter()
         .filter(|udf| udf.signature().volatility == Volatility::Immutable)
+        .chain(function::all())
         .flat_map(|udf| names(udf.name(), udf.aliases()).map(move |name| (name, Arc::clone(&udf))))
         .filter(|(name, _)| refusal(name).is_none())
         .collect();
     let aggregate = functions_aggregate::all_default_aggregate_functions()
         .into_iter()
-        .chain(percentile::all())
-        .chain(exact_sum::all())
+        .chain(aggregate::all())
         .flat_map(|udf| names(udf.name(), udf.aliases()).map(move |name| (name, Arc::clone(&udf))))
         .filter(|(name, _)| refusal(name).is_none())
         .collect();
@@ -127,7 +127,7 @@ static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
         .collect();
     let planners: Vec<Arc<dyn ExprPlanner>> = vec![
         Arc::new(functions::core::planner::CoreFunctionPlanner::default()),
-        Arc::new(functions::datetime::planner::DatetimeFunctionPlanner),
+        Arc::new(function::date_part::ExtractPlanner),
         Arc::new(functions::unicode::planner::UnicodeFunctionPlanner),
         Arc::new(functions_aggregate::planner::AggregateFunctionPlanner),
         Arc::new(functions_window::planner::WindowFunctionPlanner),
@@ -157,6 +157,7 @@ pub fn refusal(name: &str) -> Option<&'static str> {
         }
         "median" | "percentile_cont" | "quantile_cont" => Some("it keeps every value of the window: use p50, p90, p95 or p99"),
         "approx_percentile_cont" | "approx_percentile_cont_with_weight" | "approx_median" => Some("use p50, p90, p95 or p99"),
+        "isnan" | "nanvl" => Some("no value of a rule is NaN: it is null instead, so write IS NULL or coalesce(…, 0)"),
         "grouping" => Some("a rule has one GROUP BY list"),
         "arrow_cast" | "arrow_typeof" | "arrow_metadata" | "version" | "get_field" | "struct" | "named_struct" | "row" => {
             Some("alerts are made of plain texts and numbers")

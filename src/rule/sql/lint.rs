@@ -6,8 +6,8 @@
 use std::ops::{ControlFlow, Range};
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident,
-    Query, Select, SelectItem, SetExpr, Spanned, Statement, TableFactor, Value, Visit, Visitor,
+    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
+    GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, Spanned, Statement, TableFactor, Value, Visit, Visitor,
 };
 
 use crate::model::diagnostic::Diagnostic;
@@ -91,13 +91,21 @@ impl Visitor for Finder<'_> {
             .collect();
         self.streams.push(kinds.unwrap_or_default());
         if let Some(condition) = &select.selection {
-            let mut finder = AggregatesOf { queries: 0, found: Vec::new() };
+            let mut finder = AggregatesOf { queries: 0, found: Vec::new(), over: Vec::new() };
             if let ControlFlow::Break(()) = condition.visit(&mut finder) {
                 tracing::debug!("the finder never breaks");
             }
             for name in finder.found {
                 let message = format!("{}() cannot stand in WHERE: rows are filtered before they are aggregated", name.value);
                 self.refuse(span_bytes(self.text, name.span), message, "move it to HAVING");
+            }
+            for name in finder.over {
+                let message = format!("{}() OVER cannot stand in WHERE: it looks at the rows that are left", name.value);
+                self.refuse(
+                    span_bytes(self.text, name.span),
+                    message,
+                    "compute it in a subquery, and filter the query around it",
+                );
             }
         }
         ControlFlow::Continue(())
@@ -164,6 +172,8 @@ impl<'a> Finder<'a> {
                 self.refuse(span, "SELECT INTO is not allowed in a rule", ONE_SELECT);
             }
             SetExpr::Select(_) | SetExpr::Query(_) => {}
+            // A list of rows to join, as in `JOIN (VALUES ('chat', 90)) AS limits (service, most)`.
+            SetExpr::Values(_) if self.queries > 1 => {}
             SetExpr::SetOperation { left, right, .. } => {
                 self.only_selects(left);
                 self.only_selects(right);
@@ -205,6 +215,10 @@ impl<'a> Finder<'a> {
             && let Some((text, hint)) = first_argument(function).and_then(|argument| self.text_column(argument))
         {
             self.refuse(span.clone(), format!("{word}() needs a number, `{text}` is a text"), hint);
+        }
+        if is_distinct(function) && catalog::is_aggregate(&word) && !takes_distinct(&word) {
+            let message = format!("{word}(DISTINCT …) is not known");
+            self.refuse(span.clone(), message, "make the values distinct first: FROM (SELECT DISTINCT … FROM …)");
         }
         if function.over.is_none() && catalog::is_aggregate(&word) {
             if let Some((_, outer)) = self.aggregates.iter().rev().find(|(depth, _)| *depth == self.queries) {
@@ -349,6 +363,8 @@ impl<'a> Finder<'a> {
 struct AggregatesOf {
     queries: usize,
     found: Vec<Ident>,
+    /// The window functions.
+    over: Vec<Ident>,
 }
 
 impl Visitor for AggregatesOf {
@@ -367,6 +383,11 @@ impl Visitor for AggregatesOf {
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         if self.queries == 0 {
             self.found.extend(aggregate(expr).cloned());
+            if let Expr::Function(function) = expr
+                && function.over.is_some()
+            {
+                self.over.extend(last(&function.name).cloned());
+            }
         }
         ControlFlow::Continue(())
     }
@@ -402,6 +423,16 @@ fn first_argument(function: &Function) -> Option<&Expr> {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
         _ => None,
     }
+}
+
+fn is_distinct(function: &Function) -> bool {
+    matches!(&function.args, FunctionArguments::List(list) if list.duplicate_treatment == Some(DuplicateTreatment::Distinct))
+}
+
+/// Whether DISTINCT means something to an aggregate, or changes nothing.
+fn takes_distinct(name: &str) -> bool {
+    let changes_nothing = ["min", "max", "bool_and", "bool_or", "bit_and", "bit_or", "approx_distinct"];
+    ["count", "sum", "avg", "mean"].contains(&name) || changes_nothing.contains(&name)
 }
 
 fn is_ordered(function: &Function) -> bool {

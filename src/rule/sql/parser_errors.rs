@@ -4,6 +4,7 @@ use datafusion::common::DataFusionError;
 
 use crate::model::diagnostic::{Diagnostic, nearest, offset_of};
 use crate::model::limits::SQL_DEPTH_MAX;
+use crate::rule::sql::planner_words::instead_of;
 
 /// Words that a misspelt word may have meant.
 const KEYWORDS: [&str; 14] =
@@ -71,6 +72,9 @@ fn guess(text: &str, message: &str, at: usize) -> (Option<String>, Option<usize>
         return (Some("a text opened earlier swallowed this quote: look for the one that lacks its end".into()), None);
     }
     let Some((_, found)) = message.split_once(", found: ") else { return (None, None) };
+    if let Some(hint) = instead_of(&found.to_lowercase()) {
+        return (Some(hint.into()), None);
+    }
     let before = &text[..at];
     let last_start = before.trim_end().trim_end_matches(is_word).len();
     let last = before[last_start..].trim_end();

@@ -9,22 +9,7 @@ use crate::model::event::{Kind, label_of_column};
 use crate::rule::plan;
 use crate::rule::sql::catalog;
 use crate::rule::sql::places::{find_word, first_word};
-
-/// Types as DataFusion writes them and as people say them, the longer names first.
-const TYPES: [(&str, &str); 12] = [
-    ("Utf8View", "a text"),
-    ("LargeUtf8", "a text"),
-    ("Utf8", "a text"),
-    ("String", "a text"),
-    ("Float64", "a number"),
-    ("Int64", "a number"),
-    ("UInt64", "a number"),
-    ("Decimal", "a number"),
-    ("Boolean", "true/false"),
-    ("Timestamp", "a time"),
-    ("Interval", "a span of time"),
-    ("Duration", "a span of time"),
-];
+use crate::rule::sql::planner_words::{self, type_in_words};
 
 /// What is wrong, where `text` is the rule's SQL.
 pub fn explain(error: &DataFusionError, text: &str) -> Diagnostic {
@@ -40,7 +25,7 @@ pub fn explain(error: &DataFusionError, text: &str) -> Diagnostic {
     if let DataFusionError::SchemaError(schema_error, _) = innermost {
         return schema(schema_error, span, text);
     }
-    named(raw, &span, text).or_else(|| typed(raw, &span, text)).unwrap_or_else(|| {
+    let explained = named(raw, &span, text).or_else(|| typed(raw, &span, text)).unwrap_or_else(|| {
         let (message, hint) = match raw.split_once(": ") {
             Some((message, hint)) if raw.len() < 240 && !message.contains(['(', '\'']) => {
                 (message, Some(hint.to_string()).filter(|hint| !hint.contains('{')))
@@ -50,7 +35,8 @@ pub fn explain(error: &DataFusionError, text: &str) -> Diagnostic {
         let message = message.lines().next().unwrap_or_default().to_string();
         let quoted = message.split('`').nth(1).and_then(|name| find_word(text, name));
         Diagnostic { span: span.or(quoted).unwrap_or_else(|| first_word(text)), message, hint }
-    })
+    });
+    planner_words::without(explained)
 }
 
 /// Columns that are missing, ambiguous or there twice.
@@ -106,6 +92,19 @@ fn named(raw: &str, span: &Option<Range<usize>>, text: &str) -> Option<Diagnosti
             None => format!("the tables are {}; a metric is a name: FROM metrics WHERE name = '{name}'", tables.join(", ")),
         };
         return Some(Diagnostic { span: at(name), message: format!("unknown table `{name}`"), hint: Some(hint) });
+    }
+    if raw.starts_with("Could not plan array literal") {
+        let span = span.clone().or_else(|| find_sign(text, "["));
+        let hint = "name several values with IN ('a', 'b')";
+        return Some(Diagnostic::new(span.unwrap_or_else(|| first_word(text)), "a rule has no lists", hint));
+    }
+    if raw.starts_with("Operator -> ") || raw.starts_with("Operator #> ") {
+        let span = find_sign(text, "->").or_else(|| find_sign(text, "#>")).or_else(|| span.clone());
+        return Some(Diagnostic::new(
+            span.unwrap_or_else(|| first_word(text)),
+            "`->` makes JSON, which a rule cannot hold",
+            "take the text out of it: body->>'key', or body->'outer'->>'key'",
+        ));
     }
     if raw.starts_with("HAVING clause references") {
         let place = text.to_ascii_uppercase().find("HAVING").map(|at| at..at + "HAVING".len());
@@ -182,12 +181,14 @@ fn typed(raw: &str, span: &Option<Range<usize>>, text: &str) -> Option<Diagnosti
         Some(given) => format!("{name}() does not take {given}"),
         None => format!("{name}() does not take these arguments"),
     };
-    let hint = given.starts_with("Utf8").then(|| "TRY_CAST(… AS DOUBLE) makes a number of a text".to_string());
+    let hint = match given {
+        given if given.starts_with("Utf8") => Some("TRY_CAST(… AS DOUBLE) makes a number of a text".to_string()),
+        given if given.starts_with("Boolean") => {
+            Some("count those that are true: count_if(…); or make numbers of them: (…)::int".into())
+        }
+        _ => None,
+    };
     Some(Diagnostic { span: span.clone().or_else(|| find_word(text, name)).unwrap_or_else(|| first_word(text)), message, hint })
-}
-
-fn type_in_words(text: &str) -> Option<&'static str> {
-    TYPES.into_iter().find(|(name, _)| text.trim().starts_with(name)).map(|(_, words)| words)
 }
 
 fn function_hint(name: &str) -> Option<String> {
@@ -196,6 +197,9 @@ fn function_hint(name: &str) -> Option<String> {
         lower.starts_with("perc") || lower.starts_with("quantile") || lower.strip_prefix('p').is_some_and(starts_with_digit);
     if percentile {
         return Some("percentiles are p50, p90, p95, p99".into());
+    }
+    if let Some(instead) = planner_words::instead_of(&lower) {
+        return Some(instead.into());
     }
     nearest(name, catalog::function_names()).map(|near| format!("did you mean `{near}`?"))
 }
@@ -217,4 +221,11 @@ fn unknown_column_hint(wrong: &str, mut known: Vec<&str>) -> String {
             format!("the columns are {}; a label is labels['{wrong}']", plain.join(", "))
         }
     }
+}
+
+/// The place of a sign outside of texts in quotes.
+fn find_sign(text: &str, sign: &str) -> Option<Range<usize>> {
+    let quoted = |at: &usize| text[..*at].matches('\'').count() % 2 == 1;
+    let at = text.match_indices(sign).map(|(at, _)| at).find(|at| !quoted(at) && !text[at + sign.len()..].starts_with('>'))?;
+    Some(at..at + sign.len())
 }

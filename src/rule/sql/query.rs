@@ -17,10 +17,12 @@ use crate::model::diagnostic::Diagnostic;
 use crate::model::event::{Kind, LabelKeys, label_column};
 use crate::model::limits::SQL_DEPTH_MAX;
 use crate::rule::sql::catalog;
+use crate::rule::sql::characters;
 use crate::rule::sql::lint;
 use crate::rule::sql::parser_errors;
 use crate::rule::sql::places::{first_word, span_bytes};
 use crate::rule::sql::query_depth;
+use crate::rule::sql::rewrite;
 use crate::rule::sql::syntax_tree::kind_of;
 
 /// A rule's query, labels rewritten to columns.
@@ -38,6 +40,10 @@ pub struct Sql {
 pub fn parse(text: &str) -> Result<Sql, Vec<Diagnostic>> {
     if let Some(error) = query_depth::too_long(text) {
         return Err(vec![error]);
+    }
+    let misleading = characters::misleading(text);
+    if !misleading.is_empty() {
+        return Err(misleading);
     }
     let statements = DFParserBuilder::new(text)
         .with_dialect(&PostgreSqlDialect {})
@@ -71,6 +77,7 @@ pub fn parse(text: &str) -> Result<Sql, Vec<Diagnostic>> {
     }
     let refused = lint::all(text, &statement);
     let groups_not_selected = lint::groups_not_selected(text, &statement);
+    let not_rewritten = rewrite::rewrite(text, &mut statement);
     if let ControlFlow::Break(()) = VisitMut::visit(&mut statement, &mut HavingAliases) {
         tracing::debug!("the alias visitor never breaks");
     }
@@ -78,7 +85,7 @@ pub fn parse(text: &str) -> Result<Sql, Vec<Diagnostic>> {
     if let ControlFlow::Break(()) = VisitMut::visit(&mut statement, &mut labels) {
         tracing::debug!("the label visitor never breaks");
     }
-    let errors: Vec<Diagnostic> = refused.into_iter().chain(labels.errors).collect();
+    let errors: Vec<Diagnostic> = refused.into_iter().chain(not_rewritten).chain(labels.errors).collect();
     if !errors.is_empty() {
         return Err(errors);
     }

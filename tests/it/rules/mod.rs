@@ -3,6 +3,7 @@
 pub mod bad_files;
 pub mod detectors;
 pub mod hostile_files;
+pub mod mutations;
 pub mod oracle;
 pub mod packs;
 pub mod shipped;

@@ -1,6 +1,7 @@
 //! The oracle: whatever the rules and whatever the rows, the engine's answer per window is what plain DataFusion answers over that
 //! window's rows, across random batch splits, orders within lateness, duplicates, and state saved and restored at any point, whether
-//! one evaluator counts the rows or several count them for it.
+//! one evaluator counts the rows or several count them for it. Where DataFusion answers NaN, wraps around or fails, the plain query says
+//! what the answer is.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,8 +38,9 @@ const START_MS: i64 = 1_773_446_400_000;
 const EVERY_MS: i64 = 10_000;
 const LATENESS_MS: i64 = 10_000;
 
-/// One row: seconds after the start, metric, service, host, code label, value in quarters (so that sums are exact in any order).
-type Row = (i64, u8, u8, Option<u8>, Option<u16>, i32);
+/// One row: seconds after the start, metric, service, host, code label, value in quarters (so that sums are exact in any order), and
+/// a label that may be no number.
+type Row = (i64, u8, u8, Option<u8>, Option<u16>, i32, Option<&'static str>);
 
 fn rows() -> impl Strategy<Value = Vec<Row>> {
     let row = (
@@ -47,23 +49,87 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
         0..3_u8,
         prop::option::of(0..2_u8),
         prop::option::of(prop::sample::select(vec![200_u16, 404, 500])),
-        -40..400_i32,
+        prop_oneof![4 => -40..400_i32, 1 => Just(0)],
+        prop::option::of(prop::sample::select(vec!["NaN", "-nan", "inf", "-Infinity", "-0", "0", "1.5", "-2.5", "n/a", ""])),
     );
     prop::collection::vec(row, 1..120)
 }
 
 fn line(row: &Row) -> String {
-    let (second, metric, service, host, code, quarters) = row;
+    let (second, metric, service, host, code, quarters, odd) = row;
     let host = host.map_or("null".into(), |host| format!("\"h{host}\""));
-    let code = code.map_or(String::new(), |code| format!("\"code\":\"{code}\""));
+    let label = |key: &str, text: String| format!("\"{key}\":\"{text}\"");
+    let labels: Vec<String> = [("code", code.map(|code| code.to_string())), ("odd", odd.map(String::from))]
+        .into_iter()
+        .filter_map(|(key, text)| Some(label(key, text?)))
+        .collect();
+    let labels = labels.join(",");
     let (ts, value) = (START_MS + second * 1000 + i64::from(*service), f64::from(*quarters) / 4.0);
     format!(
-        r#"{{"kind":"metric","ts":{ts},"name":"m{metric}","value":{value},"service":"s{service}","host":{host},"env":"e","labels":{{{code}}}}}"#
+        r#"{{"kind":"metric","ts":{ts},"name":"m{metric}","value":{value},"service":"s{service}","host":{host},"env":"e","labels":{{{labels}}}}}"#
     )
 }
 
-/// A rule's SQL, drawn from what rules are made of.
-fn queries() -> impl Strategy<Value = String> {
+/// Queries that meet what is no number, each with the same query for an engine that knows NaN, -0, overflow and casts that cut off.
+fn without_an_answer() -> impl Strategy<Value = (String, String)> {
+    const A: &str = "sum(value) FILTER (WHERE name = 'm0')";
+    const B: &str = "sum(value) FILTER (WHERE name = 'm1')";
+    const ODD: &str = "CAST(labels['odd'] AS DOUBLE)";
+    let ratio = format!("{A} / {B}");
+    let ratio_or_null = format!("CASE WHEN {A} = 0 AND {B} = 0 THEN NULL ELSE {A} / {B} + 0.0 END");
+    let odd_or_null = "CASE WHEN lower(trim(BOTH '-' FROM labels['odd'])) = 'nan' THEN NULL WHEN labels['odd'] = '-0' THEN 0.0 \
+                       ELSE TRY_CAST(labels['odd'] AS DOUBLE) END";
+    let rounded = "CASE WHEN abs(value - trunc(value)) = 0.5 THEN 2 * round(value / 2) ELSE round(value) END";
+    let swapped = |query: &str, with: &[(&str, &str)]| {
+        let plain = with.iter().fold(query.to_string(), |query, (ours, plain)| query.replace(ours, &format!("({plain})")));
+        (query.to_string(), plain)
+    };
+    let of_ratio = [
+        format!("SELECT service, count(*) AS value FROM metrics GROUP BY service HAVING NOT ({ratio} >= 0.9)"),
+        format!("SELECT service, count(*) AS value FROM metrics GROUP BY service HAVING abs({ratio}) > 0.5"),
+        format!("SELECT service, count(*) AS value, {ratio} AS ratio FROM metrics GROUP BY service"),
+        format!(
+            "SELECT env, count(*) AS value, max(r) AS worst, avg(r) AS mean, count(r) AS n FROM (SELECT env, service, {ratio} AS r FROM metrics GROUP BY env, service) t GROUP BY env"
+        ),
+        format!("SELECT service, CASE WHEN {ratio} > 0.5 THEN 2 ELSE 1 END AS value FROM metrics GROUP BY service"),
+        format!(
+            "SELECT service, count(*) AS value, {ratio} AS ratio FROM metrics GROUP BY service ORDER BY ratio DESC NULLS LAST, service LIMIT 1"
+        ),
+    ];
+    let of_ratio = of_ratio.map(|query| swapped(&query, &[(&ratio, &ratio_or_null)]));
+    let of_odd = [
+        format!(
+            "SELECT service, count({ODD}) AS value, max({ODD}) AS most, min({ODD}) AS least, count(DISTINCT {ODD}) AS kinds FROM metrics GROUP BY service"
+        ),
+        format!("SELECT service, count(*) AS value FROM metrics WHERE {ODD} > 1 GROUP BY service"),
+        format!("SELECT service, count(*) AS value FROM metrics WHERE NOT ({ODD} > 1) GROUP BY service"),
+        format!("SELECT service, count(*) AS value, sum({ODD}) AS total, p95({ODD}) AS p95 FROM metrics GROUP BY service"),
+        format!("SELECT {ODD} AS k, count(*) AS value FROM metrics GROUP BY {ODD}"),
+    ];
+    let of_odd = of_odd.map(|query| swapped(&query, &[(ODD, odd_or_null)]));
+    let others = [
+        swapped("SELECT service, sum(CAST(value AS BIGINT)) AS value FROM metrics GROUP BY service", &[("CAST(value AS BIGINT)", rounded)]),
+        (
+            "SELECT service, count(*) AS value, count(*) * 9223372036854775807 AS large FROM metrics GROUP BY service".into(),
+            "SELECT service, count(*) AS value, CASE WHEN count(*) > 1 THEN NULL ELSE 9223372036854775807 END AS large FROM metrics GROUP BY service".into(),
+        ),
+        (
+            "SELECT service, count(*) AS value, sum(CAST(9223372036854775807 AS BIGINT)) AS large FROM metrics GROUP BY service".into(),
+            "SELECT service, count(*) AS value, CASE WHEN count(*) > 1 THEN NULL ELSE 9223372036854775807 END AS large FROM metrics GROUP BY service".into(),
+        ),
+    ];
+    // The same to the last digit, however the rows are split.
+    let same = [
+        "SELECT service, count(*) AS value, stddev(value + 5e12) AS s, var_pop(value) AS v, corr(value, -2 * value + 7e9) AS c FROM metrics GROUP BY service",
+        "SELECT service, count(*) AS value, regr_slope(value, extract(epoch FROM ts)) AS slope, covar(value, value * value) AS c FROM metrics GROUP BY service",
+        "SELECT service, count(*) AS value, sum(DISTINCT value / 3) AS s, avg(DISTINCT value) AS mean FROM metrics GROUP BY service",
+    ]
+    .map(|query| (query.to_string(), query.to_string()));
+    prop::sample::select(of_ratio.into_iter().chain(of_odd).chain(others).chain(same).collect::<Vec<_>>())
+}
+
+/// A rule's SQL, drawn from what rules are made of, and the same for plain DataFusion.
+fn queries() -> impl Strategy<Value = (String, String)> {
     let groups = prop::sample::select(vec![
         "service",
         "service, host",
@@ -133,7 +199,8 @@ fn queries() -> impl Strategy<Value = String> {
         "SELECT service, sum(value) AS value FROM metrics WHERE service IN (SELECT service FROM metrics WHERE labels['code'] = '500') GROUP BY service",
     ])
     .prop_map(String::from);
-    prop_oneof![3 => plain, 1 => composed]
+    let same = |query: String| (query.clone(), query);
+    prop_oneof![6 => plain.prop_map(same), 2 => composed.prop_map(same), 3 => without_an_answer()]
 }
 
 /// Splits at the commas outside of CASE … END.
@@ -149,6 +216,8 @@ const BEFORE: (i64, i64) = (2, 1);
 #[derive(Clone, Debug)]
 struct Timed {
     query: String,
+    /// The query as plain DataFusion needs it for the same answer.
+    plain: String,
     every_ms: i64,
     panes: i64,
 }
@@ -282,7 +351,9 @@ fn within(all: &RecordBatch, window: std::ops::Range<i64>) -> RecordBatch {
 fn comparable(breaches: &[Breach]) -> BTreeMap<String, usize> {
     let mut counted = BTreeMap::new();
     for breach in breaches {
-        *counted.entry(format!("{} {:?} {:?}", breach.labels, breach.value, breach.numbers)).or_default() += 1;
+        // No value of a rule is -0.
+        let numbers: Vec<_> = breach.numbers.iter().map(|(name, number)| (name, number + 0.0)).collect();
+        *counted.entry(format!("{} {:?} {numbers:?}", breach.labels, breach.value + 0.0)).or_default() += 1;
     }
     counted
 }
@@ -391,7 +462,7 @@ fn run(texts: &[String], queries: &[&str], rows: &[Row], seed: u64, seen: Seen<'
 
 fn windows_answer_as_plain(rules: &[Timed], rows: &[Row], seed: u64) {
     let texts: Vec<String> = rules.iter().enumerate().map(|(i, rule)| rule.text(i)).collect();
-    let queries: Vec<&str> = rules.iter().map(|rule| rule.query.as_str()).collect();
+    let queries: Vec<&str> = rules.iter().map(|rule| rule.plain.as_str()).collect();
     run(&texts, &queries, rows, seed, &|index, at, window, all| {
         let Timed { every_ms, .. } = rules[index];
         match window {
@@ -434,7 +505,7 @@ fn cases() -> u32 {
 
 fn rules() -> impl Strategy<Value = Vec<Timed>> {
     let every = prop::sample::select(vec![5_000_i64, 10_000, 20_000]);
-    let rule = (queries(), every, 1..4_i64).prop_map(|(query, every_ms, panes)| Timed { query, every_ms, panes });
+    let rule = (queries(), every, 1..4_i64).prop_map(|((query, plain), every_ms, panes)| Timed { query, plain, every_ms, panes });
     prop::collection::vec(rule, 1..4)
 }
 
@@ -464,7 +535,7 @@ proptest! {
 #[test]
 fn keys_that_died_make_room_and_change_no_answer() {
     let query = "SELECT service, host, sum(value) AS value FROM metrics GROUP BY service, host";
-    let text = Timed { query: query.into(), every_ms: EVERY_MS, panes: 1 }.text(0);
+    let text = Timed { query: query.into(), plain: query.into(), every_ms: EVERY_MS, panes: 1 }.text(0);
     let mut decoder = Decoder::new(&LabelKeys::default(), i64::MAX);
     let mut evaluator = evaluator_of(&[text]);
     evaluator.start(START_MS);
