@@ -33,7 +33,7 @@ use crate::process::cluster::standby;
 use crate::process::config::Config;
 use crate::process::load::{Loaded, load};
 use crate::process::pipeline::decode::Decode;
-use crate::process::pipeline::evaluate::{Evaluate, revision_messages};
+use crate::process::pipeline::evaluate::{Evaluate, OutputSubjects, revision_messages};
 use crate::process::pipeline::messages::{EngineOnly, PipelineItem, PublishItem};
 use crate::process::pipeline::publish::{Publish, RuleAnnouncer};
 use crate::process::pipeline::read::read;
@@ -94,7 +94,8 @@ impl Leader<'_> {
         let hangups = || file_watcher::hangups();
         let (rule_hangups, topology_hangups) = (hangups()?, hangups()?);
         let fresh = || load(config, telemetry, *partitions);
-        let messages = |revisions: &[_]| revision_messages(&config.output.subject, revisions);
+        let subjects = OutputSubjects::from(&config.output);
+        let messages = |revisions: &[_]| revision_messages(&subjects, revisions);
         let resuming = checkpoint::resume(&checkpoints, loaded, &fresh, |loaded| &mut loaded.engine, &messages);
         let (loaded, resumed) = resuming.await?;
         let Loaded { mut engine, label_keys, reloader, topology_file } = loaded;
@@ -159,8 +160,8 @@ impl Leader<'_> {
         });
 
         let decoder = Decoder::new(&label_keys, config.time.future.0).with_sources(Arc::clone(engine.source_names()));
-        let (subject, idle_ms) = (config.output.subject.clone(), config.time.idle.0);
-        let mut evaluate = Evaluate::new(engine, idle_ms, subject, config.limits.cpu_share, Arc::clone(telemetry))
+        let idle_ms = config.time.idle.0;
+        let mut evaluate = Evaluate::new(engine, idle_ms, subjects.clone(), config.limits.cpu_share, Arc::clone(telemetry))
             .with_answers(&config.commands.subject);
         if checkpoints.is_on() {
             let every = Duration::from_millis(config.checkpoint.every.0 as u64);

@@ -18,23 +18,35 @@ use crate::engine::Engine;
 use crate::incident::revision::Revision;
 use crate::io::nats::cluster::checkpoint_store::OutputPositions;
 use crate::io::nats::input::position::StreamPosition;
-use crate::io::nats::output::results::RevisionMessage;
+use crate::io::nats::output::results::{AlertUpdate, RevisionMessage};
 use crate::model::snapshot::blob::Blob;
 use crate::model::snapshot::versioned::StateFormat;
 use crate::model::snapshot::{LoadedSnapshot, StateSnapshot};
 use crate::process::checkpoint::storage::CheckpointStorage;
 
 /// The format of the bytes.
-const FORMAT: StateFormat = StateFormat { magic: *b"squelchH", version: 2 };
+const FORMAT: StateFormat = StateFormat { magic: *b"squelchH", version: 3 };
 
 /// What a checkpoint contains besides its chunks.
 #[derive(Serialize, Deserialize)]
 struct CheckpointHead {
     position: StreamPosition,
-    /// Results that may not be stored yet: subject, message id, incident, whether it is open, body.
-    outbox: Vec<(String, String, String, bool, Blob)>,
+    /// Results that may not be stored yet.
+    outbox: Vec<OutboxMessage>,
     /// The head of the engine's snapshot.
     engine: Blob,
+}
+
+/// A revision that may not be stored yet, as bytes of a checkpoint.
+#[derive(Serialize, Deserialize)]
+struct OutboxMessage {
+    subject: String,
+    message_id: String,
+    incident: String,
+    open: bool,
+    body: Blob,
+    /// Subject, message id and body of the alerts that changed.
+    alerts: Vec<(String, String, Blob)>,
 }
 
 /// What a start goes on from.
@@ -54,8 +66,7 @@ pub struct Resumed {
 /// An engine that cannot be saved: a defect.
 pub fn save(engine: &mut Engine, position: StreamPosition, outbox: &[RevisionMessage]) -> Result<StateSnapshot> {
     let StateSnapshot { head: engine, chunks } = engine.save()?;
-    let fields = |out: RevisionMessage| (out.subject, out.message_id, out.incident, out.open, Blob(out.body.to_vec()));
-    let outbox = outbox.iter().cloned().map(fields).collect();
+    let outbox = outbox.iter().map(OutboxMessage::from).collect();
     let head = CheckpointHead { position, outbox, engine: Blob(engine) };
     Ok(StateSnapshot { head: FORMAT.encode(&head)?, chunks })
 }
@@ -102,12 +113,23 @@ fn restore(
 ) -> Result<Resumed> {
     let head: CheckpointHead = FORMAT.decode(&found.head)?;
     let of_removed_rules = engine.restore(&LoadedSnapshot { head: head.engine.0, chunks: found.chunks })?;
-    let outbox = head.outbox.into_iter().map(|(subject, message_id, incident, open, body)| RevisionMessage {
-        subject,
-        message_id,
-        incident,
-        open,
-        body: Bytes::from(body.0),
-    });
+    let outbox = head.outbox.into_iter().map(RevisionMessage::from);
     Ok(Resumed { position: head.position, outbox: outbox.chain(messages(&of_removed_rules)).collect(), output: None })
+}
+
+impl From<&RevisionMessage> for OutboxMessage {
+    fn from(revision: &RevisionMessage) -> Self {
+        let RevisionMessage { subject, message_id, incident, open, body, alerts } = revision.clone();
+        let alerts = alerts.into_iter().map(|update| (update.subject, update.message_id, Blob(update.body.to_vec())));
+        Self { subject, message_id, incident, open, body: Blob(body.to_vec()), alerts: alerts.collect() }
+    }
+}
+
+impl From<OutboxMessage> for RevisionMessage {
+    fn from(message: OutboxMessage) -> Self {
+        let OutboxMessage { subject, message_id, incident, open, body, alerts } = message;
+        let alerts =
+            alerts.into_iter().map(|(subject, message_id, body)| AlertUpdate { subject, message_id, body: Bytes::from(body.0) });
+        Self { subject, message_id, incident, open, body: Bytes::from(body.0), alerts: alerts.collect() }
+    }
 }

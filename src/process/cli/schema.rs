@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
-use crate::io::incident_message;
+use crate::io::incident_message::{self, alert_update};
 use crate::process::cli::answer::Terminal;
 
 #[derive(Args, Debug)]
@@ -19,11 +19,14 @@ pub(crate) struct SchemaArgs {
 enum SchemaOf {
     /// A revision of an incident
     Incident,
+    /// A change of an alert, on the stream of alerts
+    Alert,
 }
 
 pub(crate) fn run(args: &SchemaArgs, terminal: &mut Terminal) -> Result<()> {
     match args.what {
         SchemaOf::Incident => writeln!(terminal.out, "{:#}", incident_message::schema())?,
+        SchemaOf::Alert => writeln!(terminal.out, "{:#}", alert_update::schema())?,
     }
     Ok(())
 }

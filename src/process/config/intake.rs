@@ -97,6 +97,11 @@ impl<'de> Deserialize<'de> for Addresses {
                 if text == "off" { Ok(Addresses::default()) } else { Ok(Addresses(vec![address(text)?])) }
             }
 
+            // YAML reads `off` as false.
+            fn visit_bool<E: de::Error>(self, listens: bool) -> Result<Addresses, E> {
+                if listens { Err(E::invalid_type(de::Unexpected::Bool(listens), &self)) } else { Ok(Addresses::default()) }
+            }
+
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Addresses, A::Error> {
                 let mut addresses = Vec::new();
                 while let Some(text) = list.next_element::<String>()? {

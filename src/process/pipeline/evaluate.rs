@@ -13,11 +13,11 @@ use crate::engine::{Engine, Input};
 use crate::incident::revision::Revision;
 use crate::incident::status::Status;
 use crate::io::command_message::{self, AnswerMessage, SilenceMessage};
-use crate::io::incident_message;
-use crate::io::nats::client::settings::CommandsConfig;
+use crate::io::incident_message::{self, alert_update};
+use crate::io::nats::client::settings::{CommandsConfig, OutputConfig};
 use crate::io::nats::input::messages::Fetched;
 use crate::io::nats::input::position::StreamPosition;
-use crate::io::nats::output::results::{CommandMessage, Results, RevisionMessage};
+use crate::io::nats::output::results::{AlertUpdate, CommandMessage, Results, RevisionMessage};
 use crate::model::snapshot::StateSnapshot;
 use crate::process::checkpoint;
 use crate::process::checkpoint::pace::Pace;
@@ -42,7 +42,7 @@ pub type Clock = fn() -> Instant;
 pub struct Evaluate {
     engine: Engine,
     idle_ms: i64,
-    output_subject: String,
+    subjects: OutputSubjects,
     answer_subject: String,
     telemetry: Arc<Telemetry>,
     snapshot: Snapshot,
@@ -63,12 +63,18 @@ impl Evaluate {
     /// A stage around an engine. After `idle_ms` of silence, time goes on without events. `cpu_share` limits what a rule may take of
     /// one core.
     #[expect(clippy::disallowed_methods, reason = "paces checkpoints and figures; no result depends on it")]
-    pub fn new(engine: Engine, idle_ms: i64, output_subject: String, cpu_share: Option<f64>, telemetry: Arc<Telemetry>) -> Self {
+    pub fn new(
+        engine: Engine,
+        idle_ms: i64,
+        subjects: OutputSubjects,
+        cpu_share: Option<f64>,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
         let clock: Clock = Instant::now;
         Self {
             engine,
             idle_ms,
-            output_subject,
+            subjects,
             answer_subject: CommandsConfig::default().subject,
             telemetry,
             snapshot: Snapshot::default(),
@@ -206,7 +212,7 @@ impl Evaluate {
     /// What the last step came to, as messages.
     fn results<A>(&mut self, revisions: &[Revision]) -> Results<A> {
         let commands = command_messages(&self.answer_subject, self.engine.take_command_results());
-        Results { commands, ..Results::of(revision_messages(&self.output_subject, revisions)) }
+        Results { commands, ..Results::of(revision_messages(&self.subjects, revisions)) }
     }
 
     fn events<A>(&mut self, decoded: DecodedMessages<A>) -> Results<A> {
@@ -281,20 +287,44 @@ fn json(message: &impl Serialize) -> Bytes {
     }
 }
 
-/// Revisions as messages on subjects below `subject`. Logs each of them.
-pub fn revision_messages(subject: &str, revisions: &[Revision]) -> Vec<RevisionMessage> {
+/// How the subjects of results begin.
+#[derive(Clone, Debug)]
+pub struct OutputSubjects {
+    /// Of revisions.
+    pub incidents: String,
+    /// Of what happens to alerts; `None` where nobody wants it.
+    pub alerts: Option<String>,
+}
+
+impl From<&OutputConfig> for OutputSubjects {
+    fn from(config: &OutputConfig) -> Self {
+        Self { incidents: config.subject.clone(), alerts: config.publishes_alerts().then(|| config.alerts_subject.clone()) }
+    }
+}
+
+/// Revisions as messages, with what happened to their alerts. Logs each revision.
+pub fn revision_messages(subjects: &OutputSubjects, revisions: &[Revision]) -> Vec<RevisionMessage> {
     let message = |revision: &Revision| {
         tracing::info!(
             incident = %revision.id, revision = revision.revision, change = revision.change.as_str(), severity = %revision.severity,
             send = revision.decision.is_sent(), code = revision.decision.code(), reason = %revision.decision, "{}", revision.title
         );
         RevisionMessage {
-            subject: incident_message::subject(subject, revision),
+            subject: incident_message::subject(&subjects.incidents, revision),
             message_id: incident_message::message_id(revision),
             incident: revision.id.to_string(),
             open: revision.status == Status::Open,
             body: Bytes::from(incident_message::to_json(revision)),
+            alerts: subjects.alerts.iter().flat_map(|subject| alert_updates(subject, revision)).collect(),
         }
     };
     revisions.iter().map(message).collect()
+}
+
+fn alert_updates<'a>(subject: &'a str, revision: &'a Revision) -> impl Iterator<Item = AlertUpdate> + 'a {
+    revision.changed.iter().map(move |alert| AlertUpdate {
+        subject: alert_update::subject(subject, alert),
+        message_id: alert_update::message_id(revision, alert),
+        body: Bytes::from(alert_update::to_json(revision, alert)),
+    })
 }

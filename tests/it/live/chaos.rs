@@ -17,7 +17,7 @@ use squelch::io::nats::client::streams::Streams;
 
 use crate::support::demo::demo_files;
 use crate::support::nats::NatsServer;
-use crate::support::process::{Mortal, context, get, metric, read_stream, replayed, runtime};
+use crate::support::process::{Mortal, context, get, metric, read_stream, replayed, runtime, the_alerts_are_published};
 use crate::support::{Rng, from_env};
 
 const LINES_A_MESSAGE: usize = 50;
@@ -99,6 +99,7 @@ impl Chaos {
             for (at, (message, line)) in got.iter().zip(&want).enumerate() {
                 assert_eq!(std::str::from_utf8(&message.payload).unwrap(), line, "revision {at}, seed {seed}");
             }
+            the_alerts_are_published(&context, &want[..got.len()], &format!("seed {seed}")).await;
         });
     }
 
@@ -209,7 +210,7 @@ fn in_a_cluster(checkpoint: &str) {
     let urls: Vec<String> = servers.iter().map(|server| format!("\"{}\"", server.url())).collect();
     let more = format!("nats: {{ servers: [{}], replicas: 3 }}\ntime: {{ idle: 1h }}\n{checkpoint}\n", urls.join(", "));
     let mut chaos = Chaos::over(servers, &more, 4);
-    let mut held = vec!["EVENTS", "INCIDENTS", "REJECTED", "KV_squelch_incidents"];
+    let mut held = vec!["EVENTS", "INCIDENTS", "ALERTS", "REJECTED", "KV_squelch_incidents"];
     if checkpoint.contains("store") {
         held.push("KV_SQUELCH_STATE");
     }

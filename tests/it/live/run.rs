@@ -15,7 +15,9 @@ use crate::support::process::configuration;
 use crate::support::tools::{program, python};
 use crate::support::{binary, root};
 
-pub use crate::support::process::{Squelch, context, get, read_stream, replayed, runtime, the_open_are_shown};
+pub use crate::support::process::{
+    Squelch, context, get, read_stream, replayed, runtime, the_alerts_are_published, the_open_are_shown,
+};
 
 /// Runs a `squelch run` that must not start.
 fn refused(url: &str, more: &str) -> Output {
@@ -62,6 +64,7 @@ fn the_demo_comes_out_as_replayed() {
             assert!(message.subject.starts_with(&head), "{}", message.subject);
         }
         the_open_are_shown(&context, &want[..got.len()], "").await;
+        the_alerts_are_published(&context, &want[..got.len()], "").await;
     });
     explained_as_from_a_file(&server, &want);
     let metrics = squelch.wait_for(

@@ -201,7 +201,7 @@ fn the_permissions_of_the_docs_are_enough() {
     };
     runtime.block_on(async {
         let context = admin().await;
-        let streams = [("EVENTS", "events.>"), ("REJECTED", "rejected.>"), ("INCIDENTS", "incidents.>")];
+        let streams = [("EVENTS", "events.>"), ("REJECTED", "rejected.>"), ("INCIDENTS", "incidents.>"), ("ALERTS", "alerts.>")];
         let streams = streams.into_iter().chain([("COMMANDS", "commands.results.>")]);
         let buckets = [("KV_squelch_incidents", "$KV.squelch_incidents.>"), ("KV_graph", "$KV.graph.>")];
         let buckets = buckets.into_iter().chain([("KV_squelch_silences", "$KV.squelch_silences.>")]);

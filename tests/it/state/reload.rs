@@ -145,7 +145,7 @@ impl Run {
     }
 
     pub fn stats(&self) -> Vec<String> {
-        self.engine.rules().map(|(rule, stats, _)| format!("{} {} {}", rule.name(), stats.ticks, stats.rows)).collect()
+        self.engine.rules().map(|(rule, stats, _)| format!("{} {} {}", rule.name(), stats.breaches, stats.rows)).collect()
     }
 
     /// The same of a case's own rules alone.

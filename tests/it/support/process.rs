@@ -1,6 +1,6 @@
 //! `squelch run` as a process of its own, and what a test asks of it and of the server beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -215,6 +215,36 @@ pub async fn read_stream(context: &Context, stream: &str, wanted: usize) -> Vec<
         got.push(stream.get_raw_message(sequence).await.unwrap());
     }
     got
+}
+
+/// The stream of alerts holds each change once, and the last one of each alert is what the incidents say of it.
+pub async fn the_alerts_are_published(context: &Context, revisions: &[String], about: &str) {
+    let key = |alert: &serde_json::Value| (alert["fingerprint"].to_string(), alert["started_at"].to_string());
+    let held = context.get_stream("ALERTS").await.unwrap().info().await.unwrap().state.messages as usize;
+    let mut ids = BTreeSet::new();
+    let mut last = BTreeMap::new();
+    for message in read_stream(context, "ALERTS", held).await {
+        let update: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
+        let text = |field: &str| update[field].as_str().unwrap().to_string();
+        let id = format!("{}-{}-{}", text("incident"), update["revision"], text("fingerprint"));
+        assert_eq!(message.headers.get("Nats-Msg-Id").unwrap().as_str(), id, "{about}");
+        let head = format!("alerts.{}.{}.", text("env"), text("severity"));
+        assert!(message.subject.starts_with(&head), "{} {about}", message.subject);
+        assert!(ids.insert(id), "published twice: {update} {about}");
+        last.insert(key(&update), update);
+    }
+    let listed = revisions.iter().flat_map(|line| {
+        let revision: serde_json::Value = serde_json::from_str(line).unwrap();
+        revision["alerts"].as_array().unwrap().clone()
+    });
+    let listed: BTreeMap<_, _> = listed.map(|alert| (key(&alert), alert)).collect();
+    assert!(!listed.is_empty(), "{about}");
+    for (key, alert) in listed {
+        let update = last.get(&key).unwrap_or_else(|| panic!("no message of {alert} {about}"));
+        for (field, value) in alert.as_object().unwrap() {
+            assert_eq!(update[field], *value, "{field} of {alert} {about}");
+        }
+    }
 }
 
 /// The bucket holds what was said last of each incident that is open after these revisions, and nothing else.

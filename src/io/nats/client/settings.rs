@@ -115,6 +115,17 @@ pub struct OutputConfig {
     pub subject: String,
     /// The key-value bucket of open incidents.
     pub bucket: String,
+    /// The stream of what happens to alerts; `off` for none.
+    pub alerts_stream: String,
+    /// The first token of its subjects.
+    pub alerts_subject: String,
+}
+
+impl OutputConfig {
+    /// Whether what happens to alerts is published one by one.
+    pub fn publishes_alerts(&self) -> bool {
+        self.alerts_stream != "off"
+    }
 }
 
 /// Where undecodable input goes.
@@ -237,7 +248,13 @@ impl Default for InputConfig {
 
 impl Default for OutputConfig {
     fn default() -> Self {
-        Self { stream: "INCIDENTS".into(), subject: "incidents".into(), bucket: "squelch_incidents".into() }
+        Self {
+            stream: "INCIDENTS".into(),
+            subject: "incidents".into(),
+            bucket: "squelch_incidents".into(),
+            alerts_stream: "ALERTS".into(),
+            alerts_subject: "alerts".into(),
+        }
     }
 }
 

@@ -19,6 +19,8 @@ const DUPLICATE_WINDOW: Duration = Duration::from_secs(3600);
 const EVENTS_MAX_AGE: Duration = Duration::from_secs(3 * 24 * 3600);
 /// How long incidents are kept where squelch creates the stream.
 const INCIDENTS_MAX_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
+/// How long changes of alerts are kept: with a revision's counts they tell the whole of an incident.
+const ALERTS_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long a key of the bucket of open incidents stays that is not written again.
 const BUCKET_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long partials are kept where squelch creates the stream: as long as events.
@@ -70,7 +72,7 @@ impl Streams {
         }
     }
 
-    /// The stream of incidents and the bucket of open ones.
+    /// The streams of incidents and of alerts, and the bucket of open incidents.
     pub async fn output(&self, config: &OutputConfig) -> Result<kv::Store, NatsError> {
         let subjects = vec![format!("{}.>", config.subject)];
         let wanted = StreamConfig {
@@ -81,6 +83,17 @@ impl Streams {
             ..StreamConfig::default()
         };
         self.ensure(wanted, &subjects, "output.subject or output.stream").await?;
+        if config.publishes_alerts() {
+            let subjects = vec![format!("{}.>", config.alerts_subject)];
+            let wanted = StreamConfig {
+                name: config.alerts_stream.clone(),
+                subjects: subjects.clone(),
+                duplicate_window: DUPLICATE_WINDOW,
+                max_age: ALERTS_MAX_AGE,
+                ..StreamConfig::default()
+            };
+            self.ensure(wanted, &subjects, "output.alerts_subject or output.alerts_stream").await?;
+        }
         // Open incidents are written again and again; what remains of ended ones expires.
         self.bucket(&config.bucket, BUCKET_MAX_AGE).await
     }

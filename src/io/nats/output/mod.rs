@@ -1,9 +1,11 @@
 //! Writes results to NATS. [`Publisher`] lists the stages in order: truncate what is too large, publish rejected input, publish
-//! revisions, update the bucket of open incidents, answer commands, acknowledge the input. Each stage is a file.
+//! revisions, publish the alerts that changed, update the bucket of open incidents, answer commands, acknowledge the input. Each
+//! stage is a file.
 //!
 //! A write that fails is tried again until it succeeds: while the server is away the stream of events is the buffer. Where processes
 //! share a lease, the server refuses every write of a process that lost it ([`fenced_publisher`]).
 
+pub mod alert_stream;
 pub mod command_answers;
 pub mod event_publisher;
 pub mod fenced_publisher;
@@ -25,6 +27,7 @@ use tokio::time::sleep;
 
 use crate::io::nats::cluster::checkpoint_store::OutputPositions;
 use crate::io::nats::cluster::lease::{HeldLease, LeaseLost, StoreError};
+use crate::io::nats::output::alert_stream::AlertStream;
 use crate::io::nats::output::command_answers::CommandAnswers;
 use crate::io::nats::output::fenced_publisher::FencedPublisher;
 use crate::io::nats::output::incident_stream::IncidentStream;
@@ -52,6 +55,7 @@ pub struct Fence {
 pub struct Publisher {
     truncate: Truncate,
     rejected: RejectedStream,
+    alerts: AlertStream,
     incidents: IncidentStream,
     open_incidents: OpenIncidents,
     command_answers: CommandAnswers,
@@ -75,6 +79,7 @@ impl Publisher {
         Self {
             truncate: Truncate::new(context.clone(), Arc::clone(&stats)),
             rejected: RejectedStream::new(context.clone(), rejected_subject, consumer, rejected),
+            alerts: AlertStream::new(context.clone()),
             incidents: IncidentStream::new(context.clone(), incidents),
             command_answers: CommandAnswers::new(context.clone(), lease.clone()),
             open_incidents: OpenIncidents::new(bucket, lease),
@@ -109,6 +114,7 @@ impl Publisher {
                 };
                 let what = match op {
                     WriteOp::Reject(_) => "rejected input",
+                    WriteOp::PublishAlerts(_) => "changes of alerts",
                     WriteOp::Publish(_) => "a revision",
                     WriteOp::UpdateOpen(_) => "the bucket of open incidents",
                     WriteOp::Answer(_) => "what a command came to",
@@ -128,6 +134,7 @@ impl Publisher {
     async fn write(&mut self, op: &WriteOp) -> Result<(), StoreError> {
         match op {
             WriteOp::Reject(line) => self.rejected.publish(line).await,
+            WriteOp::PublishAlerts(updates) => self.alerts.publish(updates).await.map_err(StoreError::Failed),
             WriteOp::Publish(revision) => self.incidents.publish(revision).await,
             WriteOp::UpdateOpen(revision) => self.open_incidents.update(revision).await,
             WriteOp::Answer(message) => self.command_answers.write(message).await,

@@ -1,9 +1,20 @@
-//! What the engine made of a batch of input, ready to be written: revisions and rejected lines. Holds data only; the order in which
+//! What the engine made of a batch of input, ready to be written: revisions with the alerts that changed, and rejected lines. Holds data only; the order in which
 //! they are written is [`Results::write_ops`].
 
 use bytes::Bytes;
 
 use crate::io::nats::input::messages::Ack;
+
+/// What happened to one alert, as a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertUpdate {
+    /// The subject.
+    pub subject: String,
+    /// The id by which the server recognises duplicates.
+    pub message_id: String,
+    /// The message.
+    pub body: Bytes,
+}
 
 /// A revision of an incident as a message.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +29,8 @@ pub struct RevisionMessage {
     pub open: bool,
     /// The message.
     pub body: Bytes,
+    /// The alerts that changed since the last revision; none where nobody wants them.
+    pub alerts: Vec<AlertUpdate>,
 }
 
 /// Input that could not be decoded.
@@ -73,6 +86,8 @@ pub struct Results<A = Ack> {
 pub enum WriteOp<A = Ack> {
     /// Publish to the stream of rejected input.
     Reject(RejectedLine),
+    /// Publish to the stream of alerts.
+    PublishAlerts(Vec<AlertUpdate>),
     /// Publish to the stream of incidents.
     Publish(RevisionMessage),
     /// Update the bucket of open incidents.
@@ -102,10 +117,16 @@ impl<A> Results<A> {
 
     /// The writes in order. The acknowledgement is the last one: a process that dies in between leaves the input unacknowledged, and
     /// the next one makes the same results again.
-    pub fn write_ops(self) -> impl Iterator<Item = WriteOp<A>> {
+    pub fn write_ops(mut self) -> impl Iterator<Item = WriteOp<A>> {
+        let alerts: Vec<AlertUpdate> =
+            self.revisions.iter_mut().flat_map(|revision| std::mem::take(&mut revision.alerts)).collect();
+        let alerts = (!alerts.is_empty()).then_some(WriteOp::PublishAlerts(alerts));
         let updates = self.revisions.clone().into_iter().map(WriteOp::UpdateOpen);
         let rejects = self.rejected.into_iter().map(WriteOp::Reject);
-        let published = rejects.chain(self.revisions.into_iter().map(WriteOp::Publish)).chain(updates);
+        let publishes = self.revisions.into_iter().map(WriteOp::Publish);
+        // Alerts after the revisions that count them: a process that dies in between, and goes on with other rules, must not have
+        // published changes of a revision that is never made.
+        let published = rejects.chain(publishes).chain(alerts).chain(updates);
         // Whoever waits for an answer finds the revisions that follow from the command.
         published.chain(self.commands.into_iter().map(WriteOp::Answer)).chain(self.acker.map(WriteOp::Acknowledge))
     }

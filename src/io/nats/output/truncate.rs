@@ -36,6 +36,14 @@ impl Truncate {
         }
         let room = body_bytes_max(&self.context, HEADER_BYTES_MAX);
         for message in revisions {
+            for update in &mut message.alerts {
+                if let Some(short) = revision(&update.body, room) {
+                    let (id, whole, bytes) = (&update.message_id, update.body.len(), short.len());
+                    tracing::warn!(id, whole, bytes, "an alert is larger than the server accepts (max_payload): it is shortened");
+                    self.stats.truncated.fetch_add(1, Ordering::Relaxed);
+                    update.body = short;
+                }
+            }
             if let Some(short) = revision(&message.body, room) {
                 let (id, whole, bytes) = (&message.message_id, message.body.len(), short.len());
                 tracing::warn!(id, whole, bytes, "a revision is larger than the server accepts (max_payload): it is shortened");

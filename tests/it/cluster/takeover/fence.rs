@@ -110,6 +110,7 @@ fn revisions(ids: &[&str]) -> Results {
         incident: id.rsplit_once('-').unwrap().0.into(),
         open: true,
         body: Bytes::from(id.to_string()),
+        alerts: Vec::new(),
     };
     Results { revisions: ids.iter().map(revision).collect(), ..Results::default() }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
-use squelch::io::nats::output::results::{CommandMessage, RejectedLine, RevisionMessage};
+use squelch::io::nats::output::results::{AlertUpdate, CommandMessage, RejectedLine, RevisionMessage};
 
 /// Streams and bucket as subscribers see them.
 #[derive(Default)]
@@ -11,6 +11,8 @@ pub struct Broker {
     /// The messages of incidents, in order.
     pub incidents: Vec<RevisionMessage>,
     places: HashMap<String, usize>,
+    /// The messages of alerts, by id.
+    pub alerts: BTreeMap<String, AlertUpdate>,
     /// Rejected input by message id.
     pub rejected: BTreeMap<(u64, usize), RejectedLine>,
     /// The newest revision of each open incident.
@@ -42,6 +44,16 @@ impl Broker {
                 Stored::New
             }
         }
+    }
+
+    /// Takes changes of alerts in. Returns the one that was dropped as a repeat of another that says something else.
+    pub fn publish_alerts(&mut self, updates: Vec<AlertUpdate>) -> Option<AlertUpdate> {
+        let differs = |update: &AlertUpdate| self.alerts.get(&update.message_id).is_some_and(|known| known != update);
+        let differing = updates.iter().find(|update| differs(update)).cloned();
+        for update in updates {
+            self.alerts.entry(update.message_id.clone()).or_insert(update);
+        }
+        differing
     }
 
     /// Whether a revision is stored.

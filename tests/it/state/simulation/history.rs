@@ -11,15 +11,17 @@ use squelch::io::decode::decoder::Decoder;
 use squelch::io::decode::message_info::MessageInfo;
 use squelch::io::nats::input::gap::{Gap, GapCause};
 use squelch::io::nats::output::results::RevisionMessage;
-use squelch::process::pipeline::evaluate::revision_messages;
+use squelch::process::pipeline::evaluate::{OutputSubjects, revision_messages};
 use squelch::process::pipeline::gap_alert;
 use squelch::topology::Topology;
 use squelch::topology::definition::TopologySource;
 
 use super::world::World;
 
-/// The subject below which incidents go out.
-pub const SUBJECT: &str = "incidents";
+/// How the subjects of results begin.
+pub fn subjects() -> OutputSubjects {
+    OutputSubjects { incidents: "incidents".into(), alerts: Some("alerts".into()) }
+}
 
 /// The versions of what people wrote: rules, the topology's file, the topology's bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +115,7 @@ pub fn uninterrupted(world: &World, began: Files, history: &[Took], batch_of: us
     let mut all = Vec::new();
     let mut take = |revisions: Vec<Revision>| {
         invariants.see(&revisions)?;
-        all.extend(revision_messages(SUBJECT, &revisions));
+        all.extend(revision_messages(&subjects(), &revisions));
         Ok::<(), String>(())
     };
     let mut rest = history;

@@ -140,7 +140,7 @@ fn said(panic: &(dyn Any + Send)) -> String {
 
 /// Whether subscribers got what they should have.
 fn judge(world: &World, system: &System<'_>, known: &mut Known) -> Result<(), String> {
-    let Broker { incidents, rejected, bucket, .. } = &system.broker;
+    let Broker { incidents, alerts, rejected, bucket, .. } = &system.broker;
     let files = Files { rules: 0, graph: 0, bucket: None };
     let (_, mut decoder) = fresh(world, files);
     let mut bad = BTreeMap::new();
@@ -169,8 +169,13 @@ fn judge(world: &World, system: &System<'_>, known: &mut Known) -> Result<(), St
         own = uninterrupted(world, system.began, history, BATCH)?;
         &own
     };
+    let changes = want.iter().flat_map(|revision| &revision.alerts).map(|update| (&update.message_id, update));
+    if !changes.collect::<BTreeMap<_, _>>().into_iter().eq(alerts) {
+        return Err(format!("other changes of alerts are published than happened\n  taken in: {history:?}"));
+    }
     for at in 0..want.len().max(incidents.len()) {
-        let (want, got) = (want.get(at), incidents.get(at));
+        let want = want.get(at).map(|revision| RevisionMessage { alerts: Vec::new(), ..revision.clone() });
+        let (want, got) = (want.as_ref(), incidents.get(at));
         if want != got {
             return Err(format!("result {at} differs\n  want: {}\n  got:  {}\n  taken in: {history:?}", shown(want), shown(got)));
         }

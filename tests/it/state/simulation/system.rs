@@ -29,7 +29,7 @@ use squelch::topology::definition::TopologySource;
 
 use super::broker::{Broker, Stored};
 use super::disk::{Digest, Disk, Torn, digest};
-use super::history::{BORN_NS, Files, Kept, SUBJECT, Took, decode, dropped, fresh, next_rules};
+use super::history::{BORN_NS, Files, Kept, Took, decode, dropped, fresh, next_rules, subjects};
 use super::schedule::{Act, Schedule};
 use super::world::World;
 
@@ -166,7 +166,7 @@ impl<'w> System<'w> {
         let (world, files) = (self.world, self.files);
         let kept = Arc::new(self.disk.open());
         let found = self.disk.newest(&kept);
-        let said = |revisions: &[Revision]| revision_messages(SUBJECT, revisions);
+        let said = |revisions: &[Revision]| revision_messages(&subjects(), revisions);
         let make = || Ok(fresh(world, files));
         let from = storage::CheckpointStorage::Folder(Arc::clone(&kept));
         let engine_of: fn(&mut (Engine, Decoder)) -> &mut Engine = |(engine, _)| engine;
@@ -213,7 +213,7 @@ impl<'w> System<'w> {
         // The consumer is made anew after the checkpoint's place.
         self.broker.acknowledged = place.sequence;
         let idle_ms = world.params.idle_ms;
-        let evaluate = Evaluate::new(engine, idle_ms, SUBJECT.into(), None, Arc::clone(&self.telemetry));
+        let evaluate = Evaluate::new(engine, idle_ms, subjects(), None, Arc::clone(&self.telemetry));
         let evaluate = evaluate.with_clock(clock).with_checkpoints(self.every, place);
         self.life = Some(Life {
             kept,
@@ -461,6 +461,7 @@ impl<'w> System<'w> {
         }
         let again = match &op {
             WriteOp::Reject(bad) => WriteOp::Reject(bad.clone()),
+            WriteOp::PublishAlerts(updates) => WriteOp::PublishAlerts(updates.clone()),
             WriteOp::Publish(revision) => WriteOp::Publish(revision.clone()),
             WriteOp::UpdateOpen(revision) => WriteOp::UpdateOpen(revision.clone()),
             WriteOp::Answer(message) => WriteOp::Answer(message.clone()),
@@ -500,6 +501,12 @@ impl<'w> System<'w> {
         let Self { life: Some(life), broker, stored, excused, .. } = self else { return Ok(()) };
         match op {
             WriteOp::Reject(bad) => _ = broker.rejected.entry((bad.sequence, bad.line)).or_insert(bad),
+            WriteOp::PublishAlerts(updates) => match broker.publish_alerts(updates) {
+                Some(differs) if excused.is_none() => {
+                    return Err(format!("{} is published again and says something else", differs.message_id));
+                }
+                _ => {}
+            },
             WriteOp::Publish(revision) => match broker.publish(&revision) {
                 Stored::New => {
                     let made = life.made.iter().rev().find(|made| made.message_id == revision.message_id);

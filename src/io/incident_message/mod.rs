@@ -1,5 +1,7 @@
 //! An incident revision as the world sees it: one JSON message. The shape is a contract; it is only ever added to.
 
+pub mod alert_update;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -469,7 +471,7 @@ pub fn message_id(revision: &Revision) -> String {
 }
 
 /// A text as one token of a subject; of a long one its beginning.
-fn token(text: &str) -> String {
+pub(crate) fn token(text: &str) -> String {
     let safe: String = text
         .chars()
         .take(SUBJECT_TOKEN_BYTES_MAX)
