@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::io::intake::endpoint::{Content, Endpoint, Examine, Intake, System, post};
 use crate::io::intake::refusal::{JSON, Refusal, answer};
-use crate::io::intake::token;
+use crate::io::intake::token::{self, UnknownToken};
 use crate::model::event::Kind;
 
 static DATADOG: System = System { name: "datadog", refused };
@@ -52,7 +52,7 @@ async fn validate(State(intake): State<Arc<Intake>>, request: Request) -> Respon
     let (head, _) = request.into_parts();
     match intake.tokens.sender(&token::shown(&head.headers, &head.uri)) {
         Ok(_) => answer(StatusCode::OK, JSON, r#"{"valid":true}"#),
-        Err(()) => refused(&head, &Refusal::Unauthorized),
+        Err(UnknownToken) => refused(&head, &Refusal::Unauthorized),
     }
 }
 

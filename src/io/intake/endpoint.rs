@@ -15,7 +15,7 @@ use crate::io::intake::body::{BodyBudget, ReadBody};
 use crate::io::intake::event_store::{EventStore, RawMessage};
 use crate::io::intake::refusal::Refusal;
 use crate::io::intake::stats::{Counted, IntakeStats};
-use crate::io::intake::token::{self, Tokens};
+use crate::io::intake::token::{self, Tokens, UnknownToken};
 use crate::model::event::Kind;
 use crate::model::limits::{HEADER_CHARS_MAX, MESSAGE_INFLATED_BYTES_MAX};
 
@@ -179,11 +179,11 @@ impl Intake {
             return Err(Refusal::Unauthorized);
         }
         let body = self.budget.read(&head.headers, body).await?;
-        if let (Err(()), Some(token_of)) = (sender.as_ref(), token_in_body) {
+        if let (Err(UnknownToken), Some(token_of)) = (sender.as_ref(), token_in_body) {
             shown.extend(token_of(&body.bytes));
             sender = self.tokens.sender(&shown);
         }
-        Ok(Admitted { body, client: sender.map_err(|()| Refusal::Unauthorized)? })
+        Ok(Admitted { body, client: sender.map_err(|UnknownToken| Refusal::Unauthorized)? })
     }
 
     /// Stores a body, in as many messages as it needs; done when the stream has all of them.

@@ -39,13 +39,17 @@ pub fn hash(token: &[u8]) -> TokenHash {
     Sha256::digest(token).into()
 }
 
+/// No token was shown, or none that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownToken;
+
 /// The tokens that are taken. Where there are none, everybody may send.
 #[derive(Clone, Debug, Default)]
 pub struct Tokens(pub Vec<Token>);
 
 impl Tokens {
     /// The name of whoever shows a token that is known: `Ok(None)` where none is needed, `Err` where it is not known.
-    pub fn sender(&self, shown: &[String]) -> Result<Option<String>, ()> {
+    pub fn sender(&self, shown: &[String]) -> Result<Option<String>, UnknownToken> {
         if self.0.is_empty() {
             return Ok(None);
         }
@@ -57,7 +61,7 @@ impl Tokens {
                 }
             }
         }
-        found.map(Some).ok_or(())
+        found.map(Some).ok_or(UnknownToken)
     }
 }
 
@@ -123,7 +127,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(name, HeaderValue::from_str(value).unwrap());
             let sender = tokens.sender(&shown(&headers, &Uri::from_static("/events")));
-            assert_eq!(sender, if known { Ok(Some("web".to_string())) } else { Err(()) }, "{name}: {value}");
+            assert_eq!(sender, if known { Ok(Some("web".to_string())) } else { Err(UnknownToken) }, "{name}: {value}");
         }
         for (uri, known) in [("/e?token=s3cret", true), ("/e?a=b&api_key=s3cret", true), ("/e?key=s3cret", false), ("/e", false)]
         {
