@@ -14,6 +14,7 @@
 //! - floor 5, [`process`]: settings, wiring by bounded channels, the command line. The only floor with anyhow.
 //! - floor 4, [`io`]: formats, files, NATS, HTTP; they do not know each other. [`demo`]: the recording that needs no server.
 //! - floor 3, [`engine`]: owns all state; `step(input) -> revisions`.
+//! - floor 3, [`notify`]: from a revision to the messages that people get. Pure as well.
 //! - floor 2, [`alert`], [`topology`], [`incident`]: what the state means. Pure: no clock, no I/O.
 //! - floor 1, [`rule`], [`window`]: SQL, planned by DataFusion, cut at its aggregates, and kept incrementally.
 //! - floor 0, [`model`]: labels, time, severity, events, limits.
@@ -36,6 +37,7 @@ pub mod engine;
 pub mod incident;
 pub mod io;
 pub mod model;
+pub mod notify;
 pub mod process;
 pub mod rule;
 pub mod topology;

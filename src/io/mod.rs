@@ -9,3 +9,4 @@ pub mod http;
 pub mod incident_message;
 pub mod intake;
 pub mod nats;
+pub mod notifier;

@@ -166,6 +166,26 @@ pub const TEMPLATE_SOURCE_BYTES_MAX: usize = 16 << 10;
 pub const ERRORS_PER_FILE_MAX: usize = 100;
 /// Bytes of squelch.yaml.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
+/// Receivers in squelch.yaml.
+pub const RECEIVERS_MAX: usize = 100;
+/// Routes in squelch.yaml.
+pub const ROUTES_MAX: usize = 1_000;
+/// The shortest time that a request to a receiver may take, in milliseconds.
+pub const RECEIVER_TIMEOUT_MS_MIN: i64 = 100;
+/// The longest.
+pub const RECEIVER_TIMEOUT_MS_MAX: i64 = 120_000;
+/// Incidents that wait for one receiver in memory. What comes after them waits in the stream.
+pub const INCIDENTS_QUEUED_MAX: usize = 1_000;
+/// Incidents that one digest describes; it counts the others.
+pub const DIGEST_LINES_MAX: usize = 25;
+/// Incidents in one digest.
+pub const DIGEST_MEMBERS_MAX: usize = 500;
+/// Bytes of a receiver's answer that are read.
+pub const RECEIVER_ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Steps that the template of a notification may take: it may go through all alerts of a message.
+pub const NOTIFICATION_TEMPLATE_FUEL_MAX: u64 = 1_000_000;
+/// Bytes that it may write.
+pub const NOTIFICATION_TEMPLATE_BYTES_MAX: usize = 256 << 10;
 
 const _: () = assert!(GROUPS_PER_TABLE_MAX <= RESULT_ROWS_MAX, "every group may breach");
 const _: () = assert!(SOURCES_MAX <= 1 << 16, "a source's id is a u16");

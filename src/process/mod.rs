@@ -11,6 +11,7 @@ pub mod intake;
 mod leader;
 mod load;
 mod load_rules;
+pub mod notify;
 pub mod pipeline;
 pub mod reload;
 pub mod report;

@@ -15,6 +15,7 @@ use crate::process::cluster::standby;
 use crate::process::config::Config;
 use crate::process::leader::{Ended, Leader};
 use crate::process::load::{Loaded, load};
+use crate::process::notify::service;
 use crate::process::reload::file_watcher;
 use crate::process::serve::serve;
 use crate::process::shutdown::{Shutdown, block_on};
@@ -40,12 +41,17 @@ async fn run(config: Config, partitions: Option<usize>) -> Result<()> {
     let serving = serve(&config, &telemetry, &client).await?;
     let mut shutdown = Shutdown::listen()?;
     let leader = Leader { config: &config, telemetry: &telemetry, client, partitions };
-    match contender {
-        Some(contender) => take_turns(contender, &leader, loaded, &mut shutdown).await?,
+    let notifying = service::start(&config, &leader.client, &telemetry.receivers).await?;
+    let ended = match contender {
+        Some(contender) => take_turns(contender, &leader, loaded, &mut shutdown).await,
         // Without a lease there is none to lose.
-        None => _ = leader.lead(loaded, checkpoints, None, &mut shutdown).await?,
+        None => leader.lead(loaded, checkpoints, None, &mut shutdown).await.map(drop),
+    };
+    if let Some(notifying) = notifying {
+        notifying.stop().await;
     }
     serving.shut_down().await;
+    ended?;
     tracing::info!("stopped");
     Ok(())
 }

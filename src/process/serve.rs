@@ -77,6 +77,18 @@ pub(crate) async fn serve(config: &Config, telemetry: &Arc<Telemetry>, client: &
     Ok(serving)
 }
 
+/// Serves metrics and health alone, for a process that takes nothing in.
+pub(crate) async fn serve_status(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Serving> {
+    let mut serving = Serving::default();
+    if let Some(address) = config.http.listen {
+        let router = status::router(Arc::new(Endpoint(Arc::clone(telemetry))));
+        let listening = listen(address, None, router).await.with_context(|| cannot_listen(address, "http.listen"))?;
+        tracing::info!("metrics on http://{}/metrics", listening.address);
+        serving.0.push(listening);
+    }
+    Ok(serving)
+}
+
 fn cannot_listen(address: SocketAddr, key: &str) -> String {
     format!("cannot listen on {address}: set {key} in squelch.yaml to a free port, or to off")
 }

@@ -11,6 +11,7 @@ mod correlation;
 mod input;
 mod intake;
 mod live;
+mod notify;
 mod rules;
 mod state;
 mod support;

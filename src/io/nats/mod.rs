@@ -4,6 +4,7 @@ pub mod client;
 pub mod cluster;
 pub mod command_client;
 pub mod input;
+pub mod notify;
 pub mod output;
 
 /// What can go wrong with NATS at the start, each with what to do about it.

@@ -6,8 +6,11 @@ mod check;
 mod command;
 pub mod demo;
 mod explain;
+mod incident_of;
 mod intake;
+mod notify;
 mod replay;
+mod route;
 mod run;
 mod schema;
 
@@ -62,6 +65,22 @@ enum Command {
     /// them may run, behind a balancer. `squelch run` does this too, on http.listen. See docs/collectors.md.
     #[command(after_help = "Example:\n  squelch intake --config squelch.yaml")]
     Intake(intake::IntakeArgs),
+    /// Notify people of what a squelch has published, and do nothing else
+    ///
+    /// `squelch run` notifies by itself where squelch.yaml has `notifiers`. This does that part alone, on any machine. Of several
+    /// processes one notifies, and the others stand by. See docs/notifications.md.
+    #[command(
+        after_help = "Examples:\n  squelch notify --config squelch.yaml\n  squelch notify --preview inc-0123456789abcdef\n  squelch notify --drill --severity critical --env production"
+    )]
+    Notify(notify::NotifyArgs),
+    /// Who would be notified of an incident, and by which line of the settings
+    ///
+    /// INCIDENT is an id, which begins with `inc-`. LABELS describe an incident that might be: env, severity, entity, rule, and the
+    /// labels of an alert.
+    #[command(
+        after_help = "Examples:\n  squelch route --explain inc-0123456789abcdef\n  squelch route --explain env=production severity=warning team=payments --at 2026-03-14T22:00:00Z"
+    )]
+    Route(route::RouteArgs),
     /// A recorded outage, embedded, no server: what it found and what it spared you
     Demo(demo::DemoArgs),
     /// The same engine over files, at full speed
@@ -101,7 +120,11 @@ struct CompletionsArgs {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let server = matches!(cli.command, Command::Run(_) | Command::Intake(_));
+    let server = match &cli.command {
+        Command::Run(_) | Command::Intake(_) => true,
+        Command::Notify(args) => args.is_server(),
+        _ => false,
+    };
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     // Before any other thread starts: how a limit of the file size acts on a write is a setting of the whole process.
     if let Err(error) = file_limit::is_an_error() {
@@ -144,6 +167,12 @@ fn dispatch(command: Command) -> Result<Answer> {
             drop(terminal);
             intake::run(&args)?;
         }
+        Command::Notify(args) if args.is_server() => {
+            drop(terminal);
+            notify::serve(&args)?;
+        }
+        Command::Notify(args) => return notify::run(&args, &mut terminal),
+        Command::Route(args) => return route::run(&args, &mut terminal),
         Command::Demo(args) => demo::run(args, &mut terminal)?,
         Command::Replay(args) => replay::run(&args, &mut terminal)?,
         Command::Check(args) => return check::run(&args, &mut terminal),

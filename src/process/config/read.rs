@@ -9,6 +9,7 @@ use crate::model::diagnostic::report::Report;
 use crate::model::diagnostic::yaml_tree::Node;
 use crate::model::diagnostic::{Diagnostic, offset_of, yaml_errors};
 use crate::model::limits::CONFIG_FILE_BYTES_MAX;
+use crate::notify::settings::check as notify_settings;
 use crate::process::config::settings::{Config, OneOrMany};
 use crate::process::config::validate;
 
@@ -17,6 +18,7 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self> {
         let text = bounded_text::read(path, CONFIG_FILE_BYTES_MAX).with_context(|| format!("cannot read {}", path.display()))?;
         let mut config = Self::parse(&text, &path.display().to_string())?;
+        config.file = path.to_path_buf();
         let base = path.parent().unwrap_or(Path::new(""));
         let rebase = |path: &mut PathBuf| *path = base.join(&*path);
         config.rules = OneOrMany::Many(config.rules.paths().into_iter().map(|path| base.join(path)).collect());
@@ -52,11 +54,13 @@ impl Config {
             Ok(config) => {
                 let config = config.unwrap_or_default();
                 let problems = validate::problems(&config);
-                if problems.is_empty() {
+                let of_notifiers = notify_settings::complaints(&config.notifiers, &config.routes);
+                if problems.is_empty() && of_notifiers.is_empty() {
                     return Ok(config);
                 }
                 let tree = Node::parse(text, 0..text.len()).map_err(|error| report(vec![error]))?;
-                Err(report(problems.into_iter().map(|problem| problem.at(&tree)).collect()))
+                let of_notifiers = of_notifiers.into_iter().map(|complaint| complaint.in_text(text));
+                Err(report(problems.into_iter().map(|problem| problem.at(&tree)).chain(of_notifiers).collect()))
             }
             Err(error) => {
                 let at = error.location().map_or(0, |at| offset_of(text, at.line() as usize, at.column() as usize));

@@ -13,6 +13,8 @@ use crate::incident::notify::NotifyParams;
 use crate::io::nats::client::settings::{
     CommandsConfig, InputConfig, NatsConfig, OutputConfig, PartitionsConfig, RejectedConfig,
 };
+use crate::notify::local_time::Zone;
+use crate::notify::settings::check::{Notifiers, Routes};
 use crate::process::config::alerts::AlertsConfig;
 use crate::process::config::intake::IntakeConfig;
 use crate::process::config::millis::Millis;
@@ -61,6 +63,17 @@ pub struct Config {
     pub http: HttpConfig,
     /// What is taken in over HTTP and syslog.
     pub intake: IntakeConfig,
+    /// Who is notified, by name.
+    pub notifiers: Notifiers,
+    /// Which incidents go to whom.
+    pub routes: Routes,
+    /// The address of an incident's page, with `{id}` in it: notifications link to it.
+    pub incident_url: Option<String>,
+    /// The time zone of the hours in the settings.
+    pub time_zone: Zone,
+    /// Where this was read from; empty for no file.
+    #[serde(skip)]
+    pub file: PathBuf,
 }
 
 /// Event time.

@@ -35,7 +35,8 @@ impl Collector for Metrics {
         families.alerts_and_incidents(&now)?;
         families.topology(telemetry, &now)?;
         families.windows(&now)?;
-        families.rules(&now.rules)
+        families.rules(&now.rules)?;
+        telemetry.receivers.encode(&mut encoder)
     }
 }
 

@@ -18,6 +18,7 @@ use crate::io::nats::client::health::Health;
 use crate::io::nats::cluster::lease::HeldLease;
 use crate::io::nats::input::stats::InputStats;
 use crate::io::nats::output::stats::OutputStats;
+use crate::process::notify::stats::NotifyStats;
 use crate::process::reload::status::{RuleStatus, TopologyStatus};
 use crate::process::telemetry::snapshot::Snapshot;
 
@@ -56,6 +57,8 @@ pub struct Telemetry {
     pub topology: Arc<TopologyStatus>,
     /// Of the intake.
     pub intake: Arc<IntakeStats>,
+    /// Of receivers.
+    pub receivers: Arc<NotifyStats>,
 }
 
 /// What the process does.

@@ -115,6 +115,8 @@ pub struct OutputConfig {
     pub subject: String,
     /// The key-value bucket of open incidents.
     pub bucket: String,
+    /// The key-value bucket of what receivers were sent.
+    pub notified: String,
     /// The stream of what happens to alerts; `off` for none.
     pub alerts_stream: String,
     /// The first token of its subjects.
@@ -254,6 +256,7 @@ impl Default for OutputConfig {
             bucket: "squelch_incidents".into(),
             alerts_stream: "ALERTS".into(),
             alerts_subject: "alerts".into(),
+            notified: "squelch_notified".into(),
         }
     }
 }

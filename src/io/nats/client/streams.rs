@@ -27,6 +27,8 @@ const BUCKET_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 const PARTIALS_MAX_AGE: Duration = Duration::from_secs(3 * 24 * 3600);
 /// How long answers to commands are kept.
 const ANSWERS_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long the record of what was sent stays that is not written again.
+const NOTIFIED_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long rejected input is kept for a look.
 const REJECTED_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long the server waits for acknowledgements before it delivers again: longer than any batch takes.
@@ -142,6 +144,11 @@ impl Streams {
     /// The bucket of leases and checkpoints: what is in it stays until it is replaced.
     pub async fn state(&self, name: &str) -> Result<kv::Store, NatsError> {
         self.bucket(name, Duration::ZERO).await
+    }
+
+    /// The bucket of what receivers were sent: an incident of which nothing was heard for so long is over.
+    pub async fn notified(&self, name: &str) -> Result<kv::Store, NatsError> {
+        self.bucket(name, NOTIFIED_MAX_AGE).await
     }
 
     /// A bucket of one value a key, created where it is missing.
