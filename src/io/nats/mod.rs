@@ -7,6 +7,8 @@ pub mod input;
 pub mod notify;
 pub mod output;
 
+use crate::io::nats::client::election::{ELECTION_WAIT_MAX, JetStreamError};
+
 /// What can go wrong with NATS at the start, each with what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum NatsError {
@@ -98,6 +100,19 @@ pub enum NatsError {
         /// What is asked for.
         wanted: String,
     },
+    /// A cluster has no leader.
+    #[error(
+        "{what}: JetStream has not answered for {waited_s} s ({cause}): see that enough servers of the NATS cluster run for a leader, and that \
+         this user may use $JS.API"
+    )]
+    NoLeader {
+        /// What was asked for.
+        what: String,
+        /// How long.
+        waited_s: u64,
+        /// The server's or client's words.
+        cause: String,
+    },
     /// A request failed.
     #[error("{what}: {cause}")]
     Request {
@@ -109,6 +124,14 @@ pub enum NatsError {
 }
 
 impl NatsError {
+    /// A request about `what` failed, perhaps because no leader could be waited for any longer.
+    fn of_request(what: impl Into<String>, error: impl JetStreamError) -> Self {
+        if !error.is_leaderless() {
+            return NatsError::request(what, error);
+        }
+        NatsError::NoLeader { what: what.into(), waited_s: ELECTION_WAIT_MAX.as_secs(), cause: error.to_string() }
+    }
+
     fn request(what: impl Into<String>, cause: impl std::fmt::Display) -> Self {
         NatsError::Request { what: what.into(), cause: cause.to_string() }
     }

@@ -4,50 +4,45 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::Stdio;
 
-use crate::support::demo::demo_files;
+use crate::support::demo::outage_lines;
 use crate::support::nats::NatsServer;
 use crate::support::process::{Squelch, context, get, runtime};
 use crate::support::root;
 use crate::support::tools::program;
 
-/// A squelch that has read the demo's events and a line that is none.
-fn after_the_demo(server: &NatsServer) -> (Squelch, String) {
-    let squelch = Squelch::start(server, "checkpoint: { dir: state, every: 200ms }\n");
-    let (mut events, _) = demo_files();
-    let number = events.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
-    events.extend_from_slice(b"\nno event\n");
+#[test]
+fn metrics_are_as_prometheus_asks_and_as_documented() {
+    let server = NatsServer::start();
+    let squelch = Squelch::start(&server, "checkpoint: { dir: state, every: 200ms }\n");
+    let lines = outage_lines();
     runtime().block_on(async {
-        let context = context(server).await;
-        let lines: Vec<&[u8]> = events.split(|byte| *byte == b'\n').collect();
-        for lines in lines.chunks(1_000) {
-            context.publish("events.mixed.demo", lines.join(&b'\n').into()).await.unwrap().await.unwrap();
+        let context = context(&server).await;
+        let messages = lines.chunks(1_000).map(|lines| lines.join(&b'\n')).chain([b"no event".to_vec()]);
+        for message in messages {
+            context.publish("events.mixed.demo", message.into()).await.unwrap().await.unwrap();
         }
     });
-    squelch.wait_for("metrics", &format!("squelch_events_total {number}\n"));
+    squelch.wait_for("metrics", &format!("squelch_events_total {}\n", lines.len()));
+    squelch.wait_for("metrics", "squelch_rejected_total{reason=\"json\"} 1\n");
     squelch.wait_for("metrics", "squelch_checkpoint_age_seconds");
     let shown = get(squelch.http, "metrics").unwrap();
-    let body = shown.split_once("\r\n\r\n").map_or(shown.as_str(), |(_, body)| body).to_string();
-    (squelch, body)
+    let (_, metrics) = shown.split_once("\r\n\r\n").unwrap();
+    checked_by_promtool(metrics);
+    documented(metrics);
+    squelch.stop();
 }
 
-#[test]
-fn promtool_has_no_complaint() {
-    let server = NatsServer::start();
-    let (squelch, metrics) = after_the_demo(&server);
+fn checked_by_promtool(metrics: &str) {
     let mut check = program("promtool");
     check.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut check = check.spawn().unwrap();
     check.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
     let done = check.wait_with_output().unwrap();
-    let said = [done.stdout, done.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
-    assert!(done.status.success() && said.is_empty(), "{said}\n{metrics}");
-    squelch.stop();
+    let reported = [done.stdout, done.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    assert!(done.status.success() && reported.is_empty(), "{reported}\n{metrics}");
 }
 
-#[test]
-fn every_metric_is_documented() {
-    let server = NatsServer::start();
-    let (squelch, metrics) = after_the_demo(&server);
+fn documented(metrics: &str) {
     let served: BTreeSet<&str> = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let docs = std::fs::read_to_string(root().join("docs/metrics.md")).unwrap();
     let tables = docs.split_once("## Input and output").unwrap().1;
@@ -57,5 +52,4 @@ fn every_metric_is_documented() {
     let documented: BTreeSet<&str> = documented.iter().map(String::as_str).collect();
     assert!(served.len() > 50, "{served:?}");
     assert_eq!(served, documented);
-    squelch.stop();
 }

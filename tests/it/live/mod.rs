@@ -4,6 +4,7 @@ pub mod alertmanager;
 pub mod backpressure;
 pub mod chaos;
 pub mod commands;
+pub mod election;
 pub mod explain_incident;
 pub mod gaps;
 pub mod garbage;

@@ -5,6 +5,7 @@ pub mod detectors;
 pub mod hostile_files;
 pub mod mutations;
 pub mod oracle;
+pub mod other_engine;
 pub mod packs;
 pub mod shipped;
 pub mod shipped_thresholds;

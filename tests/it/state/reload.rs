@@ -15,7 +15,7 @@ use squelch::rule::check::{LoadedRules, from_texts};
 use squelch::rule::reload::{FilesOnDisk, ReloadedRules, RuleTexts, reload};
 use squelch::topology::Topology;
 
-use crate::support::demo::demo_files;
+use crate::support::demo::outage_lines;
 use crate::support::expect::first_difference;
 use crate::support::{folders, root};
 
@@ -49,13 +49,13 @@ fn scenario(path: &Path) -> Case {
     }
 }
 
-fn demo() -> Case {
+fn outage() -> Case {
     Case {
-        name: "the demo".into(),
+        name: "the outage of the demo".into(),
         rules: files(&root().join("rules")),
         topology: root().join("src/demo/topology.yaml"),
         params: EngineParams::default(),
-        lines: lines(&demo_files().0),
+        lines: outage_lines(),
     }
 }
 
@@ -172,7 +172,7 @@ fn the_same_rules_again_change_nothing() {
 /// Planning all of them takes a while.
 #[test]
 fn all_shipped_rules_again_change_nothing() {
-    again(&demo(), 2);
+    again(&outage(), 2);
 }
 
 fn again(case: &Case, times: usize) {

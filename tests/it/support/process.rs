@@ -13,6 +13,10 @@ use crate::support::demo::demo_files;
 use crate::support::nats::{NatsServer, free_port};
 use crate::support::{binary, root};
 
+/// After so long a state is not expected any more. Generous: it only ends a test that would never end, so that a loaded machine is slow
+/// and not red.
+const STATE_WAIT_MAX: Duration = Duration::from_secs(240);
+
 /// A running `squelch run`.
 pub struct Squelch {
     pub child: Option<Child>,
@@ -135,6 +139,15 @@ impl Mortal {
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
+
+    /// Waits until it has logged this.
+    pub fn wait_for_log(&self, wanted: &str) {
+        let deadline = Instant::now() + STATE_WAIT_MAX;
+        while !self.log().contains(wanted) {
+            assert!(Instant::now() < deadline, "it never logs {wanted}: {}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
 }
 
 impl Drop for Mortal {
@@ -144,7 +157,7 @@ impl Drop for Mortal {
 }
 
 fn wait_for(http: u16, path: &str, wanted: &str, log: &dyn Fn() -> String) -> String {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + STATE_WAIT_MAX;
     loop {
         let got = get(http, path).unwrap_or_default();
         if got.contains(wanted) {

@@ -3,12 +3,15 @@
 //!
 //! Only requests that may be sent twice belong here.
 
+use std::error::Error as _;
 use std::fmt::Display;
 use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{ConsumerInfoError, ConsumerInfoErrorKind};
-use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind};
+use async_nats::jetstream::context::{
+    ConsumerInfoError, ConsumerInfoErrorKind, CreateStreamError, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind,
+    RequestError, RequestErrorKind,
+};
 use async_nats::jetstream::stream::{ConsumerError, ConsumerErrorKind};
 use tokio::time::{Instant, sleep};
 
@@ -31,7 +34,10 @@ impl JetStreamError for GetStreamError {
     fn is_leaderless(&self) -> bool {
         match self.kind() {
             GetStreamErrorKind::JetStream(error) => is_electing(error.error_code()),
-            GetStreamErrorKind::Request => true,
+            GetStreamErrorKind::Request => {
+                let cause = self.source().and_then(|cause| cause.downcast_ref::<RequestError>());
+                cause.is_some_and(|cause| cause.kind() == RequestErrorKind::TimedOut)
+            }
             GetStreamErrorKind::EmptyName | GetStreamErrorKind::InvalidStreamName => false,
         }
     }
@@ -65,10 +71,11 @@ impl JetStreamError for ConsumerError {
 }
 
 /// Sends a request about `what` until JetStream has a leader that answers it, or [`ELECTION_WAIT_MAX`] is over.
-pub(crate) async fn wait_for_leader<T, E: JetStreamError>(
-    what: &str,
-    mut request: impl AsyncFnMut() -> Result<T, E>,
-) -> Result<T, E> {
+pub(crate) async fn wait_for_leader<T, E, F>(what: &str, mut request: impl FnMut() -> F) -> Result<T, E>
+where
+    E: JetStreamError,
+    F: Future<Output = Result<T, E>>,
+{
     let began = Instant::now();
     loop {
         let answer = request().await;

@@ -2,6 +2,7 @@
 //! compare-and-set on a key ([`kv_cas`]).
 
 pub mod connect;
+pub mod election;
 pub mod health;
 pub mod kv_cas;
 pub mod publish;

@@ -5,12 +5,13 @@ use std::time::Duration;
 use async_nats::client::RequestErrorKind;
 use async_nats::jetstream::consumer::pull::Config as PullConfig;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer};
-use async_nats::jetstream::context::{Context, GetStreamErrorKind};
+use async_nats::jetstream::context::{ConsumerInfoErrorKind, Context, GetStreamErrorKind};
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{Config as StreamConfig, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, Stream};
 use async_nats::jetstream::{ErrorCode, kv};
 
 use crate::io::nats::NatsError;
+use crate::io::nats::client::election::{JetStreamError, wait_for_leader};
 use crate::io::nats::client::settings::{CommandsConfig, InputConfig, OutputConfig, PartitionsConfig, RejectedConfig};
 
 /// How long the server remembers the ids of published revisions: a duplicate after a restart is dropped.
@@ -153,9 +154,6 @@ impl Streams {
 
     /// A bucket of one value a key, created where it is missing.
     async fn bucket(&self, name: &str, max_age: Duration) -> Result<kv::Store, NatsError> {
-        if let Ok(bucket) = self.context.get_key_value(name).await {
-            return Ok(bucket);
-        }
         // The client's own function first asks about the account, in a way that a 2.9 server does not answer.
         let wanted = StreamConfig {
             name: format!("KV_{name}"),
@@ -168,7 +166,7 @@ impl Streams {
             allow_direct: true,
             ..StreamConfig::default()
         };
-        self.create(wanted).await?;
+        self.found_or_created(wanted).await?;
         self.context.get_key_value(name).await.map_err(|error| NatsError::request(format!("bucket {name}"), error))
     }
 
@@ -189,17 +187,20 @@ impl Streams {
     async fn create(&self, wanted: StreamConfig) -> Result<Stream, NatsError> {
         let what = format!("creating stream {} with subjects {}", wanted.name, wanted.subjects.join(", "));
         tracing::info!("{what}");
-        self.context
-            .create_stream(StreamConfig { num_replicas: self.replicas, ..wanted })
-            .await
-            .map_err(|error| NatsError::request(what, error))
+        let wanted = StreamConfig { num_replicas: self.replicas, ..wanted };
+        let created = wait_for_leader(&what, || self.context.create_stream(wanted.clone())).await;
+        created.map_err(|error| NatsError::of_request(what, error))
     }
 }
 
 /// The last message that was acknowledged, where the consumer exists.
-pub async fn acknowledged(stream: &Stream, config: &InputConfig) -> Option<u64> {
-    let known = stream.get_consumer::<PullConfig>(&config.consumer).await.ok();
-    known.map(|known| known.cached_info().ack_floor.stream_sequence)
+pub async fn acknowledged(stream: &Stream, consumer: &str) -> Result<Option<u64>, NatsError> {
+    let what = format!("consumer {consumer}");
+    match wait_for_leader(&what, || stream.consumer_info(consumer)).await {
+        Ok(info) => Ok(Some(info.ack_floor.stream_sequence)),
+        Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => Ok(None),
+        Err(error) => Err(NatsError::of_request(what, error)),
+    }
 }
 
 /// The consumer of the events: durable, so that what was acknowledged is known after a restart; one acknowledgement covers all
@@ -213,7 +214,7 @@ pub async fn consumer(stream: &Stream, config: &InputConfig, after: u64) -> Resu
         many => (String::new(), many.to_vec()),
     };
     let what = format!("consumer {} of stream {}", config.consumer, config.stream);
-    if stream.get_consumer::<PullConfig>(&config.consumer).await.is_ok() {
+    if acknowledged(stream, &config.consumer).await?.is_some() {
         stream.delete_consumer(&config.consumer).await.map_err(|error| NatsError::request(what.clone(), error))?;
     }
     let wanted = PullConfig {
@@ -227,7 +228,8 @@ pub async fn consumer(stream: &Stream, config: &InputConfig, after: u64) -> Resu
         ..PullConfig::default()
     };
     let several = wanted.filter_subjects.clone();
-    let consumer: PullConsumer = stream.create_consumer(wanted).await.map_err(|error| NatsError::request(what, error))?;
+    let created = wait_for_leader(&what, || stream.create_consumer(wanted.clone())).await;
+    let consumer: PullConsumer = created.map_err(|error| NatsError::of_request(what, error))?;
     // A 2.9 server ignores the list silently and would deliver the whole stream.
     if !several.is_empty() && consumer.cached_info().config.filter_subjects.is_empty() {
         return Err(NatsError::OneFilterOnly { wanted: several.join(", ") });
@@ -246,15 +248,17 @@ pub(crate) async fn last_on(stream: &Stream, subject: &str) -> Result<Option<Str
 
 /// The stream, if it exists.
 pub async fn existing(context: &Context, name: &str) -> Result<Option<Stream>, NatsError> {
-    match context.get_stream(name).await {
+    let what = format!("stream {name}");
+    match wait_for_leader(&what, || context.get_stream(name)).await {
         Ok(stream) => Ok(Some(stream)),
+        Err(error) if error.is_leaderless() => Err(NatsError::of_request(what, error)),
         Err(error) => match error.kind() {
             GetStreamErrorKind::JetStream(code) if code.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
             GetStreamErrorKind::JetStream(code) if code.error_code() == ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => {
                 Err(NatsError::NoJetStream)
             }
             _ if nobody_answers(context).await => Err(NatsError::NoJetStream),
-            _ => Err(NatsError::request(format!("stream {name}"), error)),
+            _ => Err(NatsError::request(what, error)),
         },
     }
 }

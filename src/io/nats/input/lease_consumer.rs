@@ -7,6 +7,7 @@ use async_nats::jetstream::stream::Stream;
 
 use crate::io::nats::NatsError;
 use crate::io::nats::client::settings::InputConfig;
+use crate::io::nats::client::streams;
 use crate::io::nats::cluster::lease::HeldLease;
 use crate::io::nats::input::position::StreamPosition;
 
@@ -24,8 +25,8 @@ pub async fn take_over(
     let configured = position.is_none().then_some(&config.consumer);
     let mut acknowledged = None;
     for name in earlier.iter().chain(configured) {
-        let Ok(known) = stream.get_consumer::<PullConfig>(name).await else { continue };
-        acknowledged = acknowledged.max(Some(known.cached_info().ack_floor.stream_sequence));
+        let Some(sequence) = streams::acknowledged(stream, name).await? else { continue };
+        acknowledged = acknowledged.max(Some(sequence));
         delete(stream, name).await;
     }
     let created_ns = stream.cached_info().created.unix_timestamp_nanos() as i64;

@@ -58,7 +58,7 @@ impl EventReader {
         let position = match position {
             Some(position) => position,
             None => {
-                let acknowledged = streams::acknowledged(&stream, &config).await;
+                let acknowledged = streams::acknowledged(&stream, &config.consumer).await?;
                 let oldest = info.state.first_sequence.saturating_sub(1);
                 StreamPosition { created_ns: created_ns(&info), sequence: acknowledged.unwrap_or(oldest) }
             }
