@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark that cannot run should stop")]
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a benchmark prints, waits and measures")]
 
+mod formats;
 #[path = "../tests/it/support/nats.rs"]
 mod nats;
 mod process;
@@ -83,6 +84,13 @@ fn decode(criterion: &mut Criterion) {
         group.bench_function(name, |bench| {
             let mut decoder = Decoder::new(&workload.book().label_keys, i64::MAX);
             bench.iter(|| assert_eq!(decode_all(&mut decoder, &messages, &arrow_ipc::FORMAT), EVENTS));
+        });
+    }
+    for (format, encode) in formats::FORMATS {
+        let messages = formats::messages(&workload, encode);
+        group.bench_function(format.name, |bench| {
+            let mut decoder = Decoder::new(&workload.book().label_keys, i64::MAX);
+            bench.iter(|| assert_eq!(decode_all(&mut decoder, &messages, format), EVENTS));
         });
     }
     // The baseline: what it costs to read the same lines into untyped values.
@@ -188,6 +196,9 @@ fn tables(results: &Path) {
     row("decode to Arrow", decode, rate("decode", "serde_json values"), "serde_json into untyped values");
     for (name, _) in ARROW {
         row(&format!("{name} to Arrow"), rate("decode", name), decode, "decoding lines");
+    }
+    for (format, _) in formats::FORMATS {
+        row(&format!("{} to Arrow", format.name), rate("decode", format.name), decode, "decoding lines");
     }
     row("1 rule, bytes to incidents", rate("end to end", "1 rules"), decode, "decoding alone");
     row("100 rules, bytes to incidents", rate("end to end", "100 rules"), decode, "decoding alone");

@@ -101,6 +101,7 @@ fn batches(alerts: usize, nodes: usize) -> Vec<EventBatch> {
             ts: START_MS + (i * STORM_MS / alerts) as i64,
             firing: true,
             severity: if i.is_multiple_of(3) { Severity::Critical } else { Severity::Warning },
+            key: None,
             labels: Labels::new(labels.into_iter().map(|(key, value)| (key.to_string(), value))),
             summary: None,
             runbook: None,

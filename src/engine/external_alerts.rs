@@ -6,6 +6,7 @@ use crate::engine::core::Engine;
 use crate::engine::self_alert::SelfAlert;
 use crate::model::event::ExternalAlert;
 use crate::model::fingerprint::Fingerprint;
+use crate::model::labels::Labels;
 use crate::model::time::{EARLIEST_MS, TimestampMs};
 
 /// Stands for the time of the first event while there was none.
@@ -18,7 +19,10 @@ impl Engine {
             self.stats.late_alerts += 1;
             alert.ts = self.handled_until + 1;
         }
-        let fingerprint = Fingerprint::new(&alert.name, &alert.labels);
+        let fingerprint = match &alert.key {
+            Some(key) => Fingerprint::new(key, &Labels::default()),
+            None => Fingerprint::new(&alert.name, &alert.labels),
+        };
         self.awaited_alerts.insert((alert.ts, !alert.firing, fingerprint, alert.severity), alert);
     }
 
@@ -38,7 +42,7 @@ impl Engine {
         let at = self.watermark.now().map_or(UNTIMED, |now| now.max(self.handled_until) + 1);
         let as_external = |ts, firing| {
             let (name, labels, summary) = (name.clone(), labels.clone(), Some(summary.clone()));
-            ExternalAlert { ts, name, firing, severity, labels, summary, runbook: None }
+            ExternalAlert { ts, name, firing, severity, key: None, labels, summary, runbook: None }
         };
         // An alert that is raised again ends later.
         self.awaited_alerts.retain(|_, awaited| awaited.firing || awaited.name != name || awaited.labels != labels);

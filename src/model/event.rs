@@ -55,7 +55,16 @@ impl Kind {
     pub fn columns(self) -> &'static [(&'static str, Column)] {
         use Column::{Number, Text, Time};
         match self {
-            Kind::Metric => &[("ts", Time), ("name", Text), ("value", Number), ("service", Text), ("host", Text), ("env", Text)],
+            Kind::Metric => &[
+                ("ts", Time),
+                ("name", Text),
+                ("value", Number),
+                ("service", Text),
+                ("host", Text),
+                ("env", Text),
+                ("temporality", Text),
+                ("series", Text),
+            ],
             Kind::Log => &[
                 ("ts", Time),
                 ("severity", Text),
@@ -162,6 +171,8 @@ pub struct LabelKeys {
     rules: [BTreeSet<String>; 4],
     /// Keys that only other parts read. Compiled rules refer to columns by index, so these come after the keys of rules.
     others: [BTreeSet<String>; 4],
+    /// Whether rules read the column `series` of metrics, which costs the decoder a hash for each event.
+    series: bool,
 }
 
 impl LabelKeys {
@@ -178,11 +189,22 @@ impl LabelKeys {
         }
     }
 
+    /// Rules read the column `series`.
+    pub fn read_series(&mut self) {
+        self.series = true;
+    }
+
+    /// Whether the column `series` is filled.
+    pub fn reads_series(&self) -> bool {
+        self.series
+    }
+
     /// Adds the keys that rules read in `other`.
     pub fn extend(&mut self, other: &LabelKeys) {
         for kind in Kind::ALL {
             other.rules[kind as usize].iter().for_each(|key| self.insert(kind, key));
         }
+        self.series |= other.series;
     }
 
     /// The keys of `kind`, in the order of their columns.
@@ -209,6 +231,8 @@ pub struct ExternalAlert {
     pub firing: bool,
     /// The other system's severity.
     pub severity: Severity,
+    /// What identifies it where the other system has an id for it; else its name and labels do.
+    pub key: Option<String>,
     /// All labels, with `service`, `host` and `env` among them.
     pub labels: Labels,
     /// A sentence for people.

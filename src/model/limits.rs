@@ -4,6 +4,12 @@
 pub const EVENT_BYTES_MAX: usize = 1 << 20;
 /// Bytes of one message after inflation: a zip bomb ends here.
 pub const MESSAGE_INFLATED_BYTES_MAX: usize = 64 << 20;
+/// Messages that one larger message becomes where it is cut: a body of 64 MiB at 64 KiB each.
+pub const SPLIT_PIECES_MAX: usize = 1_024;
+/// Buckets of one histogram, each of which becomes a row: exponential ones have 160 by default.
+pub const HISTOGRAM_BUCKETS_MAX: usize = 1_000;
+/// Levels of lists and maps in one attribute.
+pub const ATTRIBUTE_DEPTH_MAX: usize = 32;
 /// Bad lines of one message that are handed back one by one; where there are more, the whole message stands for the rest.
 pub const REJECTED_LINES_MAX: usize = 1_000;
 /// Characters of the reason why an event was rejected: it stands in a header and in the log.

@@ -69,12 +69,16 @@ impl Decoder {
             time_check: TimeCheck { received_at: info.received_at, future_ms: self.future_ms },
             label_keys: &self.label_keys,
             kind: info.kind,
+            syntax: info.syntax,
             unknown_words: &mut self.unknown_words,
             rejections: RejectionLimiter::new(reject),
         };
-        let format = info.format.unwrap_or(&native_json::FORMAT);
         let decoded = match decompressed {
-            Ok(payload) => (format.decode)(payload, &mut sink),
+            Ok(payload) => {
+                let suggested = info.suggested.filter(|format| (format.recognise)(&payload));
+                let format = info.format.or(suggested).unwrap_or(&native_json::FORMAT);
+                (format.decode)(payload, &mut sink)
+            }
             Err(why) => Err(RejectReason::Inflate(why)),
         };
         sink.rejections.end_message(bytes, decoded.err());

@@ -47,6 +47,7 @@ pub(crate) fn external_alert(
         name,
         firing,
         severity: severity(event.text(TextField::Severity), unknown),
+        key: event.text(TextField::AlertKey).map(String::from),
         labels,
         summary: note(["summary", "description"]),
         runbook: note(["runbook_url", "runbook"]),

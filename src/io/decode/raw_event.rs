@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::model::event::Kind;
 use crate::model::time::{TimestampMs, parse_rfc3339};
 
 /// A text of the event.
@@ -32,6 +33,12 @@ pub enum TextField {
     SpanId,
     /// `parent_id`
     ParentId,
+    /// `temporality`
+    Temporality,
+    /// `series`
+    Series,
+    /// The id of an alert of another system: no field of squelch's own format.
+    AlertKey,
 }
 
 /// The number fields; the discriminant is the index in [`RawEvent::numbers`].
@@ -54,7 +61,7 @@ impl NumberField {
 }
 
 /// The number of text fields.
-pub(crate) const TEXT_FIELDS: usize = TextField::ParentId as usize + 1;
+pub(crate) const TEXT_FIELDS: usize = TextField::AlertKey as usize + 1;
 /// The number of number fields.
 pub(crate) const NUMBER_FIELDS: usize = NumberField::DurationMs as usize + 1;
 
@@ -94,6 +101,8 @@ impl Field {
             "trace_id" => Field::Text(TextField::TraceId),
             "span_id" => Field::Text(TextField::SpanId),
             "parent_id" => Field::Text(TextField::ParentId),
+            "temporality" => Field::Text(TextField::Temporality),
+            "series" => Field::Text(TextField::Series),
             "value" => Field::Number(NumberField::Value),
             "duration_ms" => Field::Number(NumberField::DurationMs),
             "labels" => Field::Labels,
@@ -131,6 +140,35 @@ impl<'a> RawEvent<'a> {
     #[inline]
     pub fn number(&self, field: NumberField) -> Option<f64> {
         self.numbers[field as usize]
+    }
+
+    /// Sets a text field.
+    pub fn set(&mut self, field: TextField, text: impl Into<Text<'a>>) {
+        self.texts[field as usize] = Some(text.into());
+    }
+
+    /// The event as a line of native JSON: what stands for it where it is rejected.
+    pub(crate) fn to_json(&self, kind: Kind) -> Vec<u8> {
+        let mut line = serde_json::Map::new();
+        line.insert("kind".into(), kind.to_string().into());
+        for (name, _) in kind.columns() {
+            let value = match Field::of(name) {
+                Field::Time => self.ts.as_ref().and_then(|ts| ts.as_ref().ok()).map(|ts| (*ts).into()),
+                Field::Text(field) => self.text(field).map(Into::into),
+                Field::Number(field) => self.number(field).map(Into::into),
+                _ => None,
+            };
+            if let Some(value) = value {
+                line.insert((*name).into(), value);
+            }
+        }
+        for (name, pairs) in [("labels", &self.labels), ("annotations", &self.annotations)] {
+            if !pairs.0.is_empty() {
+                let pairs = pairs.0.iter().map(|(key, value)| (key.to_string(), value.as_ref().into()));
+                line.insert(name.into(), pairs.collect::<serde_json::Map<_, _>>().into());
+            }
+        }
+        serde_json::Value::Object(line).to_string().into_bytes()
     }
 
     /// Empties the event, and keeps the memory of its lists for the next one.

@@ -17,6 +17,12 @@ pub enum RejectReason {
     Json(String),
     /// The Arrow stream is corrupt, or has a column that cannot be read.
     Arrow(String),
+    /// The protobuf message is corrupt or cut off, or a record of it is.
+    Protobuf(String),
+    /// A line is malformed, in a format whose lines are no JSON.
+    Line(String),
+    /// The format that a header names is unknown.
+    Format(String),
     /// Neither the subject nor a `kind` field names the kind of event.
     Kind(String),
     /// The time is missing, unreadable or out of range.
@@ -37,6 +43,9 @@ impl RejectReason {
             RejectReason::Size(_) => "size",
             RejectReason::Json(_) => "json",
             RejectReason::Arrow(_) => "arrow",
+            RejectReason::Protobuf(_) => "protobuf",
+            RejectReason::Line(_) => "line",
+            RejectReason::Format(_) => "format",
             RejectReason::Kind(_) => "kind",
             RejectReason::Time(_) => "time",
             RejectReason::Future(_) => "future",
@@ -46,7 +55,8 @@ impl RejectReason {
     }
 
     /// All codes.
-    pub const CODES: [&'static str; 9] = ["inflate", "size", "json", "arrow", "kind", "time", "future", "field", "command"];
+    pub const CODES: [&'static str; 12] =
+        ["inflate", "size", "json", "arrow", "protobuf", "line", "format", "kind", "time", "future", "field", "command"];
 }
 
 impl fmt::Display for RejectReason {
@@ -56,6 +66,9 @@ impl fmt::Display for RejectReason {
             RejectReason::Size(bytes) => write!(f, "{bytes} bytes in one line, the limit is {EVENT_BYTES_MAX}"),
             RejectReason::Json(why)
             | RejectReason::Arrow(why)
+            | RejectReason::Protobuf(why)
+            | RejectReason::Line(why)
+            | RejectReason::Format(why)
             | RejectReason::Kind(why)
             | RejectReason::Time(why)
             | RejectReason::Future(why)

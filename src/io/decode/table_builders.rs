@@ -114,6 +114,11 @@ impl TableBuilders {
         });
     }
 
+    /// Whether a table has a column of this label.
+    pub(crate) fn has_label(&self, kind: Kind, key: &str) -> bool {
+        self.kinds[kind as usize].labels.iter().any(|label| label == key)
+    }
+
     /// Rows since the last batch.
     pub fn rows(&self) -> usize {
         self.kinds.iter().map(|table| table.rows).sum()

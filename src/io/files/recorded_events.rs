@@ -76,9 +76,10 @@ impl EventFiles {
             self.bytes_total += file.metadata().map_err(fail)?.len();
             let counted = BufReader::with_capacity(1 << 16, Counted { file, read: Arc::clone(&self.read) });
             let reader: Box<dyn BufRead + Send> = match Encoding::of_path(path) {
-                Encoding::Plain => Box::new(counted),
                 Encoding::Gzip => Box::new(BufReader::with_capacity(1 << 16, flate2::bufread::MultiGzDecoder::new(counted))),
                 Encoding::Zstd => Box::new(BufReader::with_capacity(1 << 16, zstd::Decoder::with_buffer(counted).map_err(fail)?)),
+                // No file extension stands for another encoding.
+                _ => Box::new(counted),
             };
             let (lines, line) = (lines_of(reader), TimedLine::default());
             let mut file = LineFile { path: path.clone(), is_command, lines, line, head: None };

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::io::decode::decoder::Decoder;
 use crate::io::decode::message_info::MessageInfo;
-use crate::io::decode::rejection::{RejectReason, Rejected};
+use crate::io::decode::rejection::Rejected;
 use crate::io::decode::unknown_words::UnknownWord;
 use crate::io::nats::input::messages::{Ack, Fetched, Incoming, RawMessages};
 use crate::io::nats::output::results::RejectedLine;
@@ -209,7 +209,7 @@ impl Decode {
                 decoder.message(&message.payload, info, &mut reject);
                 sequences.push(message.sequence);
             }
-            Err(why) => reject(Rejected::one(0, message.payload.to_vec(), RejectReason::Inflate(why.clone()))),
+            Err(why) => reject(Rejected::one(0, message.payload.to_vec(), why.clone())),
         }
     }
 }

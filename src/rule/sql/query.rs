@@ -81,7 +81,7 @@ pub fn parse(text: &str) -> Result<Sql, Vec<Diagnostic>> {
     if let ControlFlow::Break(()) = VisitMut::visit(&mut statement, &mut HavingAliases) {
         tracing::debug!("the alias visitor never breaks");
     }
-    let mut labels = Labels { text, keys: Vec::new(), tables: Vec::new(), errors: Vec::new() };
+    let mut labels = Labels { text, keys: Vec::new(), tables: Vec::new(), series: false, errors: Vec::new() };
     if let ControlFlow::Break(()) = VisitMut::visit(&mut statement, &mut labels) {
         tracing::debug!("the label visitor never breaks");
     }
@@ -90,6 +90,9 @@ pub fn parse(text: &str) -> Result<Sql, Vec<Diagnostic>> {
         return Err(errors);
     }
     let mut label_keys = LabelKeys::default();
+    if labels.series {
+        label_keys.read_series();
+    }
     for kind in &labels.tables {
         labels.keys.iter().for_each(|key| label_keys.insert(*kind, key));
     }
@@ -201,6 +204,8 @@ struct Labels<'a> {
     text: &'a str,
     keys: Vec<String>,
     tables: Vec<Kind>,
+    /// Whether the column `series` is read.
+    series: bool,
     errors: Vec<Diagnostic>,
 }
 
@@ -218,6 +223,12 @@ impl VisitorMut for Labels<'_> {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let column = match &*expr {
+            Expr::Identifier(ident) => Some(ident),
+            Expr::CompoundIdentifier(path) => path.last(),
+            _ => None,
+        };
+        self.series |= column.is_some_and(|column| column.value.eq_ignore_ascii_case("series"));
         let span = expr.span();
         let Expr::CompoundFieldAccess { root, access_chain } = expr else { return ControlFlow::Continue(()) };
         let mut path: Vec<Ident> = match root.as_ref() {

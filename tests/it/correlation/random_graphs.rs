@@ -31,6 +31,7 @@ fn alert(said: &Said) -> ExternalAlert {
         name: format!("alert_{which}"),
         firing,
         severity: [Severity::Info, Severity::Warning, Severity::Critical][usize::from(severity % 3)],
+        key: None,
         labels: Labels::new([("env".to_string(), "e".to_string())].into_iter().chain(entity).chain(key)),
         summary: None,
         runbook: None,

@@ -8,15 +8,16 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::{DataType, Float64Type, TimestampMillisecondType};
 use squelch::io::decode::decoder::Decoder;
+use squelch::io::decode::decompress::Encoding;
 use squelch::io::decode::format::Format;
 use squelch::io::decode::formats::FORMATS;
 use squelch::io::decode::message_info::MessageInfo;
 use squelch::io::decode::rejection::Rejected;
-use squelch::model::event::{EventBatch, Kind, LabelKeys, label_of_column};
+use squelch::io::decode::syntax::Syntax;
+use squelch::model::event::{EventBatch, Kind, LabelKeys};
 
+use super::rows::rows_as_json;
 use crate::support::expect::expect_file;
 use crate::support::root;
 
@@ -46,9 +47,11 @@ fn label_keys(format: &Format) -> LabelKeys {
 /// What subject and headers say of a case.
 fn info(path: &Path, format: &'static Format) -> MessageInfo {
     let headers = std::fs::read_to_string(path.with_extension("headers")).unwrap_or_default();
-    let subject = headers.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap_or_default();
-    let kind = subject.split('.').skip(1).find_map(|token| token.parse().ok());
-    MessageInfo { kind, format: Some(format), received_at: Some(RECEIVED_AT), ..MessageInfo::default() }
+    let header = |name: &str| headers.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    let kind = header("Subject").and_then(|subject| subject.split('.').skip(1).find_map(|token| token.parse().ok()));
+    let syntax = header("Content-Type").map(Syntax::of_header).unwrap_or_default();
+    let encoding = header("Content-Encoding").map(|value| Encoding::of_header(value).unwrap()).unwrap_or_default();
+    MessageInfo { kind, format: Some(format), syntax, encoding, received_at: Some(RECEIVED_AT), ..MessageInfo::default() }
 }
 
 fn decode(message: &[u8], keys: &LabelKeys, info: MessageInfo) -> (EventBatch, Vec<Rejected>) {
@@ -58,32 +61,9 @@ fn decode(message: &[u8], keys: &LabelKeys, info: MessageInfo) -> (EventBatch, V
     (decoder.take(), rejected)
 }
 
-/// A row of a table as a line of native JSON.
-fn row_as_json(kind: Kind, batch: &arrow::array::RecordBatch, row: usize) -> String {
-    let mut line = format!("{{\"kind\":\"{kind}\"");
-    let mut labels = String::new();
-    for (field, column) in batch.schema().fields().iter().zip(batch.columns()).filter(|(_, column)| column.is_valid(row)) {
-        let value = match field.data_type() {
-            DataType::Utf8View => serde_json::to_string(column.as_string_view().value(row)).unwrap(),
-            DataType::Float64 => column.as_primitive::<Float64Type>().value(row).to_string(),
-            _ => column.as_primitive::<TimestampMillisecondType>().value(row).to_string(),
-        };
-        match label_of_column(field.name()) {
-            Some(key) => write!(labels, "{}\"{key}\":{value}", if labels.is_empty() { "" } else { "," }).unwrap(),
-            None => write!(line, ",\"{}\":{value}", field.name()).unwrap(),
-        }
-    }
-    let labels = if labels.is_empty() { labels } else { format!(",\"labels\":{{{labels}}}") };
-    format!("{line}{labels}}}")
-}
-
 fn rendered(batch: &EventBatch, rejected: &[Rejected]) -> String {
     let mut text = String::new();
-    for (kind, table) in Kind::ALL.into_iter().zip(&batch.tables) {
-        for row in 0..table.num_rows() {
-            writeln!(text, "{}", row_as_json(kind, table, row)).unwrap();
-        }
-    }
+    rows_as_json(batch).iter().for_each(|row| writeln!(text, "{row}").unwrap());
     for alert in &batch.alerts {
         let status = if alert.firing { "firing" } else { "resolved" };
         writeln!(text, "alert {} {status} {} {}", alert.name, alert.severity, alert.labels).unwrap();
@@ -115,19 +95,16 @@ fn messages_decode_to_what_their_fixtures_show() {
 fn every_format_has_all_its_parts() {
     let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
     let fuzz_targets = read("tests/it/input/fuzz/formats.rs");
-    let documents: String = std::fs::read_dir(root().join("docs"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
-        .map(|path| std::fs::read_to_string(path).unwrap())
-        .collect();
+    let document = read("docs/formats.md");
+    let (formats, fields) = document.split_once("## What becomes of the fields").unwrap();
     for format in FORMATS {
         let name = format.name;
         let code = read(&format!("src/io/decode/{name}/mod.rs"));
         assert!(code.contains("pub static FORMAT: Format"), "src/io/decode/{name}/mod.rs has the entry point");
         assert!(cases(format).len() >= 2, "fixtures/formats/{name} has a good message and a bad one");
         assert!(fuzz_targets.contains(&format!("fn {name}()")), "{name} is a fuzz target");
-        assert!(documents.contains(&format!("`{name}`")), "{name} is documented");
+        assert!(formats.contains(&format!("`{name}`")), "{name} is in the table of formats");
+        assert!(fields.contains(&format!("`{name}`")), "{name} is in the table of fields");
     }
     let folders = std::fs::read_dir(root().join("src/io/decode")).unwrap().map(|entry| entry.unwrap().path());
     let with_entry = folders.filter(|path| {

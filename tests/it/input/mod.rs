@@ -4,3 +4,6 @@ pub mod arrow_ipc;
 pub mod formats;
 pub mod fuzz;
 pub mod native_json;
+pub mod protobuf_formats;
+pub mod rows;
+pub mod split;

@@ -10,6 +10,8 @@ use squelch::model::event::{EventBatch, Kind, LabelKeys};
 const INFO: MessageInfo = MessageInfo {
     kind: Some(Kind::Metric),
     format: None,
+    suggested: None,
+    syntax: squelch::io::decode::syntax::Syntax::Unnamed,
     encoding: squelch::io::decode::decompress::Encoding::Plain,
     received_at: Some(1_773_456_000_000),
     source: 0,

@@ -6,6 +6,7 @@ pub mod chaos;
 pub mod commands;
 pub mod election;
 pub mod explain_incident;
+pub mod formats;
 pub mod gaps;
 pub mod garbage;
 pub mod metrics;

@@ -92,7 +92,7 @@ impl ColumnPlan {
             *budget = budget.checked_sub(bytes).ok_or_else(|| {
                 RejectReason::Inflate(format!("more than {MESSAGE_INFLATED_BYTES_MAX} bytes come out of its columns"))
             })?;
-            Ok(())
+            Ok::<(), RejectReason>(())
         };
         spend(batch.num_rows().saturating_mul(self.wanted.len()).saturating_mul(VIEW_BYTES))?;
         let mut columns = EventColumns {

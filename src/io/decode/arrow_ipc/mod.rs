@@ -16,11 +16,19 @@ use crate::io::decode::event_columns::EventColumns;
 use crate::io::decode::event_sink::EventSink;
 use crate::io::decode::format::Format;
 use crate::io::decode::rejection::RejectReason;
+use crate::io::decode::split;
 use crate::model::event::{Kind, LabelKeys, UnknownKind};
 use crate::model::limits::{EVENT_BYTES_MAX, MESSAGE_INFLATED_BYTES_MAX};
 
 /// Arrow IPC streams.
-pub static FORMAT: Format = Format { name: "arrow_ipc", media_types: &["application/vnd.apache.arrow.stream"], decode };
+pub static FORMAT: Format = Format {
+    name: "arrow_ipc",
+    media_types: &["application/vnd.apache.arrow.stream"],
+    subject_tokens: &[],
+    recognise: |_| false,
+    decode,
+    split: split::whole,
+};
 
 fn decode(payload: Cow<'_, [u8]>, sink: &mut EventSink<'_>) -> Result<(), RejectReason> {
     let (kind, batches) = read(payload, sink.kind, sink.label_keys)?;

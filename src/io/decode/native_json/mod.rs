@@ -16,10 +16,18 @@ use crate::io::decode::native_json::scanner::scan;
 use crate::io::decode::native_json::strict::parse_strictly;
 use crate::io::decode::raw_event::RawEvent;
 use crate::io::decode::rejection::RejectReason;
+use crate::io::decode::split;
 use crate::model::limits::EVENT_BYTES_MAX;
 
 /// One JSON object a line.
-pub static FORMAT: Format = Format { name: "native_json", media_types: &[], decode };
+pub static FORMAT: Format = Format {
+    name: "native_json",
+    media_types: &[],
+    subject_tokens: &[],
+    recognise: |_| true,
+    decode,
+    split: split::lines::lines,
+};
 
 fn decode(payload: Cow<'_, [u8]>, sink: &mut EventSink<'_>) -> Result<(), RejectReason> {
     let bytes = payload.as_ref();

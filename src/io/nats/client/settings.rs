@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::io::decode::subject_formats::SubjectFormats;
+
 /// The NATS server and how to sign in.
 #[derive(Clone, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -103,6 +105,8 @@ pub struct InputConfig {
     pub batch_messages: usize,
     /// Bytes asked for at once.
     pub batch_bytes: usize,
+    /// The format of messages without a header that names it, by subject.
+    pub formats: SubjectFormats,
 }
 
 /// Where incidents go.
@@ -244,6 +248,7 @@ impl Default for InputConfig {
             create: true,
             batch_messages: 500,
             batch_bytes: 4 << 20,
+            formats: SubjectFormats::default(),
         }
     }
 }

@@ -272,7 +272,7 @@ impl EventReader {
             let received_at = (info.published.unix_timestamp_nanos() / 1_000_000) as TimestampMs;
             let (message, acker) = message.split();
             last = Some(acker);
-            messages.push(Incoming::new(message, sequence, self.stream_created_ns, received_at));
+            messages.push(Incoming::new(message, sequence, self.stream_created_ns, received_at, &self.config.formats));
         }
         self.stats.read.store(self.read, Ordering::Relaxed);
         let ack = Ack::new(last?, self.read, &self.consumer_number, &self.stats);

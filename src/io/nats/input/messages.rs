@@ -10,9 +10,11 @@ use bytes::Bytes;
 
 use crate::io::decode::command::CommandOrigin;
 use crate::io::decode::decompress::Encoding;
-use crate::io::decode::format::Format;
-use crate::io::decode::formats;
+use crate::io::decode::formats::{self, FORMAT_HEADER};
 use crate::io::decode::message_info::MessageInfo;
+use crate::io::decode::rejection::RejectReason;
+use crate::io::decode::subject_formats::SubjectFormats;
+use crate::io::decode::syntax::Syntax;
 use crate::io::nats::input::gap::Gap;
 use crate::io::nats::input::stats::InputStats;
 use crate::model::event::Kind;
@@ -25,8 +27,9 @@ pub struct Incoming {
     pub subject: String,
     /// The bytes.
     pub payload: Bytes,
-    /// What subject and headers say about them. An unknown encoding is an error for the decode stage to reject.
-    pub info: Result<MessageInfo, String>,
+    /// What subject and headers say about them. An unknown encoding or format is an error for the decode
+    /// stage to reject.
+    pub info: Result<MessageInfo, RejectReason>,
     /// Its sequence number in the stream.
     pub sequence: u64,
     /// When the stream was created, nanoseconds since 1970: one that was created again counts from 1.
@@ -94,18 +97,42 @@ impl Ack {
 }
 
 impl Incoming {
-    /// A message of the stream that was created at `stream_created_ns`.
-    pub(super) fn new(message: async_nats::Message, sequence: u64, stream_created_ns: i64, received_at: TimestampMs) -> Self {
-        let info = encoding(&message).map(|encoding| MessageInfo {
-            kind: kind_of(&message.subject),
-            command: CommandOrigin::of_subject(&message.subject),
-            format: format(&message),
-            encoding,
-            received_at: Some(received_at),
-            source: 0,
-        });
+    /// A message of the stream that was created at `stream_created_ns`. `formats` are those that the settings give to subjects.
+    pub(super) fn new(
+        message: async_nats::Message,
+        sequence: u64,
+        stream_created_ns: i64,
+        received_at: TimestampMs,
+        formats: &SubjectFormats,
+    ) -> Self {
+        let info = info(&message, received_at, formats);
         Self { subject: message.subject.to_string(), payload: message.payload, info, sequence, stream_created_ns }
     }
+}
+
+/// A header of the message names its format, or its content type does, or else the settings do by subject.
+fn info(
+    message: &async_nats::Message,
+    received_at: TimestampMs,
+    by_subject: &SubjectFormats,
+) -> Result<MessageInfo, RejectReason> {
+    let content_type = header(message, "Content-Type");
+    let format = match header(message, FORMAT_HEADER).map(str::trim).filter(|name| !name.is_empty()) {
+        Some(name) => Some(formats::of_name(name).ok_or_else(|| {
+            RejectReason::Format(format!("{FORMAT_HEADER} {name:?} is unknown: use one of {}", formats::names()))
+        })?),
+        None => content_type.and_then(formats::of_media_type).or_else(|| by_subject.of(&message.subject)),
+    };
+    Ok(MessageInfo {
+        kind: kind_of(&message.subject),
+        command: CommandOrigin::of_subject(&message.subject),
+        format,
+        suggested: formats::suggested_by(&message.subject),
+        syntax: content_type.map(Syntax::of_header).unwrap_or_default(),
+        encoding: encoding(header(message, "Content-Encoding"))?,
+        received_at: Some(received_at),
+        source: 0,
+    })
 }
 
 /// The kind of the events on a subject: the first token that names one, `metrics` in `events.metrics.telegraf`.
@@ -113,15 +140,13 @@ fn kind_of(subject: &str) -> Option<Kind> {
     subject.split('.').skip(1).find_map(|token| token.parse().ok())
 }
 
-fn format(message: &async_nats::Message) -> Option<&'static Format> {
-    let value = message.headers.as_ref().and_then(|headers| headers.get("Content-Type"));
-    value.and_then(|value| formats::of_media_type(value.as_str()))
+fn header<'m>(message: &'m async_nats::Message, name: &str) -> Option<&'m str> {
+    message.headers.as_ref()?.get(name).map(|value| value.as_str())
 }
 
-fn encoding(message: &async_nats::Message) -> Result<Encoding, String> {
-    let Some(value) = message.headers.as_ref().and_then(|headers| headers.get("Content-Encoding")) else {
-        return Ok(Encoding::Plain);
-    };
-    Encoding::of_header(value.as_str())
-        .ok_or_else(|| format!("Content-Encoding {:?} is unknown: use gzip, zstd or none", value.as_str()))
+fn encoding(header: Option<&str>) -> Result<Encoding, RejectReason> {
+    let Some(value) = header else { return Ok(Encoding::Plain) };
+    Encoding::of_header(value).ok_or_else(|| {
+        RejectReason::Inflate(format!("Content-Encoding {value:?} is unknown: use gzip, zstd, deflate, snappy or none"))
+    })
 }
