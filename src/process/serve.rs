@@ -101,12 +101,9 @@ fn intake_of(config: &Config, telemetry: &Arc<Telemetry>, client: &Client) -> Re
         return Ok(None);
     };
     let tokens = settings.tokens.iter().map(token_of).collect::<Result<_>>()?;
-    Ok(Some(Arc::new(Intake {
-        store: Arc::new(StreamStore::new(client.clone(), subject)),
-        tokens: Tokens(tokens),
-        budget: BodyBudget::new(settings.body_bytes, settings.in_flight_bytes),
-        stats: Arc::clone(&telemetry.intake),
-    })))
+    let store = Arc::new(StreamStore::new(client.clone(), subject));
+    let budget = BodyBudget::new(settings.body_bytes, settings.in_flight_bytes);
+    Ok(Some(Arc::new(Intake::new(store, Tokens(tokens), budget, Arc::clone(&telemetry.intake)))))
 }
 
 fn token_of(config: &TokenConfig) -> Result<Token> {

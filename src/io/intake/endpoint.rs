@@ -1,5 +1,6 @@
 //! The one way that each request takes: token, body, a look at what it is, the stream, and the answer in the shape of the sender's system.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -10,7 +11,11 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, post as post_to};
 use bytes::Bytes;
 use futures::future::try_join_all;
+use tokio::sync::Semaphore;
 
+use crate::io::decode::decompress::{Encoding, decompress};
+use crate::io::decode::formats;
+use crate::io::decode::split::SplitError;
 use crate::io::intake::body::{BodyBudget, ReadBody};
 use crate::io::intake::event_store::{EventStore, RawMessage};
 use crate::io::intake::refusal::Refusal;
@@ -29,6 +34,7 @@ pub struct Intake {
     pub budget: BodyBudget,
     /// What is counted.
     pub stats: Arc<IntakeStats>,
+    cutting: Semaphore,
 }
 
 /// A request that has been read.
@@ -133,6 +139,11 @@ pub fn post(endpoint: &'static Endpoint) -> MethodRouter<Arc<Intake>> {
 }
 
 impl Intake {
+    /// Stores what comes from whoever shows one of the tokens.
+    pub fn new(store: Arc<dyn EventStore>, tokens: Tokens, budget: BodyBudget, stats: Arc<IntakeStats>) -> Self {
+        Self { store, tokens, budget, stats, cutting: Semaphore::new(1) }
+    }
+
     /// Takes in one request and answers it.
     pub async fn take_in(&self, endpoint: &Endpoint, request: Request) -> Response {
         let (head, body) = request.into_parts();
@@ -192,14 +203,20 @@ impl Intake {
             return Err(Refusal::Empty);
         }
         claimed_size(&message.body, message.content_encoding.as_deref())?;
-        let storing = self.parts(message)?.into_iter().map(|part| self.store.store(part));
+        let storing = self.parts(message).await?.into_iter().map(|part| self.store.store(part));
         try_join_all(storing).await.map(drop).map_err(|error| Refusal::Unavailable(error.to_string()))
     }
 
     /// The message, or parts of it that the server takes.
-    fn parts(&self, message: RawMessage) -> Result<Vec<RawMessage>, Refusal> {
-        let (bytes, max) = (message.body.len(), self.store.body_bytes_max());
-        if bytes > max { Err(Refusal::TooLarge { bytes, max }) } else { Ok(vec![message]) }
+    async fn parts(&self, message: RawMessage) -> Result<Vec<RawMessage>, Refusal> {
+        let max = self.store.body_bytes_max();
+        if message.body.len() <= max {
+            return Ok(vec![message]);
+        }
+        // What is inflated and cut is in memory several times: one after the other is enough.
+        let _turn = self.cutting.acquire().await.map_err(|_| Refusal::Overloaded)?;
+        let cut = tokio::task::spawn_blocking(move || cut(message, max)).await;
+        cut.map_err(|error| Refusal::Unavailable(error.to_string()))?
     }
 }
 
@@ -209,6 +226,21 @@ pub struct Admitted {
     pub body: ReadBody,
     /// The name of the token that it has shown.
     pub client: Option<String>,
+}
+
+/// Cuts a message that is too large for the server between its records. The parts are not compressed.
+fn cut(message: RawMessage, max: usize) -> Result<Vec<RawMessage>, Refusal> {
+    let whole = || Refusal::TooLarge { bytes: message.body.len(), max };
+    let format = formats::of_name(message.format).ok_or_else(whole)?;
+    let encoding = Encoding::of_header(message.content_encoding.as_deref().unwrap_or_default()).ok_or_else(whole)?;
+    let inflated = decompress(&message.body, encoding).map_err(Refusal::Malformed)?;
+    let parts = (format.split)(&inflated, max).map_err(|error| match error {
+        SplitError::Malformed(_) => Refusal::Malformed(error.to_string()),
+        _ => Refusal::NotCut(error.to_string()),
+    })?;
+    let part =
+        |body: Cow<'_, [u8]>| RawMessage { body: Bytes::from(body.into_owned()), content_encoding: None, ..message.clone() };
+    Ok(parts.into_iter().map(part).collect())
 }
 
 /// A snappy block says first how large it is inflated: one that claims too much is not stored.

@@ -81,7 +81,7 @@ pub fn grpc_code(refusal: &Refusal) -> tonic::Code {
     match refusal {
         Refusal::Unauthorized => tonic::Code::Unauthenticated,
         Refusal::Empty | Refusal::Malformed(_) | Refusal::UnsupportedType(_) => tonic::Code::InvalidArgument,
-        Refusal::TooLarge { .. } => tonic::Code::OutOfRange,
+        Refusal::TooLarge { .. } | Refusal::NotCut(_) => tonic::Code::OutOfRange,
         Refusal::Slow | Refusal::Overloaded | Refusal::Unavailable(_) => tonic::Code::Unavailable,
     }
 }

@@ -23,7 +23,7 @@ pub enum Refusal {
     /// The endpoint does not take this type or encoding.
     #[error("{0}")]
     UnsupportedType(String),
-    /// The body is too large, and cannot be cut.
+    /// The body is too large.
     #[error("the body is too large: {bytes} bytes of at most {max}")]
     TooLarge {
         /// As far as is known.
@@ -31,6 +31,9 @@ pub enum Refusal {
         /// The limit.
         max: usize,
     },
+    /// The body is too large for the server, and cannot be cut.
+    #[error("{0}")]
+    NotCut(String),
     /// The body came too slowly, or its sender went away.
     #[error("the body did not come in time")]
     Slow,
@@ -50,7 +53,7 @@ impl Refusal {
             Refusal::Empty => "empty",
             Refusal::Malformed(_) => "malformed",
             Refusal::UnsupportedType(_) => "unsupported_type",
-            Refusal::TooLarge { .. } => "too_large",
+            Refusal::TooLarge { .. } | Refusal::NotCut(_) => "too_large",
             Refusal::Slow => "slow",
             Refusal::Overloaded => "overloaded",
             Refusal::Unavailable(_) => "unavailable",
@@ -63,7 +66,7 @@ impl Refusal {
             Refusal::Unauthorized => StatusCode::UNAUTHORIZED,
             Refusal::Empty | Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
             Refusal::UnsupportedType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Refusal::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::TooLarge { .. } | Refusal::NotCut(_) => StatusCode::PAYLOAD_TOO_LARGE,
             // Most senders drop what a 408 answers.
             Refusal::Slow | Refusal::Overloaded | Refusal::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }

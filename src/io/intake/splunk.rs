@@ -52,7 +52,7 @@ fn refused(head: &Parts, refusal: &Refusal) -> Response {
         Refusal::Unauthorized => (StatusCode::UNAUTHORIZED, "Token is required", 2),
         Refusal::Empty => (StatusCode::BAD_REQUEST, "No data", 5),
         Refusal::Malformed(_) | Refusal::UnsupportedType(_) => (StatusCode::BAD_REQUEST, "Invalid data format", 6),
-        Refusal::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "Request entity too large", 27),
+        Refusal::TooLarge { .. } | Refusal::NotCut(_) => (StatusCode::PAYLOAD_TOO_LARGE, "Request entity too large", 27),
         Refusal::Slow | Refusal::Overloaded | Refusal::Unavailable(_) => (refusal.status(), "Server is busy", 9),
     };
     refusal.answer_as(status, JSON, json!({ "text": text, "code": code }).to_string())

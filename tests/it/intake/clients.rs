@@ -1,11 +1,12 @@
 //! Clients that others wrote, configured as docs/collectors.md says, send to a real squelch with a real nats-server: what they send is in the
-//! stream, and they are content with the answer.
+//! stream, they are content with the answer, and an incident comes out.
 
 use std::io::Read;
 use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::message::StreamMessage;
+use serde_json::json;
 
 use crate::intake::documented;
 use crate::intake::rig::{Rig, header, request};
@@ -67,14 +68,15 @@ fn comes(rig: &Rig, format: &str, text: &str) {
     rig.stored_until(&format!("{format} with {text}"), |messages| messages.iter().any(wanted));
 }
 
-/// Runs the Python blocks of a section, and waits for what they send.
-fn python_client(heading: &str, wanted: &[(&str, &str)]) {
+/// Runs the Python blocks of a section, and waits for what they send, and for the incidents that it becomes.
+fn python_client(heading: &str, wanted: &[(&str, &str)], rules: &[&str]) {
     let rig = Rig::start("");
     let dir = tempfile::tempdir().unwrap();
     for text in documented::at(heading, "python", rig.squelch.http) {
         run_python(&text, dir.path(), &[]);
     }
     wanted.iter().for_each(|(format, text)| comes(&rig, format, text));
+    rules.iter().for_each(|rule| drop(rig.incident(rule)));
 }
 
 #[test]
@@ -82,27 +84,32 @@ fn the_clients_of_elasticsearch_and_opensearch() {
     python_client(
         "Elasticsearch, OpenSearch",
         &[("elasticsearch_bulk", "\"create\""), ("elasticsearch_bulk", "\"index\":{\"_index\"")],
+        &["no_connection"],
     );
 }
 
 #[test]
 fn a_logging_handler_for_loki() {
-    python_client("Loki", &[("loki_push", "no connection")]);
+    python_client("Loki", &[("loki_push", "no connection")], &["no_connection"]);
 }
 
 #[test]
 fn a_logging_handler_for_logstash() {
-    python_client("Logstash", &[("logstash_json", "no connection")]);
+    python_client("Logstash", &[("logstash_json", "no connection")], &["no_connection"]);
 }
 
 #[test]
 fn a_logging_handler_for_splunk() {
-    python_client("Splunk", &[("splunk_hec", "no connection")]);
+    python_client("Splunk", &[("splunk_hec", "no connection")], &["no_connection"]);
 }
 
 #[test]
 fn the_client_of_datadog() {
-    python_client("Datadog", &[("datadog_series_v1", "http.errors"), ("datadog_events", "chat cannot reach postgres")]);
+    python_client(
+        "Datadog",
+        &[("datadog_series_v1", "http.errors"), ("datadog_events", "chat cannot reach postgres")],
+        &["http_errors", "no_connection"],
+    );
 }
 
 /// New Relic's clients insist on TLS, which the intake's own address offers.
@@ -124,6 +131,7 @@ fn the_clients_of_new_relic_over_tls() {
     }
     comes(&rig, "newrelic_metrics", "http.errors");
     comes(&rig, "newrelic_logs", "no connection");
+    drop((rig.incident("http_errors"), rig.incident("no_connection")));
 }
 
 /// One metric, one log record and one span, through the SDK's exporters of a protocol, which read where to send from the environment.
@@ -166,6 +174,7 @@ for provider in meters, tracers, logs:
     comes(&rig, "otlp_metrics", "http.errors");
     comes(&rig, "otlp_traces", "GET /chat");
     comes(&rig, "otlp_logs", "no connection");
+    drop((rig.incident("http_errors"), rig.incident("no_connection")));
     let system = if protocol == "grpc" { "otlp_grpc" } else { "otlp" };
     let metrics = rig.squelch.wait_for("metrics", &format!("system=\"{system}\",format=\"otlp_logs\",outcome=\"stored\"}} 1"));
     assert!(!metrics.contains("outcome=\"un") && !metrics.contains("outcome=\"malformed\""), "{metrics}");
@@ -198,6 +207,7 @@ fn rotel_exports_to_squelch() {
         {"timeUnixNano":"1773456430000000000","severityNumber":17,"body":{"stringValue":"no connection"}}]}]}]}"#;
     assert_eq!(request(http, "POST", "/v1/logs", &[("Content-Type", "application/json")], log).status, 200);
     comes(&rig, "otlp_logs", "no connection");
+    rig.incident("no_connection");
 }
 
 fn listens(port: u16, dir: &std::path::Path, name: &str) {
@@ -233,6 +243,8 @@ fn prometheus_writes_samples_and_sends_alerts() {
     let _prometheus = start(command.arg(format!("--web.listen-address=127.0.0.1:{port}")), dir.path(), "prometheus");
     comes(&rig, "prometheus_remote_write", "squelch_incidents_open");
     comes(&rig, "prometheus_alerts", "NoConnection");
+    let incident = rig.incident("NoConnection");
+    assert_eq!((&incident["severity"], &incident["alerts"][0]["entity"]), (&json!("critical"), &json!("chat")), "{incident:#}");
 }
 
 #[test]
@@ -262,6 +274,8 @@ fn vmagent_writes_samples_and_vmalert_sends_alerts() {
     let _alert = start(command.arg(format!("-httpListenAddr=127.0.0.1:{alert}")), dir.path(), "vmalert");
     comes(&rig, "prometheus_remote_write", "squelch_incidents_open");
     comes(&rig, "prometheus_alerts", "NoConnection");
+    let incident = rig.incident("NoConnection");
+    assert_eq!((&incident["severity"], &incident["alerts"][0]["entity"]), (&json!("critical"), &json!("chat")), "{incident:#}");
 }
 
 #[test]
@@ -279,6 +293,7 @@ fn logger_sends_syslog_over_tcp_and_udp() {
     let stored = rig.stored(3);
     assert!(stored.iter().all(|message| message.subject.as_str() == "events.logs.syslog"));
     assert!(stored.iter().all(|message| message.payload.starts_with(b"<131>1 ")), "{stored:?}");
+    rig.incident("no_connection");
 }
 
 /// The commands in the document that need nothing but curl.
@@ -293,5 +308,6 @@ fn curl_sends_a_page_and_a_log_record() {
         }
     }
     comes(&rig, "pagerduty_events", "no connection");
+    rig.incident("no connection");
     comes(&rig, "native_json", "no connection");
 }

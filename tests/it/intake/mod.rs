@@ -4,5 +4,6 @@ mod clients;
 mod documented;
 mod endpoints;
 mod incidents;
+mod large;
 mod refusals;
 mod rig;

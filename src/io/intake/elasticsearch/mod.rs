@@ -115,7 +115,7 @@ fn refused(_: &Parts, refusal: &Refusal) -> Response {
     let kind = match refusal {
         Refusal::Unauthorized => "security_exception",
         Refusal::Empty | Refusal::Malformed(_) | Refusal::UnsupportedType(_) => "parse_exception",
-        Refusal::TooLarge { .. } => "content_too_long_exception",
+        Refusal::TooLarge { .. } | Refusal::NotCut(_) => "content_too_long_exception",
         Refusal::Slow | Refusal::Overloaded | Refusal::Unavailable(_) => "es_rejected_execution_exception",
     };
     let cause = json!({ "type": kind, "reason": refusal.to_string() });
