@@ -258,9 +258,12 @@ impl<'w> System<'w> {
             }
             let common = history.iter().zip(known.history.iter()).take_while(|(a, b)| a == b).count();
             let more = &history[common..];
+            // They may have been changed back since.
+            let files_changed =
+                |more: &[Took]| known.files != self.files || more.iter().any(|took| matches!(took, Took::Began(_)));
             if self.last_kept != Some(from) {
                 self.excused = Some("the newest checkpoint could not be used");
-            } else if known.files != self.files && more.iter().all(|took| matches!(took, Took::Message(_) | Took::Began(_))) {
+            } else if files_changed(more) && more.iter().all(|took| matches!(took, Took::Message(_) | Took::Began(_))) {
                 self.excused = Some("files had changed before the process died");
             } else {
                 return Err(format!("{message_id} is stored, and no checkpoint holds what decided it: {more:?}"));
@@ -498,7 +501,7 @@ impl<'w> System<'w> {
 
     /// The server does what it is asked.
     fn done(&mut self, op: WriteOp<u64>) -> Held {
-        let Self { life: Some(life), broker, stored, excused, .. } = self else { return Ok(()) };
+        let Self { life: Some(life), broker, stored, excused, skipped, .. } = self else { return Ok(()) };
         match op {
             WriteOp::Reject(bad) => _ = broker.rejected.entry((bad.sequence, bad.line)).or_insert(bad),
             WriteOp::PublishAlerts(updates) => match broker.publish_alerts(updates) {
@@ -527,7 +530,8 @@ impl<'w> System<'w> {
             WriteOp::UpdateOpen(revision) => broker.show(&revision),
             WriteOp::Answer(message) => {
                 let held = broker.answer(&message);
-                if excused.is_none() {
+                // What was dropped before it was read again decides as little as what changed.
+                if excused.is_none() && skipped.is_empty() {
                     held?;
                 }
             }
