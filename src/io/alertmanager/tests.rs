@@ -159,7 +159,9 @@ fn silences_are_listed_filtered_and_found() {
     }
 }
 
-fn posted(fields: &str) -> (StatusCode, Value, Vec<(CommandKind, Map<String, Value>)>) {
+type Sent = Vec<(CommandKind, Map<String, Value>)>;
+
+fn posted(fields: &str) -> (StatusCode, Value, Sent) {
     let known = Arc::new(Known::default());
     let body = format!(
         r#"{{"matchers":[{{"name":"service","value":"mail","isRegex":false,"isEqual":true}}],"createdBy":"ann","comment":"c",{fields}}}"#

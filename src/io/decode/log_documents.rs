@@ -50,12 +50,11 @@ fn without_prefix<'a>(key: Text<'a>, prefix: &str) -> Text<'a> {
     }
 }
 
+/// Writes one document, of which the last argument is the text.
+pub(crate) type WriteDocument<'w, 'a> = dyn FnMut(&mut Rows<'_, '_, 'a>, FlatJson<'a>, &'a [u8]) -> Result<(), RejectReason> + 'w;
+
 /// Decodes a payload of documents: a list, documents end to end, or one a line. Each is written by `write_one`, which may refuse it.
-pub(crate) fn decode_all<'a>(
-    payload: &'a [u8],
-    rows: &mut Rows<'_, '_, 'a>,
-    write_one: &mut dyn FnMut(&mut Rows<'_, '_, 'a>, FlatJson<'a>, &'a [u8]) -> Result<(), RejectReason>,
-) {
+pub(crate) fn decode_all<'a>(payload: &'a [u8], rows: &mut Rows<'_, '_, 'a>, write_one: &mut WriteDocument<'_, 'a>) {
     for place in values(payload) {
         let raw = &payload[place];
         rows.begin();

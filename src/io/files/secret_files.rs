@@ -15,10 +15,13 @@ pub struct SecretFiles {
     pub base: PathBuf,
 }
 
+/// Says of an error where the secret is configured, and what to do.
+type Complain<'a> = Box<dyn Fn(String) -> PlacedComplaint + 'a>;
+
 impl ReadSecret for SecretFiles {
     fn read(&self, keys: SecretKeys<'_>) -> Result<Option<Hidden>, PlacedComplaint> {
         let Some(place) = keys.place()? else { return Ok(None) };
-        let (secret, complain): (Result<String, String>, Box<dyn Fn(String) -> PlacedComplaint>) = match place {
+        let (secret, complain): (Result<String, String>, Complain<'_>) = match place {
             SecretPlace::Inline(secret) => return Ok(Some(secret.clone())),
             SecretPlace::File(file) => {
                 let path = self.base.join(&file.value);

@@ -69,13 +69,13 @@ pub struct IncidentMessage {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<AcknowledgedMessage>,
     /// The silences and maintenances under which alerts of it fire, the one that lasts longest first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub silenced: Vec<SilencedMessage>,
     /// Who is in charge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// What people noted, the oldest first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<NoteMessage>,
     /// Only where something is missing: how many entries of which list.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -212,7 +212,7 @@ pub struct AlertMessage {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_because: Option<&'static str>,
     /// The silences and maintenances under which it fires.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub silenced_by: Vec<String>,
     /// One line for a person.
     pub summary: Option<String>,

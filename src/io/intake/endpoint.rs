@@ -116,6 +116,9 @@ pub enum Examine {
     Ignore(fn() -> Response),
 }
 
+/// Finds a token in a body.
+pub type TokenInBody = fn(&[u8]) -> Option<String>;
+
 /// A path of a system.
 pub struct Endpoint {
     /// Whose it is.
@@ -123,7 +126,7 @@ pub struct Endpoint {
     /// What a request holds, and the answer to it.
     pub examine: Examine,
     /// A token in the body, where the system has no other place for it.
-    pub token_in_body: Option<fn(&[u8]) -> Option<String>>,
+    pub token_in_body: Option<TokenInBody>,
 }
 
 impl Endpoint {
@@ -175,12 +178,7 @@ impl Intake {
     }
 
     /// The body of a request whose sender may send. What cannot be stored anyway is not read.
-    pub async fn admit(
-        &self,
-        head: &Parts,
-        body: Body,
-        token_in_body: Option<fn(&[u8]) -> Option<String>>,
-    ) -> Result<Admitted, Refusal> {
+    pub async fn admit(&self, head: &Parts, body: Body, token_in_body: Option<TokenInBody>) -> Result<Admitted, Refusal> {
         if let Some(why) = self.store.unreachable() {
             return Err(Refusal::Unavailable(why));
         }

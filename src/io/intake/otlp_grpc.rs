@@ -62,7 +62,10 @@ async fn unary(intake: &Arc<Intake>, content: Content, head: Parts, admitted: Ad
         async move {
             let body = request.into_inner();
             let stored = if body.is_empty() { Ok("ignored") } else { store(&intake, content, client, body).await };
-            seen.get_or_init(|| stored.as_ref().map_or_else(Refusal::outcome, |stored| stored));
+            seen.get_or_init(|| match &stored {
+                Ok(outcome) => *outcome,
+                Err(refusal) => refusal.outcome(),
+            });
             // An empty message says that all was accepted.
             stored.map(|_| tonic::Response::new(Bytes::new())).map_err(|refusal| status(&refusal))
         }

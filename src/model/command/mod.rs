@@ -155,6 +155,7 @@ pub struct Command {
 
 /// What a command asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "commands are few: one at a time is on its way")]
 pub enum Action {
     /// Stops repeats and escalation until the incident gets worse.
     Acknowledge {

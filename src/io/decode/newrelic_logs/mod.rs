@@ -63,8 +63,11 @@ fn decode(payload: Cow<'_, [u8]>, sink: &mut EventSink<'_>) -> Result<(), Reject
     Ok(())
 }
 
+/// What is common to the logs of a batch, and the logs.
+type Batch<'a> = (Option<&'a [u8]>, Vec<&'a [u8]>);
+
 /// What is common to a batch, and its logs; `None` where the object is a log itself.
-fn parts(batch: &[u8]) -> Option<(Option<&[u8]>, Vec<&[u8]>)> {
+fn parts(batch: &[u8]) -> Option<Batch<'_>> {
     let mut scan = Scan { bytes: batch, at: 0 };
     let (mut common, mut logs) = (None, None);
     scan.take(b'{').then_some(())?;
@@ -76,7 +79,7 @@ fn parts(batch: &[u8]) -> Option<(Option<&[u8]>, Vec<&[u8]>)> {
         match &batch[key] {
             b"\"common\"" => common = Some(&batch[scan.value()?]),
             b"\"logs\"" => logs = Some(scan.items()?.into_iter().map(|place| &batch[place]).collect()),
-            _ => drop(scan.value()?),
+            _ => _ = scan.value()?,
         }
         if !scan.take(b',') {
             return Some((common, logs?));

@@ -42,7 +42,7 @@ pub(super) fn read<'a>(payload: &'a [u8], rows: &mut Rows<'_, '_, 'a>) {
     for place in values(payload) {
         let document = &payload[place];
         let batch = batch(document);
-        let metrics = batch.unwrap_or_else(|| vec![0..document.len()]);
+        let metrics = batch.unwrap_or_else(|| std::iter::once(0..document.len()).collect());
         for place in metrics {
             number += 1;
             rows.number = number;
