@@ -177,16 +177,23 @@ impl Engine {
 
     pub(super) fn is_due(&self) -> bool {
         let Some(now) = self.watermark.now() else { return false };
-        !self.evaluator.started() || self.evaluator.is_tick_due(now) || self.next_due().is_some_and(|at| at <= now)
+        !self.evaluator.started() || self.evaluator.instant_rules_due(now) || self.next_due().is_some_and(|at| at <= now)
     }
 
     /// The next instant at which something happens by itself.
     fn next_due(&self) -> Option<TimestampMs> {
+        self.evaluator.next_tick().into_iter().chain(self.next_due_but_ticks()).min()
+    }
+
+    /// The same without the rules' ticks.
+    fn next_due_but_ticks(&self) -> Option<TimestampMs> {
         let awaited =
             self.awaited_alerts.first_key_value().map(|((at, ..), _)| align_down(*at - 1, EXTERNAL_BATCH_MS) + EXTERNAL_BATCH_MS);
-        let others = [awaited, self.external.next_expiry(), self.incidents.wake_at()].into_iter().flatten().min();
-        let others = others.map(|at| at.max(self.handled_until.saturating_add(1)));
-        self.evaluator.next_tick().into_iter().chain(others).min()
+        [awaited, self.external.next_expiry(), self.incidents.wake_at()]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| at.max(self.handled_until.saturating_add(1)))
     }
 
     /// Handles every due instant up to the watermark.
@@ -200,18 +207,49 @@ impl Engine {
             self.decide_waiting_commands(revisions);
         }
         while let Some(at) = self.next_due().filter(|at| *at <= now) {
+            if self.is_quiet() {
+                let until = self.next_due_but_ticks().map_or(now, |other| other.min(now));
+                if until > at {
+                    self.evaluator.skip_to(until);
+                    continue;
+                }
+            }
             self.handle(at, revisions);
         }
-        self.evaluator.pass_ticks(now);
+        self.evaluator.seal_instant_rules(now);
         // Observed calls must not pile up where nothing else happens.
         self.learn_until(now);
+    }
+
+    /// Whether ticks can change nothing until the next event: every window is empty and no rule has an alert that could end.
+    fn is_quiet(&self) -> bool {
+        let alive = |index: usize, alerts: &RuleAlerts| {
+            let (pending, firing) = alerts.pending_and_firing();
+            pending > 0 || (firing > 0 && self.evaluator.rule(index).plan.is_grouped())
+        };
+        self.evaluator.is_blank() && !self.alerts.iter().enumerate().any(|(index, alerts)| alive(index, alerts))
     }
 
     fn handle(&mut self, at: TimestampMs, revisions: &mut Vec<Revision>) {
         self.learn_until(at);
         let mut transitions = Vec::new();
         for index in self.evaluator.take_due(at) {
-            self.evaluate(index, at, &mut transitions);
+            // A window that ends before the first event has no answer, not even that nothing happened.
+            if let Some(first) = self.watermark.min_ts().filter(|first| at > *first) {
+                let Some(breaches) = self.evaluator.evaluate(index, at, first) else {
+                    if self.evaluator.quarantine(index).is_some() {
+                        transitions.extend(self.alerts[index].end_all(at, EndReason::RuleSuspended));
+                    }
+                    continue;
+                };
+                let forgotten = self.evaluator.take_forgotten(index);
+                let rule = self.evaluator.rule(index);
+                let texts = |breach: &Breach, severity| texts_of(rule, breach, severity);
+                transitions.extend(self.alerts[index].evaluate(at, breaches, &forgotten, &texts));
+                if rule.front.window_spec == WindowSpec::Instant && self.alerts[index].pending_and_firing() != (0, 0) {
+                    self.evaluator.schedule_after(index, at);
+                }
+            }
         }
         transitions.extend(self.receive_external_alerts(at));
         transitions.extend(self.external.expire(at));
@@ -219,31 +257,6 @@ impl Engine {
         self.handled_until = at;
         if !transitions.is_empty() || self.incidents.wake_at().is_some_and(|wake| wake <= at) {
             revisions.extend(self.apply(at, transitions));
-        }
-    }
-
-    /// Evaluates a rule at its tick.
-    fn evaluate(&mut self, index: usize, at: TimestampMs, transitions: &mut Vec<Transition>) {
-        // A window that ends before the first event has no answer, not even that nothing happened.
-        let Some(first) = self.watermark.min_ts().filter(|first| at > *first) else { return };
-        let Some(breaches) = self.evaluator.evaluate(index, at, first) else {
-            if self.evaluator.quarantine(index).is_some() {
-                transitions.extend(self.alerts[index].end_all(at, EndReason::RuleSuspended));
-            }
-            return;
-        };
-        let forgotten = self.evaluator.take_forgotten(index);
-        let rule = self.evaluator.rule(index);
-        let (is_instant, is_grouped) = (rule.front.window_spec == WindowSpec::Instant, rule.plan.is_grouped());
-        let texts = |breach: &Breach, severity| texts_of(rule, breach, severity);
-        transitions.extend(self.alerts[index].evaluate(at, breaches, &forgotten, &texts));
-        let (pending, firing) = self.alerts[index].pending_and_firing();
-        // Over empty windows a rule without GROUP BY finds the same row again and again, so that its alert goes on.
-        let may_change = pending > 0 || (firing > 0 && (is_grouped || is_instant));
-        match (is_instant, may_change) {
-            (true, true) => self.evaluator.schedule_after(index, at),
-            (false, false) => self.evaluator.try_sleep(index),
-            _ => {}
         }
     }
 

@@ -2,11 +2,11 @@
 //!
 //! It decides when a rule is due and what its windows hold. It knows nothing of alerts: breaches are returned to the caller.
 
+mod instant_rules;
+mod instant_ticks;
 mod quarantine;
 mod reload;
 mod rule_state;
-mod sleep;
-mod tick_grid;
 
 pub(in crate::window) mod partial;
 pub(in crate::window) mod snapshot;
@@ -29,8 +29,8 @@ use crate::rule::exec::post_aggregate::PostAggregate;
 use crate::rule::exec::row_budget::over_budget;
 use crate::rule::plan::stream_scan::Leaf;
 use crate::window::detector::Detector;
+use crate::window::evaluator::instant_ticks::InstantTicks;
 use crate::window::evaluator::rule_state::RuleState;
-use crate::window::evaluator::tick_grid::TickGrid;
 use crate::window::ingest::micro_batch::{MicroBatch, RowSlice};
 use crate::window::ingest::router::RoutedRows;
 use crate::window::limits::WindowLimits;
@@ -55,7 +55,7 @@ pub struct Evaluator {
     merger: PaneMerger,
     schedule: Schedule,
     started: bool,
-    tick_grid: TickGrid,
+    instant_ticks: InstantTicks,
     clock: CostClock,
 }
 
@@ -75,14 +75,14 @@ impl Evaluator {
         }
         let every_ms: Vec<i64> = rules.iter().map(|state| state.rule.front.every_ms).collect();
         registry.finish(rules.iter_mut().flat_map(|state| &mut state.leaves), |index| every_ms[index]);
-        let tick_grid = TickGrid::of(rules.iter().map(|state| state.rule.as_ref()));
+        let instant_ticks = InstantTicks::of(rules.iter().map(|state| state.rule.as_ref()));
         Ok(Self {
             rules,
             registry,
             merger: PaneMerger::default(),
             schedule: Schedule::default(),
             started: false,
-            tick_grid,
+            instant_ticks,
             clock,
         })
     }
@@ -198,13 +198,12 @@ impl Evaluator {
     /// Calls `ingest` with a table and counts the rows for its rules, unless all of them are quarantined.
     fn ingest_into(&mut self, table: usize, ingest: impl FnOnce(&mut TableState, &mut [SharedKeySpace]) -> Result<IngestCounts>) {
         let started_ns = (self.clock)();
-        if self.registry.tables[table].rules.iter().all(|index| self.rules[*index].quarantine.is_some()) {
-            return;
-        }
-        let sealed = self.seal_for_sleepers(table);
         let TableRegistry { tables, spaces, .. } = &mut self.registry;
         let shared = &mut tables[table];
-        let ingested = sealed.and_then(|()| ingest(&mut shared.state, spaces));
+        if shared.rules.iter().all(|index| self.rules[*index].quarantine.is_some()) {
+            return;
+        }
+        let ingested = ingest(&mut shared.state, spaces);
         for index in &shared.rules {
             let state = &mut self.rules[*index];
             state.count_ingested(&ingested);
@@ -216,7 +215,6 @@ impl Evaluator {
             }
         }
         shared.spent_ns += (self.clock)() - started_ns;
-        self.wake_sleepers(table);
     }
 
     /// Sets the first tick of each rule: the first multiple of its `every` after `start`.
@@ -244,8 +242,7 @@ impl Evaluator {
     pub fn take_due(&mut self, at: TimestampMs) -> Vec<RuleIndex> {
         let due = self.schedule.take(at);
         for index in &due {
-            let state = &mut self.rules[*index];
-            state.dozes = false;
+            let state = &self.rules[*index];
             if !state.is_instant() {
                 self.schedule.add(at + state.rule.front.every_ms, *index);
             }
@@ -350,6 +347,17 @@ impl Evaluator {
     /// Drops keys that no pane holds any more. To be called between ticks.
     pub fn compact(&mut self) {
         self.registry.compact_key_spaces();
+    }
+
+    /// Whether no window holds anything, and no detector waits for what is absent.
+    pub fn is_blank(&self) -> bool {
+        let idle = |state: &RuleState| state.detector.as_ref().is_none_or(Detector::is_idle);
+        self.registry.tables.iter().all(|table| table.state.is_blank()) && self.rules.iter().all(idle)
+    }
+
+    /// Leaves out the ticks before `at`. Only for time in which every window is blank.
+    pub fn skip_to(&mut self, at: TimestampMs) {
+        self.schedule.skip_to(at, |index| self.rules[index].rule.front.every_ms);
     }
 }
 

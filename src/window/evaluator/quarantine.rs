@@ -38,8 +38,6 @@ impl Evaluator {
     /// Begins a quarantine. Tables that only quarantined rules read are emptied, and take nothing in meanwhile.
     pub fn quarantine_until(&mut self, index: RuleIndex, until: TimestampMs, reason: &str) {
         self.rules[index].quarantine_until(until, reason);
-        // Its tables take nothing in that could wake it.
-        self.wake(index);
         if self.rules[index].is_instant() {
             self.schedule_after(index, until);
         }

@@ -19,7 +19,6 @@ impl Evaluator {
     pub fn with_rules(self, rules: Vec<Arc<Rule>>, limits: WindowLimits, start: RuleSetStart) -> Result<Self> {
         let mut next = Self::over(self.registry.detach_all(limits, start), rules, self.clock)?;
         if self.started {
-            next.tick_grid.pass(start.now);
             next.start(start.now);
         }
         let mut before: BTreeMap<String, (RuleIndex, RuleState)> =
@@ -39,11 +38,6 @@ impl Evaluator {
             if new.rule.file.text == old.rule.file.text {
                 new.complete_since = new.complete_since.max(old.complete_since);
                 (new.last_error, new.quarantine) = (old.last_error.take(), old.quarantine.take());
-                if old.dozes {
-                    new.dozes = true;
-                    let ticks: Vec<TimestampMs> = self.schedule.of(old_index).collect();
-                    next.schedule.set(index, &ticks);
-                }
             }
         }
         Ok(next)

@@ -28,8 +28,6 @@ pub(crate) struct RuleState {
     pub(crate) last_error: Option<String>,
     pub(crate) detector: Option<Detector>,
     pub(crate) quarantine: Option<Quarantine>,
-    /// Ticks are left out: it has no next one, or that is not the next multiple of its `every`.
-    pub(crate) dozes: bool,
 }
 
 impl RuleState {
@@ -43,7 +41,6 @@ impl RuleState {
             last_error: None,
             detector,
             quarantine: None,
-            dozes: false,
         }
     }
 

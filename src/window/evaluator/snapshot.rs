@@ -90,9 +90,6 @@ impl Evaluator {
                 self.schedule.set(index, &old.next_ticks);
             }
         }
-        if head.started {
-            self.restore_sleep(start.now);
-        }
         Ok(())
     }
 }

@@ -89,11 +89,6 @@ impl PaneStore {
         }
     }
 
-    /// The start of the earliest pane.
-    pub fn first_start(&self) -> Option<TimestampMs> {
-        self.panes.first_key_value().map(|(start, _)| *start)
-    }
-
     /// Whether a pane lies in the window.
     pub fn has_any(&self, window: &Range<TimestampMs>) -> bool {
         self.panes.range(window.clone()).next().is_some()

@@ -252,11 +252,6 @@ impl RowTable {
         ends.filter(|end| *end > self.sealed_until)
     }
 
-    /// The start of its earliest pane.
-    pub fn earliest(&self) -> Option<TimestampMs> {
-        self.panes.first_key_value().map(|(start, _)| *start)
-    }
-
     /// The number of rows.
     pub fn len(&self) -> usize {
         self.rows

@@ -140,14 +140,6 @@ impl TableState {
         }
     }
 
-    /// A time before or at that of its earliest row; none where it holds nothing.
-    pub fn earliest(&self) -> Option<TimestampMs> {
-        match self {
-            TableState::Aggregate(table, _) => table.earliest(),
-            TableState::Rows(table) => table.earliest(),
-        }
-    }
-
     /// Whether the window holds anything.
     pub fn has_rows(&self, window: &Range<TimestampMs>) -> bool {
         match self {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::time::TimestampMs;
+use crate::model::time::{TimestampMs, align_down};
 
 /// Ticks by time; the rules of one instant in order of their index.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +29,17 @@ impl Schedule {
     /// Removes and returns the rules whose tick is at `at`.
     pub fn take(&mut self, at: TimestampMs) -> Vec<usize> {
         self.ticks.remove(&at).map(|rules| rules.into_iter().collect()).unwrap_or_default()
+    }
+
+    /// Moves each tick before `at` to the first multiple of its rule's `every` at or after it.
+    pub fn skip_to(&mut self, at: TimestampMs, every_ms: impl Fn(usize) -> i64) {
+        let skipped: Vec<TimestampMs> = self.ticks.range(..at).map(|(tick, _)| *tick).collect();
+        for tick in skipped {
+            for rule in self.take(tick) {
+                let every_ms = every_ms(rule);
+                self.add(align_down(at - 1, every_ms) + every_ms, rule);
+            }
+        }
     }
 
     /// Replaces the ticks of a rule.

@@ -369,12 +369,6 @@ impl AggregateTable {
         self.panes() == 0 && self.sessions.as_ref().is_none_or(|sessions| sessions.open().groups.is_empty())
     }
 
-    /// The start of its earliest pane; of sessions, which panes do not hold, the time up to which everything is sealed.
-    pub fn earliest(&self) -> Option<TimestampMs> {
-        let pane = self.open.first_key_value().map(|(start, _)| *start).into_iter().chain(self.sealed.first_start()).min();
-        pane.or_else(|| (!self.is_blank()).then_some(self.sealed_until))
-    }
-
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         let open: usize = self.open.values().map(OpenPane::bytes).sum();
