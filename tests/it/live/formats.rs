@@ -52,9 +52,7 @@ fn a_format_is_known_by_header_setting_or_subject() {
         publish(&context, "events.any", &by_header, otlp(1_000, "by-header")).await;
         let compressed = [("Squelch-Format", "otlp_logs"), ("Content-Type", "application/json"), ("Content-Encoding", "snappy")];
         publish(&context, "events.any", &compressed, snappy(otlp(2_000, "by-header-compressed"))).await;
-        let event = format!(
-            r#"{{"specversion":"1.0","id":"1","source":"/x","type":"t","time":"2026-03-14T00:00:03Z","data":{{"message":"panic","service":"by-type"}}}}"#
-        );
+        let event = r#"{"specversion":"1.0","id":"1","source":"/x","type":"t","time":"2026-03-14T00:00:03Z","data":{"message":"panic","service":"by-type"}}"#;
         publish(&context, "events.any", &[("Content-Type", "application/cloudevents+json")], event.into()).await;
         let bulk = "{\"create\":{}}\n{\"@timestamp\":\"2026-03-14T00:00:04Z\",\"message\":\"panic\",\"service.name\":\"by-setting\"}\n";
         publish(&context, "shipped.logs", &[], bulk.into()).await;

@@ -150,7 +150,7 @@ fn route_explain_names_each_line_and_preview_shows_no_secret() {
     assert_eq!(done.status.code(), Some(1));
     assert_eq!(
         text(&done),
-        "line 9: no: severity is warning, not critical\nline 10: no: no alert has team payments\n=> nobody is notified\n"
+        "line 9: no: env is staging, not prod*\nline 10: no: no alert has team payments\n=> nobody is notified\n"
     );
     incidents.publish(&Revision::new("inc-0000000000000001", "warning"));
     let done = explain(&["inc-0000000000000001"]);
