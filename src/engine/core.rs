@@ -158,11 +158,15 @@ impl Engine {
             alerts_done = mark.alerts_end;
             self.watermark.observe(mark);
             self.stats.messages += 1;
-            // Rows are ingested in one piece unless time passes something that is due: only then does it matter which rows count.
-            if self.is_due() {
+            // Rows are ingested in one piece unless time passes something that is due, or a command is decided: only then does it matter
+            // which rows count.
+            let is_due = self.is_due();
+            if is_due || commands.peek().is_some_and(|(of, _)| *of == message) {
                 self.learn(batch, rows_done, mark.rows_end);
                 self.evaluator.ingest(batch, rows_done, mark.rows_end);
                 rows_done = mark.rows_end;
+            }
+            if is_due {
                 self.advance(revisions);
             }
             while let Some((_, command)) = commands.next_if(|(of, _)| *of == message) {
