@@ -31,6 +31,23 @@ pub(crate) fn values(payload: &[u8]) -> Vec<Range<usize>> {
     }
 }
 
+/// The text of a member of an object, of the first of that name; nothing else of the object is read.
+pub(crate) fn member<'m>(object: &'m [u8], name: &str) -> Option<&'m [u8]> {
+    let mut scan = Scan { bytes: object, at: 0 };
+    scan.take(b'{').then_some(())?;
+    loop {
+        scan.space();
+        let key = object.get(scan.value()?)?;
+        scan.take(b':').then_some(())?;
+        scan.space();
+        let value = scan.value()?;
+        if key.strip_prefix(b"\"").and_then(|key| key.strip_suffix(b"\"")) == Some(name.as_bytes()) {
+            return object.get(value);
+        }
+        scan.take(b',').then_some(())?;
+    }
+}
+
 /// A place in a text of JSON.
 pub(crate) struct Scan<'m> {
     pub(crate) bytes: &'m [u8],

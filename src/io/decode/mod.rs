@@ -57,6 +57,7 @@ pub mod prometheus_alerts;
 pub mod prometheus_remote_write;
 pub mod prometheus_remote_write_v2;
 pub mod protobuf;
+mod protobuf_records;
 pub mod raw_event;
 pub mod rejection;
 pub mod rows;

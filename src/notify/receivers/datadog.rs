@@ -49,10 +49,7 @@ impl DatadogConfig {
     /// What is wrong with it, `of` being the receiver.
     pub fn complain(&self, of: Location, all: &mut Vec<PlacedComplaint>) {
         all.extend(self.url.as_ref().and_then(|address| url::complaint("url", address)));
-        if matches!(self.api_key().place(), Ok(None)) {
-            all.push(PlacedComplaint::at(of, "`api_key` is missing", "set api_key_file, api_key_env or api_key_credential"));
-        }
-        all.extend(self.api_key().place().err());
+        all.extend(self.api_key().required(of));
     }
 }
 
@@ -75,7 +72,7 @@ pub struct Datadog {
 impl Datadog {
     /// With its key.
     pub fn new(config: &DatadogConfig, api_key: Hidden, texts: Texts) -> Self {
-        let url = config.url.as_ref().map_or(URL, |url| url.value.trim_end_matches('/')).to_string();
+        let url = url::base(config.url.as_ref(), URL).to_string();
         Self { url, api_key, all_revisions: config.all_revisions, texts }
     }
 

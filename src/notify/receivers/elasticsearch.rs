@@ -54,12 +54,7 @@ impl ElasticsearchConfig {
 
     /// What is wrong with it, `of` being the receiver.
     pub fn complain(&self, of: Location, all: &mut Vec<PlacedComplaint>) {
-        match &self.url {
-            Some(address) => all.extend(url::complaint("url", address)),
-            None => {
-                all.push(PlacedComplaint::at(of, "`url` is missing", "write for example url: https://elastic.example.com:9200"))
-            }
-        }
+        all.extend(url::required(self.url.as_ref(), of, "https://elastic.example.com:9200"));
         let is_index = |name: &str| {
             !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c))
         };
@@ -82,7 +77,7 @@ pub struct Elasticsearch {
 impl Elasticsearch {
     /// With its secret.
     pub fn new(config: &ElasticsearchConfig, authorization: Option<Hidden>) -> Self {
-        let url = config.url.as_ref().map(|url| url.value.trim_end_matches('/').to_string()).unwrap_or_default();
+        let url = url::base(config.url.as_ref(), "").to_string();
         let index = config.index.as_ref().map_or(INDEX, |index| index.value.as_str()).to_string();
         Self { url, index, authorization, all_revisions: config.all_revisions }
     }

@@ -47,10 +47,7 @@ impl GrafanaConfig {
 
     /// What is wrong with it, `of` being the receiver.
     pub fn complain(&self, of: Location, all: &mut Vec<PlacedComplaint>) {
-        match &self.url {
-            Some(address) => all.extend(url::complaint("url", address)),
-            None => all.push(PlacedComplaint::at(of, "`url` is missing", "write for example url: https://grafana.example.com")),
-        }
+        all.extend(url::required(self.url.as_ref(), of, "https://grafana.example.com"));
         all.extend(self.token().place().err());
     }
 }
@@ -69,7 +66,7 @@ pub struct Grafana {
 impl Grafana {
     /// With its token.
     pub fn new(config: &GrafanaConfig, token: Hidden, texts: Texts) -> Self {
-        let url = config.url.as_ref().map(|url| url.value.trim_end_matches('/').to_string()).unwrap_or_default();
+        let url = url::base(config.url.as_ref(), "").to_string();
         Self { url, dashboard_uid: config.dashboard_uid.clone(), token, texts }
     }
 

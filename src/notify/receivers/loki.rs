@@ -48,10 +48,7 @@ impl LokiConfig {
 
     /// What is wrong with it, `of` being the receiver.
     pub fn complain(&self, of: Location, all: &mut Vec<PlacedComplaint>) {
-        match &self.url {
-            Some(address) => all.extend(url::complaint("url", address)),
-            None => all.push(PlacedComplaint::at(of, "`url` is missing", "write for example url: https://loki.example.com")),
-        }
+        all.extend(url::required(self.url.as_ref(), of, "https://loki.example.com"));
         all.extend(self.authorization().place().err());
     }
 }
@@ -67,7 +64,7 @@ pub struct Loki {
 impl Loki {
     /// With its secret.
     pub fn new(config: &LokiConfig, authorization: Option<Hidden>) -> Self {
-        let url = config.url.as_ref().map(|url| url.value.trim_end_matches('/').to_string()).unwrap_or_default();
+        let url = url::base(config.url.as_ref(), "").to_string();
         Self { url, tenant: config.tenant.clone(), authorization, all_revisions: config.all_revisions }
     }
 

@@ -53,10 +53,7 @@ impl NewRelicConfig {
         if self.account_id.is_none() {
             all.push(PlacedComplaint::at(of, "`account_id` is missing", "write for example account_id: 1234567"));
         }
-        if matches!(self.api_key().place(), Ok(None)) {
-            all.push(PlacedComplaint::at(of, "`api_key` is missing", "set api_key_file, api_key_env or api_key_credential"));
-        }
-        all.extend(self.api_key().place().err());
+        all.extend(self.api_key().required(of));
     }
 }
 
@@ -74,7 +71,7 @@ pub struct NewRelic {
 impl NewRelic {
     /// With its key.
     pub fn new(config: &NewRelicConfig, api_key: Hidden) -> Self {
-        let url = config.url.as_ref().map_or(URL, |url| url.value.trim_end_matches('/'));
+        let url = url::base(config.url.as_ref(), URL);
         let account = config.account_id.as_ref().map_or(0, |account| account.value);
         Self { url: format!("{url}/v1/accounts/{account}/events"), api_key, all_revisions: config.all_revisions }
     }

@@ -84,7 +84,7 @@ pub struct PagerDuty {
 impl PagerDuty {
     /// With its key.
     pub fn new(config: &PagerDutyConfig, key: Hidden, texts: Texts) -> Self {
-        let url = config.url.as_ref().map_or(URL, |url| url.value.trim_end_matches('/'));
+        let url = url::base(config.url.as_ref(), URL);
         Self { key, url: url.into(), texts }
     }
 

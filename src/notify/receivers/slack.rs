@@ -174,7 +174,7 @@ pub struct Slack {
 impl Slack {
     /// With its secret.
     pub fn new(config: &SlackConfig, way: SlackWay, texts: Texts) -> Self {
-        let url = config.url.as_ref().map_or(URL, |url| url.value.trim_end_matches('/')).to_string();
+        let url = url::base(config.url.as_ref(), URL).to_string();
         Self { way, url, mention: config.mention.clone(), texts }
     }
 

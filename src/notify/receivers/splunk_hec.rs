@@ -48,12 +48,7 @@ impl SplunkHecConfig {
 
     /// What is wrong with it, `of` being the receiver.
     pub fn complain(&self, of: Location, all: &mut Vec<PlacedComplaint>) {
-        match &self.url {
-            Some(address) => all.extend(url::complaint("url", address)),
-            None => {
-                all.push(PlacedComplaint::at(of, "`url` is missing", "write for example url: https://splunk.example.com:8088"))
-            }
-        }
+        all.extend(url::required(self.url.as_ref(), of, "https://splunk.example.com:8088"));
         all.extend(self.token().place().err());
     }
 }
@@ -69,7 +64,7 @@ pub struct SplunkHec {
 impl SplunkHec {
     /// With its token.
     pub fn new(config: &SplunkHecConfig, token: Hidden) -> Self {
-        let url = config.url.as_ref().map(|url| url.value.trim_end_matches('/').to_string()).unwrap_or_default();
+        let url = url::base(config.url.as_ref(), "").to_string();
         Self { url, index: config.index.clone(), token, all_revisions: config.all_revisions }
     }
 

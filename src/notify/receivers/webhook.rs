@@ -95,10 +95,7 @@ impl WebhookConfig {
 
     /// What is wrong with it, `of` being the receiver.
     pub fn complain(&self, of: serde_saphyr::Location, all: &mut Vec<PlacedComplaint>) {
-        match &self.url {
-            Some(address) => all.extend(url::complaint("url", address)),
-            None => all.push(PlacedComplaint::at(of, "`url` is missing", "write for example url: https://example.com/hook")),
-        }
+        all.extend(url::required(self.url.as_ref(), of, "https://example.com/hook"));
         all.extend(self.secret().place().err());
         all.extend(self.authorization().place().err());
         if self.body == WebhookBody::Template && self.template.is_none() {

@@ -54,6 +54,19 @@ pub trait ReadSecret {
 }
 
 impl<'a> SecretKeys<'a> {
+    /// What is wrong with the keys of a secret that a receiver, which stands at `of`, cannot do without.
+    pub fn required(&self, of: Location) -> Option<PlacedComplaint> {
+        let key = self.key;
+        match self.place() {
+            Ok(Some(_)) => None,
+            Ok(None) => {
+                let hint = format!("set {key}_file, {key}_env or {key}_credential");
+                Some(PlacedComplaint::at(of, format!("`{key}` is missing"), hint))
+            }
+            Err(complaint) => Some(complaint),
+        }
+    }
+
     /// Where the secret is; `None` where no key is set.
     pub fn place(&self) -> Result<Option<SecretPlace<'a>>, PlacedComplaint> {
         let set: Vec<(Location, SecretPlace<'a>)> = [

@@ -1,6 +1,6 @@
 //! The address of a receiver: `http` or `https`, a host, and nothing secret before it.
 
-use serde_saphyr::Spanned;
+use serde_saphyr::{Location, Spanned};
 
 use crate::notify::settings::complaint::PlacedComplaint;
 
@@ -26,4 +26,17 @@ pub fn complaint(key: &str, url: &Spanned<String>) -> Option<PlacedComplaint> {
         return say(format!("`{key}` is no URL"), example);
     }
     None
+}
+
+/// The same of an address that a receiver, which stands at `of`, cannot do without.
+pub fn required(url: Option<&Spanned<String>>, of: Location, example: &str) -> Option<PlacedComplaint> {
+    match url {
+        Some(url) => complaint("url", url),
+        None => Some(PlacedComplaint::at(of, "`url` is missing", format!("write for example url: {example}"))),
+    }
+}
+
+/// The address that paths are appended to, or else `default`.
+pub fn base<'a>(url: Option<&'a Spanned<String>>, default: &'a str) -> &'a str {
+    url.map_or(default, |url| url.value.trim_end_matches('/'))
 }

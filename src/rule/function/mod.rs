@@ -5,6 +5,7 @@
 //! [`round_half_even`]; `explain` leaves them out.
 
 pub mod date_part;
+mod float_function;
 pub mod json_text;
 pub mod no_nan;
 pub mod regexp_group;

@@ -7,13 +7,15 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
-use arrow::datatypes::{DataType, Float32Type, Float64Type};
-use datafusion::common::{Result, ScalarValue, exec_err};
-use datafusion::logical_expr::{
-    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
-};
+use arrow::datatypes::{Float32Type, Float64Type};
+use datafusion::common::{Result, exec_err};
+use datafusion::logical_expr::{Expr, ScalarUDF};
 
-static NO_NAN: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(ScalarUDF::from(NoNan::new())));
+use crate::rule::function::float_function::FloatFunction;
+
+const NAME: &str = "no_nan";
+
+static NO_NAN: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(FloatFunction::udf(NAME, cleaned)));
 
 /// Wraps an expression of floats.
 pub fn no_nan(expr: Expr) -> Expr {
@@ -22,59 +24,12 @@ pub fn no_nan(expr: Expr) -> Expr {
 
 /// The expression that [`no_nan`] wrapped.
 pub fn wrapped(expr: &Expr) -> Option<&Expr> {
-    match expr {
-        Expr::ScalarFunction(call) if call.func.inner().is::<NoNan>() => call.args.first(),
-        _ => None,
-    }
+    FloatFunction::argument(expr, NAME)
 }
 
 /// A number as all columns hold it: NaN is none, and -0 is 0.
 pub fn number(number: f64) -> Option<f64> {
     (!number.is_nan()).then_some(number + 0.0)
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct NoNan {
-    signature: Signature,
-}
-
-impl NoNan {
-    fn new() -> Self {
-        let floats = [DataType::Float64, DataType::Float32].map(|kind| TypeSignature::Exact(vec![kind]));
-        Self { signature: Signature::one_of(floats.to_vec(), Volatility::Immutable) }
-    }
-}
-
-impl ScalarUDFImpl for NoNan {
-    fn name(&self) -> &str {
-        "no_nan"
-    }
-
-    /// The column keeps its name.
-    fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        Ok(args.iter().map(|arg| arg.schema_name().to_string()).collect())
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
-        Ok(arguments[0].clone())
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        Ok(match &args.args[0] {
-            ColumnarValue::Array(column) => ColumnarValue::Array(cleaned(column)?),
-            ColumnarValue::Scalar(ScalarValue::Float64(value)) => {
-                ColumnarValue::Scalar(ScalarValue::Float64(value.and_then(number)))
-            }
-            ColumnarValue::Scalar(ScalarValue::Float32(value)) => {
-                ColumnarValue::Scalar(ScalarValue::Float32(value.filter(|value| !value.is_nan()).map(|value| value + 0.0)))
-            }
-            ColumnarValue::Scalar(other) => return exec_err!("{} are no floats", other.data_type()),
-        })
-    }
 }
 
 fn cleaned(column: &ArrayRef) -> Result<ArrayRef> {

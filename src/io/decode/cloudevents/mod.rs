@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use crate::io::decode::event_sink::EventSink;
 use crate::io::decode::flat_json::FlatJson;
 use crate::io::decode::format::Format;
-use crate::io::decode::json_values::{Scan, values};
+use crate::io::decode::json_values::{member, values};
 use crate::io::decode::log_documents;
 use crate::io::decode::native_json;
 use crate::io::decode::raw_event::{RawEvent, TextField};
@@ -69,26 +69,9 @@ fn envelope(number: usize, raw: &[u8], sink: &mut EventSink<'_>) -> Result<(), R
 
 /// The event in the data, where they are one of squelch's own: of a kind that they or the subject name, with a name or a body.
 fn own_event<'a>(raw: &'a [u8], document: &FlatJson<'a>, sink: &EventSink<'_>) -> Option<RawEvent<'a>> {
-    let mut event = native_json::parse(data(raw)?).ok()?;
+    let mut event = native_json::parse(member(raw, "data")?).ok()?;
     event.kind.as_ref().map(|kind| kind.parse::<Kind>().ok()).or(Some(sink.kind))??;
     event.text(TextField::Name).or(event.text(TextField::Body))?;
     event.ts = event.ts.or_else(|| document.get("time").and_then(wire_time::of)).or(sink.received_at().map(Ok));
     Some(event)
-}
-
-/// The text of `data`.
-fn data(raw: &[u8]) -> Option<&[u8]> {
-    let mut scan = Scan { bytes: raw, at: 0 };
-    scan.take(b'{').then_some(())?;
-    loop {
-        scan.space();
-        let key = scan.value()?;
-        scan.take(b':').then_some(())?;
-        scan.space();
-        let value = scan.value()?;
-        if raw.get(key)? == b"\"data\"" {
-            return raw.get(value);
-        }
-        scan.take(b',').then_some(())?;
-    }
 }

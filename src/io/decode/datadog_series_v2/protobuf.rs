@@ -4,27 +4,14 @@ use std::borrow::Cow;
 
 use crate::io::decode::datadog::{tag, temporality_of_number};
 use crate::io::decode::protobuf::{Fields, ProtobufError};
+use crate::io::decode::protobuf_records;
 use crate::io::decode::raw_event::TextField;
 use crate::io::decode::rejection::RejectReason;
 use crate::io::decode::rows::Rows;
 
 /// Reads a payload.
 pub(super) fn read<'a>(payload: &'a [u8], mut rows: Rows<'_, '_, 'a>) -> Result<(), RejectReason> {
-    let mut fields = Fields::new(payload);
-    loop {
-        let start = fields.offset();
-        let Some(field) = fields.next() else { return Ok(()) };
-        let read = match field {
-            Ok((1, value)) => value.message(1).and_then(|message| series(message, &mut rows)),
-            Ok(_) => Ok(()),
-            Err(error) if start == 0 => return Err(error.into()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = read {
-            rows.number += 1;
-            rows.reject(&payload[start..fields.offset()], error);
-        }
-    }
+    protobuf_records::read(payload, 1, &mut rows, |rows, message| series(message, rows))
 }
 
 fn series<'a>(message: &'a [u8], rows: &mut Rows<'_, '_, 'a>) -> Result<(), ProtobufError> {

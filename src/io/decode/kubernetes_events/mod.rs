@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::io::decode::event_sink::EventSink;
 use crate::io::decode::flat_json::FlatJson;
 use crate::io::decode::format::Format;
-use crate::io::decode::json_values::Scan;
+use crate::io::decode::json_values::member;
 use crate::io::decode::log_documents;
 use crate::io::decode::raw_event::{Text, TextField};
 use crate::io::decode::rejection::RejectReason;
@@ -38,26 +38,10 @@ const LABELS: [(&str, &str); 7] = [
 
 fn decode(payload: Cow<'_, [u8]>, sink: &mut EventSink<'_>) -> Result<(), RejectReason> {
     let mut rows = Rows::new(sink, Kind::Log, log_meaning_of);
-    let items = items(&payload).unwrap_or(&payload);
+    // A list is `{"kind":"EventList","items":[…]}`.
+    let items = member(&payload, "items").unwrap_or(&payload);
     log_documents::decode_all(items, &mut rows, &mut |rows, document, _| event(rows, document));
     Ok(())
-}
-
-/// The list of `{"kind":"EventList","items":[…]}`.
-fn items(payload: &[u8]) -> Option<&[u8]> {
-    let mut scan = Scan { bytes: payload, at: 0 };
-    scan.take(b'{').then_some(())?;
-    loop {
-        scan.space();
-        let key = scan.value()?;
-        scan.take(b':').then_some(())?;
-        scan.space();
-        let value = scan.value()?;
-        if payload.get(key)? == b"\"items\"" {
-            return payload.get(value);
-        }
-        scan.take(b',').then_some(())?;
-    }
 }
 
 fn event<'a>(rows: &mut Rows<'_, '_, 'a>, mut document: FlatJson<'a>) -> Result<(), RejectReason> {

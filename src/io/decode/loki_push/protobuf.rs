@@ -2,6 +2,7 @@
 
 use crate::io::decode::loki_push::stream_labels;
 use crate::io::decode::protobuf::{Fields, ProtobufError};
+use crate::io::decode::protobuf_records;
 use crate::io::decode::raw_event::TextField;
 use crate::io::decode::rejection::RejectReason;
 use crate::io::decode::rows::Rows;
@@ -9,21 +10,7 @@ use crate::model::time::TimestampMs;
 
 /// Reads a request.
 pub(super) fn read<'a>(payload: &'a [u8], mut rows: Rows<'_, '_, 'a>) -> Result<(), RejectReason> {
-    let mut fields = Fields::new(payload);
-    loop {
-        let start = fields.offset();
-        let Some(field) = fields.next() else { return Ok(()) };
-        let read = match field {
-            Ok((1, value)) => value.message(1).map_err(RejectReason::from).and_then(|message| stream(message, &mut rows)),
-            Ok(_) => Ok(()),
-            Err(error) if start == 0 => return Err(error.into()),
-            Err(error) => Err(error.into()),
-        };
-        if let Err(reason) = read {
-            rows.number += 1;
-            rows.reject(&payload[start..fields.offset()], reason);
-        }
-    }
+    protobuf_records::read(payload, 1, &mut rows, |rows, message| stream(message, rows))
 }
 
 fn stream<'a>(message: &'a [u8], rows: &mut Rows<'_, '_, 'a>) -> Result<(), RejectReason> {

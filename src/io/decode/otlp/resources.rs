@@ -2,6 +2,7 @@
 
 use crate::io::decode::otlp::attributes::{of_resource, share};
 use crate::io::decode::protobuf::{Fields, ProtobufError};
+use crate::io::decode::protobuf_records;
 use crate::io::decode::rejection::RejectReason;
 use crate::io::decode::rows::Rows;
 
@@ -14,21 +15,7 @@ pub(crate) fn read<'s, 'm, 'a>(
     rows: &mut Rows<'s, 'm, 'a>,
     write: WriteRecord<'_, 's, 'm, 'a>,
 ) -> Result<(), RejectReason> {
-    let mut fields = Fields::new(payload);
-    loop {
-        let start = fields.offset();
-        let Some(field) = fields.next() else { return Ok(()) };
-        let read = match field {
-            Ok((1, value)) => value.message(1).and_then(|message| resource(message, rows, write)),
-            Ok(_) => Ok(()),
-            Err(error) if start == 0 => return Err(error.into()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = read {
-            rows.number += 1;
-            rows.reject(&payload[start..fields.offset()], error);
-        }
-    }
+    protobuf_records::read(payload, 1, rows, |rows, message| resource(message, rows, write))
 }
 
 fn resource<'s, 'm, 'a>(

@@ -7,6 +7,7 @@ use crate::io::decode::event_sink::EventSink;
 use crate::io::decode::format::Format;
 use crate::io::decode::prometheus::samples::{Sample, histogram, label, sample, temporality_of_name};
 use crate::io::decode::protobuf::{Fields, ProtobufError};
+use crate::io::decode::protobuf_records;
 use crate::io::decode::raw_event::TextField;
 use crate::io::decode::rejection::RejectReason;
 use crate::io::decode::rows::Rows;
@@ -27,21 +28,7 @@ pub static FORMAT: Format = Format {
 fn decode(payload: Cow<'_, [u8]>, sink: &mut EventSink<'_>) -> Result<(), RejectReason> {
     let payload = without_snappy(payload)?;
     let mut rows = Rows::new(sink, Kind::Metric, meaning_of);
-    let mut fields = Fields::new(&payload);
-    loop {
-        let start = fields.offset();
-        let Some(field) = fields.next() else { return Ok(()) };
-        let read = match field {
-            Ok((1, value)) => value.message(1).and_then(|message| series(message, &mut rows)),
-            Ok(_) => Ok(()),
-            Err(error) if start == 0 => return Err(error.into()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = read {
-            rows.number += 1;
-            rows.reject(&payload[start..fields.offset()], error);
-        }
-    }
+    protobuf_records::read(&payload, 1, &mut rows, |rows, message| series(message, rows))
 }
 
 #[inline]

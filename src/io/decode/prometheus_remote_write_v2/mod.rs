@@ -7,6 +7,7 @@ use crate::io::decode::event_sink::EventSink;
 use crate::io::decode::format::Format;
 use crate::io::decode::prometheus::samples::{Sample, histogram, label, sample, temporality_of_name};
 use crate::io::decode::protobuf::{Fields, ProtobufError, push_varints};
+use crate::io::decode::protobuf_records;
 use crate::io::decode::raw_event::TextField;
 use crate::io::decode::rejection::RejectReason;
 use crate::io::decode::rows::Rows;
@@ -40,23 +41,7 @@ fn decode(payload: Cow<'_, [u8]>, sink: &mut EventSink<'_>) -> Result<(), Reject
         }
     }
     let mut rows = Rows::new(sink, Kind::Metric, meaning_of);
-    let mut fields = Fields::new(&payload);
-    loop {
-        let start = fields.offset();
-        let Some(field) = fields.next() else { return Ok(()) };
-        let read = match field {
-            Ok((TIMESERIES, value)) => {
-                value.message(TIMESERIES).map_err(RejectReason::from).and_then(|message| series(message, &symbols, &mut rows))
-            }
-            Ok(_) => Ok(()),
-            Err(error) if start == 0 => return Err(error.into()),
-            Err(error) => Err(error.into()),
-        };
-        if let Err(reason) = read {
-            rows.number += 1;
-            rows.reject(&payload[start..fields.offset()], reason);
-        }
-    }
+    protobuf_records::read(&payload, TIMESERIES, &mut rows, |rows, message| series(message, &symbols, rows))
 }
 
 fn series<'a>(message: &'a [u8], symbols: &[&'a str], rows: &mut Rows<'_, '_, 'a>) -> Result<(), RejectReason> {
