@@ -22,6 +22,9 @@ fn two_sum(a: f64, b: f64) -> (f64, f64) {
 }
 
 impl DoubleDouble {
+    /// How far a few operations may be from the exact answer, as a share of it: some of the 106 bits are left to them.
+    pub const ROUNDING: f64 = 1.0 / (1_u128 << 98) as f64;
+
     /// The sum of two floats, of which the first is the larger.
     fn normal(high: f64, low: f64) -> Self {
         let sum = high + low;

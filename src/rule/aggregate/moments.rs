@@ -224,6 +224,19 @@ impl TwoColumns {
     }
 }
 
+impl TwoColumns {
+    /// The sum of products. A sum within its own rounding is zero: columns that have nothing to do with each other must not show
+    /// the order of their rows in the last digits of a number that is none.
+    fn products(&self) -> DoubleDouble {
+        let count = self.y.count as f64;
+        let deviation = |column: &OneColumn| (at_least_zero(column.squares.value()) / count).sqrt();
+        let (y, x) = (deviation(&self.y), deviation(&self.x));
+        let rounding =
+            DoubleDouble::ROUNDING * count * count * ((self.y.mean.value().abs() + y) * x + (self.x.mean.value().abs() + x) * y);
+        if self.products.value().abs() <= rounding { DoubleDouble::default() } else { self.products }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct OfOne(Asked);
 
@@ -300,7 +313,7 @@ impl NumberAggregate for OfTwo {
 
     fn value(self, state: &TwoColumns) -> Option<f64> {
         let count = state.y.count;
-        let (xx, yy, xy) = (at_least_zero(state.x.squares.value()), at_least_zero(state.y.squares.value()), state.products);
+        let (xx, yy, xy) = (at_least_zero(state.x.squares.value()), at_least_zero(state.y.squares.value()), state.products());
         let over = |count: u64| (count > 0).then(|| xy.over(count as f64).value());
         let slope = || (xx != 0.0).then(|| xy.ratio(state.x.squares));
         let correlation = || xy.ratio(state.x.squares.sqrt() * state.y.squares.sqrt()).clamp(-1.0, 1.0);
@@ -381,6 +394,18 @@ mod tests {
             assert_eq!(of(Asked::Slope, &rows), Some(0.5), "{offset}");
             assert_eq!(of(Asked::Intercept, &rows), Some(offset / 2.0), "{offset}");
             assert_eq!(of(Asked::CovarianceOfAll, &rows), Some(84.5), "{offset}");
+        }
+    }
+
+    #[test]
+    fn columns_without_a_tie_have_a_slope_of_zero_in_any_order() {
+        // Times of four samples in seconds; the values before and after their middle are the same.
+        let values = [301.7, 12.1, 12.1, 301.7];
+        let rows: Vec<(f64, f64)> =
+            values.iter().enumerate().map(|(at, value)| (*value, 1_790_000_000.0 + 3.0 * at as f64)).collect();
+        for order in [[0, 1, 2, 3], [3, 0, 2, 1], [2, 3, 0, 1], [1, 3, 2, 0]] {
+            let rows: Vec<_> = order.iter().map(|at| rows[*at]).collect();
+            assert_eq!((of(Asked::Slope, &rows), of(Asked::Products, &rows)), (Some(0.0), Some(0.0)), "{order:?}");
         }
     }
 
