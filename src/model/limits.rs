@@ -94,7 +94,7 @@ pub const VALUES_PER_CHANGE_KEY_MAX: usize = 64;
 pub const STEPS_PER_SEQUENCE_MAX: usize = 12;
 /// Recent events that a sequence remembers of one key.
 pub const EVENTS_PER_SEQUENCE_KEY_MAX: usize = 64;
-/// Alerts that one rule holds at once. Over it the first stay and the rest are counted.
+/// Alerts that one rule holds at once. Over it the most severe stay, then one of each entity, then the earliest; the rest is counted.
 pub const ALERTS_PER_RULE_MAX: usize = 10_000;
 /// Alerts that have ended, in one incident. Of more, those go first for which another of their rule and entity stands, then the least severe
 /// and the latest. Every alert that fires is kept: rules and other systems bound how many there are.
