@@ -100,8 +100,12 @@ impl Policy {
     }
 
     fn plan_of_the_end(&self, incident: &IncidentView, is_due: bool, record: &Record, now_ms: TimestampMs) -> Plan {
+        // A message that got no answer may have opened it: what nobody closes stays open at a pager.
+        if record.may_be_open() {
+            return Plan::Send(News::Close);
+        }
         if record.sent {
-            return if record.closed { Plan::Nothing(Silence::AlreadySent) } else { Plan::Send(News::Close) };
+            return Plan::Nothing(Silence::AlreadySent);
         }
         if record.digest.is_some() && !self.wants.all {
             return Plan::Nothing(Silence::InDigest);
@@ -215,6 +219,19 @@ mod tests {
         };
         assert_eq!(plan(false), Plan::Send(News::Edit));
         assert_eq!(plan(true), Plan::Send(News::Update));
+    }
+
+    #[test]
+    fn what_may_have_arrived_is_closed() {
+        let over = incident(3, "resolved", "warning");
+        let pending = |may_have_arrived| Some(Pending { revision: 2, since_ms: NOW, may_have_arrived, ..Pending::default() });
+        let plan = |record: &Record| policy(None).plan(Arrival { incident: &over, notified_since_ms: None }, record, NOW);
+        // The first message, and one that opens it again.
+        for before in [Record::default(), Record { closed: true, ..sent(1) }] {
+            let silence = if before.sent { Silence::AlreadySent } else { Silence::OverBefore };
+            assert_eq!(plan(&Record { pending: pending(true), ..before.clone() }), Plan::Send(News::Close));
+            assert_eq!(plan(&Record { pending: pending(false), ..before }), Plan::Nothing(silence));
+        }
     }
 
     #[test]

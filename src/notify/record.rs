@@ -57,6 +57,8 @@ pub struct Pending {
     pub since_ms: TimestampMs,
     /// Whether it notifies a person, and is no edit.
     pub with_sound: bool,
+    /// Whether a step of this or of an older revision was begun since the last message that arrived for certain: the receiver may show it.
+    pub may_have_arrived: bool,
     /// Steps that are done.
     pub done: BTreeSet<String>,
     /// The step that was begun, and of which nobody knows yet whether it was done.
@@ -104,6 +106,12 @@ impl Record {
     /// Whether the step was begun, and nobody knows whether it was done.
     pub fn is_unknown(&self, step: &str) -> bool {
         self.pending.as_ref().is_some_and(|pending| pending.begun.as_deref() == Some(step))
+    }
+
+    /// Whether the receiver may show an incident as open of which it was told that it is over, or was told nothing.
+    pub fn may_be_open(&self) -> bool {
+        let may_have_arrived = self.pending.as_ref().is_some_and(|pending| pending.may_have_arrived);
+        may_have_arrived || (self.sent && !self.closed)
     }
 
     /// Reads a value; an empty one is that of a key that is not there.

@@ -67,9 +67,9 @@ impl Delivery {
         let pending = kept.record.pending.get_or_insert_default();
         if pending.revision != incident.revision {
             // What was begun of an older revision may have arrived: the receiver looks before it sends the same step again.
-            let (begun, since_ms, with_sound) = (pending.begun.take(), pending.since_ms, pending.with_sound);
-            let since_ms = if since_ms > 0 { since_ms } else { self.clock.now_ms() };
-            *pending = Pending { revision: incident.revision, since_ms, with_sound, begun, ..Pending::default() };
+            let since_ms = if pending.since_ms > 0 { pending.since_ms } else { self.clock.now_ms() };
+            (pending.revision, pending.since_ms) = (incident.revision, since_ms);
+            pending.done.clear();
         }
         pending.with_sound |= matches!(news, News::First | News::Update);
         let mut anything = false;
@@ -86,7 +86,8 @@ impl Delivery {
 
     async fn step(&self, incident: &IncidentView, news: News, call: &Call, kept: &mut KeptRecord) -> Result<bool, Outcome> {
         if !call.only_asks {
-            kept.record.pending.get_or_insert_default().begun = Some(call.step.into());
+            let pending = kept.record.pending.get_or_insert_default();
+            (pending.begun, pending.may_have_arrived) = (Some(call.step.into()), true);
             self.keep(&incident.id, kept).await?;
         }
         if self.lease.may_write().await.is_err() {

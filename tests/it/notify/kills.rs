@@ -9,15 +9,18 @@ use serde_json::Value;
 use crate::notify::receiver::{Incidents, Notifier, Revision};
 use crate::notify::slack_stand_in::{TOKEN, slack};
 use crate::notify::smtp_stand_in::{MailMood, MailStandIn, header};
-use crate::notify::stand_in::{Mood, pagerduty, takes_all};
+use crate::notify::stand_in::{Mood, StandIn, pagerduty, takes_all};
 use crate::support::Rng;
 use crate::support::nats::NatsServer;
 
 const INCIDENTS: usize = 12;
-const KILLS: usize = 15;
+
+/// `KILLS=1000 SEED=7 cargo nextest run notify::kills` looks harder.
+fn kills() -> usize {
+    std::env::var("KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(15)
+}
 
 #[test]
-#[ignore = "not done: a receiver is not done in time after the kills; never seen green"]
 fn every_last_state_arrives_once_through_kills_and_failures() {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_260_314);
     eprintln!("SEED={seed}");
@@ -38,7 +41,8 @@ fn every_last_state_arrives_once_through_kills_and_failures() {
     let mut notifier = Notifier::new(&server, &settings);
     notifier.start();
     let mut last: BTreeMap<String, Revision> = BTreeMap::new();
-    for round in 0..KILLS {
+    let kills = kills();
+    for round in 0..kills {
         for _ in 0..1 + rng.below(6) {
             let id = format!("inc-{:016x}", rng.below(INCIDENTS as u64) + 1);
             let next = match last.get(&id) {
@@ -78,6 +82,9 @@ fn every_last_state_arrives_once_through_kills_and_failures() {
             notifier.spawn();
         }
     }
+    // What is down longer is asked ever more rarely: the failures that nobody has met yet are no part of this test.
+    [&pager, &chat, &hook].into_iter().for_each(StandIn::recover);
+    mails.recover();
     for receiver in ["oncall", "chat", "mail", "hook"] {
         incidents.wait_until_done(receiver);
     }
@@ -136,7 +143,7 @@ fn every_last_state_arrives_once_through_kills_and_failures() {
     }
     let copies =
         mails.mails().len() - mails.mails().iter().filter_map(|mail| header(mail, "Message-ID")).collect::<BTreeSet<_>>().len();
-    eprintln!("{} kills: copies of mails with the same id: {copies}, Slack 0, PagerDuty keys {}", KILLS, pages.len());
+    eprintln!("{kills} kills: copies of mails with the same id: {copies}, PagerDuty keys {}", pages.len());
     for stand_in in [&pager, &chat, &hook] {
         stand_in.check();
     }

@@ -128,7 +128,6 @@ fn a_drill_reports_who_was_reached_after_how_long() {
 }
 
 #[test]
-#[ignore = "not done: an incident that the test publishes is not found by its id"]
 fn route_explain_names_each_line_and_preview_shows_no_secret() {
     let server = NatsServer::start();
     let incidents = Incidents::of(&server);

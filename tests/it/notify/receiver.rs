@@ -159,8 +159,10 @@ impl Incidents {
     pub fn publish(&self, revision: &Revision) {
         let body = revision.0.to_string();
         let subject = format!("incidents.production.{}.checkout", revision.0["severity"].as_str().unwrap());
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert("Nats-Msg-Id", format!("{}-{}", revision.0["id"].as_str().unwrap(), revision.0["revision"]));
         self.runtime.block_on(async {
-            self.context.publish(subject, body.into()).await.unwrap().await.unwrap();
+            self.context.publish_with_headers(subject, headers, body.into()).await.unwrap().await.unwrap();
         });
     }
 
