@@ -10,3 +10,4 @@ pub mod incident_message;
 pub mod intake;
 pub mod nats;
 pub mod notifier;
+pub mod replies;

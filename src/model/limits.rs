@@ -188,6 +188,8 @@ pub const DIGEST_LINES_MAX: usize = 25;
 pub const DIGEST_MEMBERS_MAX: usize = 500;
 /// Bytes of a receiver's answer that are read.
 pub const RECEIVER_ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Bytes of one request that a receiver's service sends back.
+pub const REPLY_BYTES_MAX: usize = 1 << 20;
 /// Steps that the template of a notification may take: it may go through all alerts of a message.
 pub const NOTIFICATION_TEMPLATE_FUEL_MAX: u64 = 1_000_000;
 /// Bytes that it may write.

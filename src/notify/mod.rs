@@ -15,6 +15,7 @@ pub mod rate_limit;
 pub mod receiver;
 pub mod receivers;
 pub mod record;
+pub mod replies;
 pub mod route;
 pub mod settings;
 pub mod text;

@@ -21,6 +21,7 @@ use crate::process::alertmanager::NatsBackend;
 use crate::process::config::Config;
 use crate::process::config::intake::{TokenConfig, hash_of};
 use crate::process::intake::stream_store::StreamStore;
+use crate::process::notify::replies;
 use crate::process::telemetry::Telemetry;
 use crate::process::telemetry::endpoint::Endpoint;
 
@@ -47,6 +48,9 @@ pub(crate) async fn serve(config: &Config, telemetry: &Arc<Telemetry>, client: &
         let may_send = address.ip().is_loopback() || !config.intake.tokens.is_empty();
         let backend = Arc::new(NatsBackend::new(config, client));
         router = router.merge(alertmanager::router(backend, address.ip().is_loopback()));
+        if let Some(replies) = replies::router(config, client, &telemetry.receivers)? {
+            router = router.merge(replies);
+        }
         match &intake {
             Some(intake) if may_send => router = router.merge(intake::router(Arc::clone(intake))),
             Some(_) => tracing::info!("no intake on http.listen: others can reach {address}, and intake.tokens is empty"),
@@ -77,11 +81,14 @@ pub(crate) async fn serve(config: &Config, telemetry: &Arc<Telemetry>, client: &
     Ok(serving)
 }
 
-/// Serves metrics and health alone, for a process that takes nothing in.
-pub(crate) async fn serve_status(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Serving> {
+/// Serves metrics, health and what people answer at receivers, for a process that notifies alone.
+pub(crate) async fn serve_notifier(config: &Config, telemetry: &Arc<Telemetry>, client: &Client) -> Result<Serving> {
     let mut serving = Serving::default();
     if let Some(address) = config.http.listen {
-        let router = status::router(Arc::new(Endpoint(Arc::clone(telemetry))));
+        let mut router = status::router(Arc::new(Endpoint(Arc::clone(telemetry))));
+        if let Some(replies) = replies::router(config, client, &telemetry.receivers)? {
+            router = router.merge(replies);
+        }
         let listening = listen(address, None, router).await.with_context(|| cannot_listen(address, "http.listen"))?;
         tracing::info!("metrics on http://{}/metrics", listening.address);
         serving.0.push(listening);

@@ -4,3 +4,5 @@
 pub mod listener;
 pub mod status;
 pub mod tls;
+
+pub use axum::Router;

@@ -27,6 +27,14 @@ pub struct PagerDutyConfig {
     pub routing_key_env: Option<Spanned<String>>,
     /// A systemd credential that holds it.
     pub routing_key_credential: Option<Spanned<String>>,
+    /// The secret of a V3 webhook subscription: who acknowledges in PagerDuty then acknowledges the incident.
+    pub webhook_secret: Option<Spanned<Hidden>>,
+    /// A file that holds it.
+    pub webhook_secret_file: Option<Spanned<std::path::PathBuf>>,
+    /// A variable of the environment that holds it.
+    pub webhook_secret_env: Option<Spanned<String>>,
+    /// A systemd credential that holds it.
+    pub webhook_secret_credential: Option<Spanned<String>>,
     /// Another region, or a relay: <https://events.eu.pagerduty.com>.
     pub url: Option<Spanned<String>>,
     /// Template of the summary.
@@ -60,8 +68,20 @@ impl PagerDutyConfig {
         }
     }
 
+    /// The keys of the webhooks' secret.
+    pub fn webhook_secret(&self) -> SecretKeys<'_> {
+        SecretKeys {
+            key: "webhook_secret",
+            inline: self.webhook_secret.as_ref(),
+            file: self.webhook_secret_file.as_ref(),
+            env: self.webhook_secret_env.as_ref(),
+            credential: self.webhook_secret_credential.as_ref(),
+        }
+    }
+
     /// What is wrong with it, `of` being the receiver.
     pub fn complain(&self, of: serde_saphyr::Location, all: &mut Vec<PlacedComplaint>) {
+        all.extend(self.webhook_secret().place().err());
         match self.secret().place() {
             Err(complaint) => all.push(complaint),
             Ok(None) => {

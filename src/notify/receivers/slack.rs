@@ -13,6 +13,7 @@ use crate::model::time::{TimestampMs, format_rfc3339};
 use crate::notify::call::{Answer, Call, HttpRequest, Request, Verdict};
 use crate::notify::incident_view::{IncidentView, ViewStatus};
 use crate::notify::receiver::{Job, News, Reading, Receiver, Wants};
+use crate::notify::replies::slack::{ACKNOWLEDGE, SILENCE};
 use crate::notify::settings::complaint::PlacedComplaint;
 use crate::notify::settings::secret::{Hidden, SecretKeys};
 use crate::notify::settings::url;
@@ -40,6 +41,14 @@ pub struct SlackConfig {
     pub webhook_env: Option<Spanned<String>>,
     /// A systemd credential that holds it.
     pub webhook_credential: Option<Spanned<String>>,
+    /// The signing secret of the app: its messages then have buttons that acknowledge and silence.
+    pub signing_secret: Option<Spanned<Hidden>>,
+    /// A file that holds it.
+    pub signing_secret_file: Option<Spanned<std::path::PathBuf>>,
+    /// A variable of the environment that holds it.
+    pub signing_secret_env: Option<Spanned<String>>,
+    /// A systemd credential that holds it.
+    pub signing_secret_credential: Option<Spanned<String>>,
     /// Who is mentioned where it is critical: `<!here>`, `<!subteam^S012345>`.
     pub mention: Option<String>,
     /// A relay in place of <https://slack.com/api>.
@@ -120,9 +129,21 @@ impl SlackConfig {
         }
     }
 
+    /// The keys of the signing secret.
+    pub fn signing_secret(&self) -> SecretKeys<'_> {
+        SecretKeys {
+            key: "signing_secret",
+            inline: self.signing_secret.as_ref(),
+            file: self.signing_secret_file.as_ref(),
+            env: self.signing_secret_env.as_ref(),
+            credential: self.signing_secret_credential.as_ref(),
+        }
+    }
+
     /// What is wrong with it, `of` being the receiver.
     pub fn complain(&self, of: serde_saphyr::Location, all: &mut Vec<PlacedComplaint>) {
         all.extend(self.url.as_ref().and_then(|address| url::complaint("url", address)));
+        all.extend(self.signing_secret().place().err());
         match (self.token().place(), self.webhook().place()) {
             (Err(complaint), _) | (_, Err(complaint)) => all.push(complaint),
             (Ok(Some(_)), Ok(Some(_))) => {
@@ -168,6 +189,8 @@ pub struct Slack {
     way: SlackWay,
     url: String,
     mention: Option<String>,
+    /// Whether somebody reads which buttons are pressed.
+    has_buttons: bool,
     texts: Texts,
 }
 
@@ -175,7 +198,8 @@ impl Slack {
     /// With its secret.
     pub fn new(config: &SlackConfig, way: SlackWay, texts: Texts) -> Self {
         let url = url::base(config.url.as_ref(), URL).to_string();
-        Self { way, url, mention: config.mention.clone(), texts }
+        let has_buttons = matches!(config.signing_secret().place(), Ok(Some(_)));
+        Self { way, url, mention: config.mention.clone(), has_buttons, texts }
     }
 
     fn post(&self, method: &'static str, step: &'static str, token: &Hidden, body: &Value) -> Call {
@@ -206,18 +230,25 @@ impl Slack {
             json!({ "type": "section", "text": { "type": "mrkdwn", "text": shortened_chars(&text, SECTION_CHARS_MAX) } }),
             json!({ "type": "context", "elements": [{ "type": "mrkdwn", "text": context(incident) }] }),
         ];
-        let page = self.texts.link(incident).map(|link| ("Open", link));
-        let runbook = runbooks(incident).into_iter().next().map(|link| ("Runbook", link));
-        let buttons: Vec<Value> = page
-            .into_iter()
-            .chain(runbook)
-            .filter(|(_, link)| link.chars().count() <= BUTTON_URL_CHARS_MAX)
-            .map(|(name, link)| json!({ "type": "button", "text": { "type": "plain_text", "text": name }, "url": link, "action_id": name }))
-            .collect();
+        let buttons = self.buttons(incident);
         if !buttons.is_empty() {
             blocks.push(json!({ "type": "actions", "elements": buttons }));
         }
         json!({ "text": shortened_chars(&escaped(&title), TEXT_CHARS_MAX), "blocks": blocks, "unfurl_links": false, "unfurl_media": false })
+    }
+
+    /// Few: what one can do now, and where one can look.
+    fn buttons(&self, incident: &IncidentView) -> Vec<Value> {
+        let button = |name: &str, action: &str, key: &str, value: &str| json!({ "type": "button", "text": { "type": "plain_text", "text": name }, "action_id": action, key: value });
+        let can_act = self.has_buttons && incident.is_open();
+        let acknowledge = (can_act && incident.acknowledged_by.is_none()).then_some(("Acknowledge", ACKNOWLEDGE));
+        let acts = acknowledge.into_iter().chain(can_act.then_some(("Silence 1 h", SILENCE)));
+        let page = self.texts.link(incident).map(|link| ("Open", link));
+        let links = page.into_iter().chain(runbooks(incident).into_iter().next().map(|link| ("Runbook", link)));
+        let links = links.filter(|(_, link)| link.chars().count() <= BUTTON_URL_CHARS_MAX);
+        acts.map(|(name, action)| button(name, action, "value", &incident.id))
+            .chain(links.map(|(name, link)| button(name, name, "url", &link)))
+            .collect()
     }
 
     /// What is new, for the thread.

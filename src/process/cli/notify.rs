@@ -17,7 +17,7 @@ use crate::process::cli::incident_of;
 use crate::process::config::Config;
 use crate::process::notify::drill::{self, Drill};
 use crate::process::notify::{preview, service};
-use crate::process::serve::serve_status;
+use crate::process::serve::serve_notifier;
 use crate::process::shutdown::{Shutdown, block_on};
 use crate::process::telemetry::{Role, Telemetry};
 
@@ -95,7 +95,7 @@ async fn notify(config: Config) -> Result<()> {
     let Some(mut notifying) = service::start(&config, &client, &telemetry.receivers).await? else { return Ok(()) };
     telemetry.connected.store(true, Ordering::Relaxed);
     telemetry.set_role(Role::Active(None));
-    let serving = serve_status(&config, &telemetry).await?;
+    let serving = serve_notifier(&config, &telemetry, &client).await?;
     tokio::select! {
         () = shutdown.requested() => {}
         ended = notifying.ended() => return ended,

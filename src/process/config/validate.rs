@@ -176,7 +176,7 @@ pub fn without_secrets(text: &str) -> String {
 fn hide(line: &str) -> String {
     let colon_after = |word: &str| line.to_ascii_lowercase().find(word).and_then(|at| Some(at + line[at..].find(':')? + 1));
     let credentials = line.find("://").filter(|_| line.contains('@')).map(|at| at + "://".len());
-    match ["pass", "token", "secret"].into_iter().filter_map(colon_after).chain(credentials).min() {
+    match ["pass", "token", "secret", "_key", "authorization"].into_iter().filter_map(colon_after).chain(credentials).min() {
         Some(from) => {
             // Byte for byte, so that places stay where they are.
             let hidden = line[from..].bytes().map(|byte| if byte.is_ascii_whitespace() { char::from(byte) } else { '*' });

@@ -1,5 +1,6 @@
 //! Receivers from the settings: reads their secrets, compiles their templates, and reports everything that is wrong at once.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,6 +29,9 @@ use crate::notify::receivers::slack::{Slack, SlackConfig, SlackWay};
 use crate::notify::receivers::splunk_hec::SplunkHec;
 use crate::notify::receivers::teams::Teams;
 use crate::notify::receivers::webhook::{KEY_HINT, Webhook, signing_keys};
+use crate::notify::replies::ReadReplies;
+use crate::notify::replies::pagerduty::PagerDutyReplies;
+use crate::notify::replies::slack::SlackReplies;
 use crate::notify::route::Router;
 use crate::notify::settings::complaint::PlacedComplaint;
 use crate::notify::settings::receiver_config::{KINDS, ReceiverConfig};
@@ -65,13 +69,12 @@ const RATE_OF_PROGRAMS: &str = "1000/1m";
 
 /// All receivers of the settings.
 pub fn receivers(config: &Config) -> Result<Vec<Built>> {
-    let base = config.file.parent().unwrap_or(Path::new("")).to_path_buf();
-    receivers_with(config, &SecretFiles { base })
+    receivers_with(config, &SecretFiles { base: base_of(config) })
 }
 
 /// Likewise, with secrets from elsewhere.
 pub fn receivers_with(config: &Config, secrets: &dyn ReadSecret) -> Result<Vec<Built>> {
-    let base = config.file.parent().unwrap_or(Path::new("")).to_path_buf();
+    let base = base_of(config);
     let router = Router::new(&config.notifiers, &config.routes, config.time_zone);
     let (mut all, mut complaints) = (Vec::new(), Vec::new());
     for (name, settings) in &config.notifiers {
@@ -80,12 +83,43 @@ pub fn receivers_with(config: &Config, secrets: &dyn ReadSecret) -> Result<Vec<B
             Err(complaint) => complaints.push(complaint),
         }
     }
-    if complaints.is_empty() {
-        return Ok(all);
+    if complaints.is_empty() { Ok(all) } else { Err(reported(config, complaints)) }
+}
+
+/// Who reads what people answer at a receiver, by the receiver's name.
+pub type ReplyReaders = BTreeMap<String, Box<dyn ReadReplies>>;
+
+/// The readers of what people answer at receivers: of those whose secret for it is set.
+pub fn reply_readers(config: &Config) -> Result<ReplyReaders> {
+    let secrets = SecretFiles { base: base_of(config) };
+    let (mut all, mut complaints) = (ReplyReaders::new(), Vec::new());
+    for (name, settings) in &config.notifiers {
+        let ReceiverConfig { pagerduty, slack, .. } = &settings.value;
+        let of_pagerduty = pagerduty.as_ref().map(|config| secrets.read(config.webhook_secret()));
+        let of_slack = slack.as_ref().map(|config| secrets.read(config.signing_secret()));
+        let reader = match (of_pagerduty, of_slack) {
+            (Some(Ok(Some(secret))), _) => Box::new(PagerDutyReplies::new(&secret)) as Box<dyn ReadReplies>,
+            (_, Some(Ok(Some(secret)))) => Box::new(SlackReplies::new(&secret)),
+            (Some(Err(complaint)), _) | (_, Some(Err(complaint))) => {
+                complaints.push(complaint);
+                continue;
+            }
+            _ => continue,
+        };
+        all.insert(name.clone(), reader);
     }
+    if complaints.is_empty() { Ok(all) } else { Err(reported(config, complaints)) }
+}
+
+fn base_of(config: &Config) -> PathBuf {
+    config.file.parent().unwrap_or(Path::new("")).to_path_buf()
+}
+
+/// What is wrong, at its places in the settings.
+fn reported(config: &Config, complaints: Vec<PlacedComplaint>) -> anyhow::Error {
     let text = bounded_text::read(&config.file, CONFIG_FILE_BYTES_MAX).unwrap_or_default();
     let errors = complaints.into_iter().map(|complaint| complaint.in_text(&text)).collect();
-    Err(Report::of_file(&config.file, validate::without_secrets(&text), errors).into())
+    Report::of_file(&config.file, validate::without_secrets(&text), errors).into()
 }
 
 fn built(name: &str, settings: &ReceiverConfig, parts: Parts, router: &Router, config: &Config) -> Built {

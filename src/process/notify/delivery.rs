@@ -14,7 +14,6 @@ use crate::io::nats::notify::records::{KeptRecord, RecordError, Records};
 use crate::notify::call::{Answer, Call, Request, Verdict};
 use crate::notify::incident_view::IncidentView;
 use crate::notify::receiver::{Job, News};
-use crate::notify::record::Pending;
 use crate::process::notify::build::Built;
 
 /// More steps than any message has.

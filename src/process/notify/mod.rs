@@ -7,6 +7,7 @@ pub mod digest_under_way;
 pub mod drill;
 pub mod failure;
 pub mod preview;
+pub mod replies;
 pub mod send_digest;
 pub mod sender;
 pub mod service;

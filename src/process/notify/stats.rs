@@ -34,6 +34,8 @@ pub struct ReceiverStats {
     pub waiting: usize,
     /// Whether it fails at the moment.
     pub failing: bool,
+    /// What people answered at it: taken, refused.
+    pub replies: [u64; 2],
     /// From a revision's arrival in the stream to its message, in sum.
     pub delay_ms: u64,
 }
@@ -47,6 +49,11 @@ impl ReceiverStats {
         if let Some(at) = NEWS.iter().position(|(kind, _)| *kind == news) {
             self.sent[at] += 1;
         }
+    }
+
+    /// Counts what somebody answered.
+    pub fn count_reply(&mut self, taken: bool) {
+        self.replies[usize::from(!taken)] += 1;
     }
 
     /// Counts a revision without a message.
@@ -101,6 +108,11 @@ impl NotifyStats {
         counter(encoder, "squelch_receiver_given_up", help, each(|stats| stats.given_up as f64))?;
         let help = "Incidents that a receiver was notified of in a digest";
         counter(encoder, "squelch_receiver_in_digests", help, each(|stats| stats.in_digests as f64))?;
+        let replies = all.iter().flat_map(|(name, stats)| {
+            let results = ["taken", "refused"].into_iter().zip(stats.replies);
+            results.map(move |(result, number)| (vec![("receiver", name.as_str()), ("result", result)], number as f64))
+        });
+        counter(encoder, "squelch_receiver_replies", "What people answered at a receiver, by result", replies.collect())?;
         let help = "From the arrival of revisions in the stream to their messages, in sum";
         counter(encoder, "squelch_receiver_delay_seconds", help, each(|stats| stats.delay_ms as f64 / 1e3))?;
         let help = "Incidents of which a receiver has still to be notified";

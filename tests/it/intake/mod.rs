@@ -6,4 +6,4 @@ mod endpoints;
 mod incidents;
 mod large;
 mod refusals;
-mod rig;
+pub mod rig;

@@ -104,11 +104,16 @@ impl Rig {
 
     /// Waits for an incident with an alert of this rule, or of this name in another system; returns the revision.
     pub fn incident(&self, rule: &str) -> serde_json::Value {
-        let revision = |message: &StreamMessage| serde_json::from_slice::<serde_json::Value>(&message.payload).unwrap();
         let has = |revision: &serde_json::Value| revision["alerts"].as_array().unwrap().iter().any(|alert| alert["rule"] == rule);
-        let what = format!("an incident of {rule}");
-        let messages = self.messages_until("INCIDENTS", &what, |messages| messages.iter().any(|message| has(&revision(message))));
-        messages.iter().map(revision).find(has).unwrap()
+        self.revision(&format!("an incident of {rule}"), has)
+    }
+
+    /// Waits for a revision of an incident; returns it.
+    pub fn revision(&self, what: &str, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        let revision = |message: &StreamMessage| serde_json::from_slice::<serde_json::Value>(&message.payload).unwrap();
+        let messages =
+            self.messages_until("INCIDENTS", what, |messages| messages.iter().any(|message| wanted(&revision(message))));
+        messages.iter().map(revision).find(wanted).unwrap()
     }
 
     fn messages_until(&self, stream: &str, what: &str, wanted: impl Fn(&[StreamMessage]) -> bool) -> Vec<StreamMessage> {

@@ -5,6 +5,7 @@ pub mod email;
 pub mod kills;
 pub mod policy;
 pub mod receiver;
+pub mod replies;
 pub mod run;
 pub mod slack;
 pub mod slack_stand_in;
