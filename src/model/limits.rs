@@ -66,6 +66,8 @@ pub const EXTERNAL_LABELS_MAX: usize = 128;
 pub const GROUPS_PER_TABLE_MAX: usize = 1_000_000;
 /// Keys that all rules that group a stream alike intern together: as many as a few rules at their limit have.
 pub const KEYS_PER_SPACE_MAX: usize = 4_000_000;
+/// Samples that functions over series keep of one pane, as rows come out of order: some 200 MB.
+pub const SAMPLES_PER_PANE_MAX: usize = 4_000_000;
 /// Rows that a rule keeps as they came, in all its windows, where its plan needs them.
 pub const ROWS_RETAINED_MAX: usize = 1_000_000;
 /// Bytes of such rows.

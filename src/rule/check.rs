@@ -11,6 +11,7 @@ use crate::model::diagnostic::{Diagnostic, nearest};
 use crate::model::event::LabelKeys;
 use crate::model::limits::{CHECK_STACK_BYTES, RULE_FILE_BYTES_MAX};
 use crate::rule::Rule;
+use crate::rule::aggregate::series::udaf::unknown_window;
 use crate::rule::definition::detectors::DetectorSpec;
 use crate::rule::definition::detectors::map_reader::word_of;
 use crate::rule::definition::file::{self, NoRuleFile, RuleFile};
@@ -175,6 +176,16 @@ impl Draft {
             let message = format!("rows of `{}` are used before they are aggregated", rows.stream.kind.table());
             let hint = "a session keeps no rows, however long it lasts: aggregate first, then join or rank the results; or give the rule a `window`";
             report.add(&path, Diagnostic::new(self.front.place("session"), message, hint));
+            return None;
+        }
+        if matches!(self.front.window_spec, WindowSpec::Session { .. })
+            && let Some(name) =
+                plan.aggregates().flat_map(|source| &source.columns).find_map(|column| unknown_window(&column.function))
+        {
+            let message = format!("{name}() needs to know its window, and a session has no length of its own");
+            let hint = "use increase(value) or delta(value), or give the rule a `window`";
+            let span = find_word(&self.text, name).unwrap_or_else(|| first_word(&self.text));
+            report.add(&path, Diagnostic::new(span, message, hint));
             return None;
         }
         let with_detector = |output: OutputColumns| match &self.front.detector {

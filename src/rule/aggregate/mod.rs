@@ -1,6 +1,7 @@
 //! Aggregate functions for panes: the state of a group is small and merges in any order, and a batch costs its rows, however
 //! many groups there are.
 //!
+//! - Functions of our own over the [`series`] of a group: counters, gauges, histograms.
 //! - Functions of our own, on top of [`group_state`]: [`percentile`] (a [`sketch`]), [`exact_sum`] and [`moments`] (variances,
 //!   correlation, regression).
 //! - DataFusion's functions with a grouped accumulator of our own, because DataFusion's visits all groups at every batch:
@@ -18,7 +19,10 @@ pub mod first_last_value;
 pub mod group_state;
 pub mod grouped_adapter;
 pub mod moments;
+pub mod over_window;
+pub mod pane_accumulator;
 pub mod percentile;
+pub mod series;
 pub mod sketch;
 
 use std::sync::Arc;
@@ -31,10 +35,11 @@ use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use crate::rule::aggregate::count_distinct::CountDistinctTexts;
 use crate::rule::aggregate::first_last_value::{FirstLastValue, FloatValue, TextValue, can_order_by};
 use crate::rule::aggregate::grouped_adapter::GroupedAdapter;
+use crate::rule::aggregate::series::udaf;
 
 /// The aggregate functions of our own, in place of DataFusion's of the same name.
 pub fn all() -> impl Iterator<Item = Arc<AggregateUDF>> {
-    percentile::all().into_iter().chain(exact_sum::all()).chain(moments::all())
+    percentile::all().into_iter().chain(exact_sum::all()).chain(moments::all()).chain(udaf::all())
 }
 
 /// A new accumulator for the groups of one function. Its states merge only with those of accumulators made here.

@@ -194,7 +194,7 @@ fn between(mine: u64, theirs: u64, apart: DoubleDouble) -> Option<(DoubleDouble,
 
 /// The moments of two columns and between them.
 #[derive(Clone, Copy, Debug, Default)]
-struct TwoColumns {
+pub struct TwoColumns {
     y: OneColumn,
     x: OneColumn,
     products: DoubleDouble,
@@ -203,14 +203,16 @@ struct TwoColumns {
 impl TwoColumns {
     const PARTS: [&str; 5] = ["mean y", "squares y", "mean x", "squares x", "products"];
 
-    fn add(&mut self, y: f64, x: f64) {
+    /// Adds a row.
+    pub fn add(&mut self, y: f64, x: f64) {
         let before = DoubleDouble::from(y) - self.y.mean;
         self.y.add(y);
         self.x.add(x);
         self.products = self.products + before * (DoubleDouble::from(x) - self.x.mean);
     }
 
-    fn merge(&mut self, other: &Self) {
+    /// Adds the rows of another.
+    pub fn merge(&mut self, other: &Self) {
         let (y, x) = (other.y.mean - self.y.mean, other.x.mean - self.x.mean);
         match between(self.y.count, other.y.count, y) {
             Some((y, weight, _)) => {
@@ -234,6 +236,30 @@ impl TwoColumns {
         let rounding =
             DoubleDouble::ROUNDING * count * count * ((self.y.mean.value().abs() + y) * x + (self.x.mean.value().abs() + x) * y);
         if self.products.value().abs() <= rounding { DoubleDouble::default() } else { self.products }
+    }
+
+    /// The slope of the line through the rows by least squares. `None` where they have one x.
+    pub fn slope(&self) -> Option<f64> {
+        (self.x.squares.value() > 0.0).then(|| self.products.ratio(self.x.squares))
+    }
+
+    /// The y of that line at an x.
+    pub fn line_at(&self, x: f64) -> Option<f64> {
+        Some((self.y.mean + (DoubleDouble::from(x) - self.x.mean) * self.slope()?.into()).value())
+    }
+
+    /// Their number, and the numbers that [`Self::of_parts`] reads.
+    pub fn parts(&self) -> (u64, [f64; 10]) {
+        let [a, b, c, d, e] = [self.y.mean, self.y.squares, self.x.mean, self.x.squares, self.products];
+        (self.y.count, [a.high, a.low, b.high, b.low, c.high, c.low, d.high, d.low, e.high, e.low])
+    }
+
+    /// What [`Self::parts`] gave.
+    pub fn of_parts(count: u64, [a, b, c, d, e, f, g, h, i, j]: [f64; 10]) -> Self {
+        let of = |high, low| DoubleDouble { high, low };
+        let y = OneColumn { count, mean: of(a, b), squares: of(c, d) };
+        let x = OneColumn { count, mean: of(e, f), squares: of(g, h) };
+        Self { y, x, products: of(i, j) }
     }
 }
 

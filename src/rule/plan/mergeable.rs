@@ -5,6 +5,7 @@ use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 
 use crate::rule::Rule;
 use crate::rule::aggregate::first_last_value::can_order_by;
+use crate::rule::aggregate::series::function::named;
 use crate::rule::plan::stream_scan::Leaf;
 
 /// Why a rule's rows cannot be counted by several processes, and what to write instead. `None` where they can.
@@ -24,6 +25,7 @@ fn depends_on_order(function: &AggregateFunctionExpr) -> Option<String> {
     let exact = |kind: &DataType| kind.is_integer() || kind.is_decimal();
     let merges = match name {
         "count" | "min" | "max" | "approx_distinct" => true,
+        series if named(series).is_some() => true,
         "bit_and" | "bit_or" | "bit_xor" | "bool_and" | "bool_or" => true,
         "sum" | "avg" | "mean" => exact(&kind) || !function.is_distinct(),
         "first_value" | "last_value" => {

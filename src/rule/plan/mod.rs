@@ -31,6 +31,7 @@ use datafusion::sql::sqlparser::ast::Statement;
 
 use crate::model::event::LabelKeys;
 use crate::model::limits::EVALUATION_BYTES_MAX;
+use crate::rule::aggregate::series::function::named;
 use crate::rule::exec::expression_chain::ExpressionChain;
 use crate::rule::exec::post_aggregate::{PostAggregate, Slot};
 use crate::rule::plan::null_on_error::{NullOnError, as_written};
@@ -124,6 +125,7 @@ pub fn plan(statement: &Statement, context: PlanContext<'_>) -> Result<RulePlan>
     }
     let (above, leaves, slots) = cut(optimized)?;
     refuse_raw_rows(&above)?;
+    refuse_unknown_window(&above)?;
     if leaves.is_empty() {
         if reads_stream(&logical)? {
             return plan_err!("{NEVER_TRUE}: a value is compared with one of another type, or two conditions exclude each other");
@@ -271,6 +273,26 @@ fn refuse_raw_rows(above: &LogicalPlan) -> Result<()> {
         "rows of {} are used before they are aggregated: aggregate first, for example max(value) AS value with GROUP BY service, then join or rank the results",
         tables.join(" and ")
     )
+}
+
+/// Above the cut nobody knows over which window rows are aggregated.
+fn refuse_unknown_window(above: &LogicalPlan) -> Result<()> {
+    above.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| match expr {
+                Expr::AggregateFunction(call)
+                    if named(call.func.name()).is_some_and(|known| known.needs_window(call.params.args.len())) =>
+                {
+                    plan_err!(
+                        "`{}` needs to know its window, and is computed here of rows that are kept: compute it in a subquery that reads only metrics, and join the results",
+                        call.func.name()
+                    )
+                }
+                _ => Ok(TreeNodeRecursion::Continue),
+            })
+        })
+    })?;
+    Ok(())
 }
 
 /// Planner errors wrap each other; the innermost one says what a person can mend.

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::model::diagnostic::Diagnostic;
 use crate::model::event::{Column, Kind};
+use crate::rule::aggregate::series::function::{SeriesFunction, named};
 use crate::rule::sql::catalog;
 use crate::rule::sql::places::{find_after, find_before, span_bytes};
 use crate::rule::sql::syntax_tree::{aggregate, column_name, folded, kind_of, last};
@@ -441,9 +442,18 @@ fn is_ordered(function: &Function) -> bool {
     by_clause || !function.within_group.is_empty()
 }
 
+/// Whether it is a function over series whose first argument is the value.
+fn takes_value_first(name: &str) -> bool {
+    named(name).is_some_and(|function| function != SeriesFunction::HistogramQuantile)
+}
+
 /// Whether the aggregate is arithmetic: min, max and count take texts as well.
 fn wants_numbers(name: &str) -> bool {
     let percentile =
         name.strip_prefix('p').is_some_and(|digits| !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit()));
-    percentile || ["sum", "avg", "mean"].contains(&name) || name.starts_with("stddev") || name.starts_with("var")
+    percentile
+        || ["sum", "avg", "mean"].contains(&name)
+        || takes_value_first(name)
+        || name.starts_with("stddev")
+        || name.starts_with("var")
 }

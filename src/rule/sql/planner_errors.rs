@@ -6,6 +6,7 @@ use datafusion::common::{DataFusionError, SchemaError};
 
 use crate::model::diagnostic::{Diagnostic, nearest, offset_of};
 use crate::model::event::{Kind, label_of_column};
+use crate::rule::aggregate::series::function::{HIDDEN, named as series_function};
 use crate::rule::plan;
 use crate::rule::sql::catalog;
 use crate::rule::sql::places::{find_word, first_word};
@@ -45,6 +46,11 @@ fn schema(error: &SchemaError, span: Option<Range<usize>>, text: &str) -> Diagno
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
             let span = at(&field.name);
+            if HIDDEN.contains(&field.name.as_str()) && series_function(&text[span.clone()].to_lowercase()).is_some() {
+                let message = format!("{}() reads the column `{}`, which is not there", &text[span.clone()], field.name);
+                let hint = "it is about the table metrics; a subquery that it reads must select series, temporality and ts too";
+                return Diagnostic::new(span, message, hint);
+            }
             let double_quoted = text[span.clone()].trim_start_matches(|c| c != '"').starts_with('"');
             let known: Vec<&str> = valid_fields.iter().map(|column| column.name.as_str()).collect();
             let hint = if double_quoted && !known.iter().any(|name| name.eq_ignore_ascii_case(&field.name)) {

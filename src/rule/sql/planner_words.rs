@@ -127,7 +127,7 @@ pub fn instead_of(function: &str) -> Option<&'static str> {
         }
         "mode" => "count by value in a subquery, then max_by(value, count)",
         "first" | "earliest" => "write first_value(… ORDER BY ts)",
-        "last" | "latest" => "write last_value(… ORDER BY ts)",
+        "latest" => "write last_value(… ORDER BY ts), or last(value) for the sum of the last values of all series",
         "regexp_extract_all" | "regexp_split_to_array" | "string_to_array" | "regexp_split_to_table" => {
             "a rule has no lists: take one part with split_part(…, ' ', 1) or regexp_extract(…, 'pattern', 1)"
         }

@@ -7,11 +7,10 @@ use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use datafusion::common::Result;
 use datafusion::common::cast::as_boolean_array;
-use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::PhysicalExpr;
 
 use crate::model::time::TimestampMs;
-use crate::rule::aggregate::grouped;
+use crate::rule::aggregate::pane_accumulator::PaneAccumulator;
 use crate::rule::exec::expression_chain::{evaluate, mask_of};
 use crate::rule::plan::stream_scan::AggregateColumn;
 use crate::window::ingest::group_id::{GroupId, NO_GROUP};
@@ -22,7 +21,7 @@ use crate::window::ingest::local_ids::LocalIds;
 pub struct OpenPane {
     local_ids: LocalIds,
     groups: Vec<GroupId>,
-    accumulators: Vec<Box<dyn GroupsAccumulator>>,
+    accumulators: Vec<PaneAccumulator>,
     times: Option<Vec<EventTimes>>,
     rows: u64,
 }
@@ -72,8 +71,8 @@ impl AggregateInput {
 }
 
 /// Empty accumulators, one for each aggregate.
-pub fn accumulators<'a>(columns: impl IntoIterator<Item = &'a AggregateColumn>) -> Result<Vec<Box<dyn GroupsAccumulator>>> {
-    columns.into_iter().map(|column| grouped(&column.function)).collect()
+pub fn accumulators<'a>(columns: impl IntoIterator<Item = &'a AggregateColumn>) -> Result<Vec<PaneAccumulator>> {
+    columns.into_iter().map(|column| PaneAccumulator::new(&column.function)).collect()
 }
 
 impl EventTimes {
@@ -100,7 +99,7 @@ impl OpenPane {
         self.rows += ids.len() as u64;
         let locals = self.local_ids_of(ids);
         for (accumulator, input) in self.accumulators.iter_mut().zip(inputs) {
-            accumulator.update_batch(&input.arguments, &locals, input.filter.as_ref(), self.groups.len())?;
+            accumulator.update(&input.arguments, &locals, input.filter.as_ref(), self.groups.len())?;
         }
         if let Some(seen) = &mut self.times {
             for (local, ts) in locals.iter().zip(times) {
@@ -134,7 +133,7 @@ impl OpenPane {
         }
         let locals = self.local_ids_of(&other.groups);
         for (accumulator, states) in self.accumulators.iter_mut().zip(&other.states) {
-            accumulator.merge_batch(states, &locals, self.groups.len())?;
+            accumulator.merge(states, &locals, self.groups.len())?;
         }
         if let (Some(seen), Some(times)) = (&mut self.times, &other.times) {
             for (local, this) in locals.iter().zip(times) {
@@ -160,14 +159,14 @@ impl OpenPane {
         let locals: Vec<usize> = (0..self.groups.len()).collect();
         if !locals.is_empty() {
             for (accumulator, states) in self.accumulators.iter_mut().zip(&states) {
-                accumulator.merge_batch(states, &locals, locals.len())?;
+                accumulator.merge(states, &locals, locals.len())?;
             }
         }
         Ok(SealedPane { groups: self.groups.clone(), states, times: self.times.clone() })
     }
 
     fn take_states(&mut self) -> Result<Vec<Vec<ArrayRef>>> {
-        self.accumulators.iter_mut().map(|accumulator| accumulator.state(EmitTo::All)).collect()
+        self.accumulators.iter_mut().map(|accumulator| accumulator.state()).collect()
     }
 
     /// The open pane of which `sealed` is a snapshot.
@@ -177,9 +176,15 @@ impl OpenPane {
         Ok(pane)
     }
 
-    /// The pane as columns of state.
-    pub fn seal(mut self) -> Result<SealedPane> {
+    /// The pane as columns of state, to be merged into another open pane.
+    pub fn into_partial(mut self) -> Result<SealedPane> {
         let states = self.take_states()?;
+        Ok(SealedPane { groups: self.groups, states, times: self.times })
+    }
+
+    /// The pane as columns of state. No row is to come.
+    pub fn seal(mut self) -> Result<SealedPane> {
+        let states = self.accumulators.iter_mut().map(PaneAccumulator::sealed_state).collect::<Result<_>>()?;
         Ok(SealedPane { groups: self.groups, states, times: self.times })
     }
 
@@ -206,7 +211,7 @@ impl OpenPane {
         let times = self.times.as_ref().map_or(0, |times| times.capacity() * size_of::<EventTimes>());
         self.groups.capacity() * size_of::<GroupId>()
             + self.local_ids.bytes()
-            + self.accumulators.iter().map(|accumulator| accumulator.size()).sum::<usize>()
+            + self.accumulators.iter().map(|accumulator| accumulator.bytes()).sum::<usize>()
             + times
     }
 }

@@ -1,9 +1,12 @@
 //! Merges panes: the states of each group into new accumulators.
 
+use std::ops::Range;
+
 use arrow::array::ArrayRef;
 use datafusion::common::Result;
-use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
+use crate::model::time::TimestampMs;
+use crate::rule::aggregate::pane_accumulator::PaneAccumulator;
 use crate::rule::plan::stream_scan::AggregateColumn;
 use crate::window::ingest::group_id::GroupId;
 use crate::window::state::pane::{EventTimes, SealedPane, accumulators};
@@ -20,7 +23,7 @@ pub struct PaneMerger {
 pub struct MergedPanes {
     /// The groups, in order of appearance.
     pub groups: Vec<GroupId>,
-    accumulators: Vec<Box<dyn GroupsAccumulator>>,
+    accumulators: Vec<PaneAccumulator>,
     times: Option<Vec<EventTimes>>,
 }
 
@@ -58,7 +61,7 @@ impl PaneMerger {
                 slots.push(*slot as usize);
             }
             for (accumulator, at) in merged.accumulators.iter_mut().zip(which) {
-                accumulator.merge_batch(&pane.states[*at], &slots, merged.groups.len())?;
+                accumulator.merge(&pane.states[*at], &slots, merged.groups.len())?;
             }
             if let (Some(seen), Some(times)) = (&mut merged.times, &pane.times) {
                 for (slot, this) in slots.iter().zip(times) {
@@ -74,15 +77,14 @@ impl PaneMerger {
 }
 
 impl MergedPanes {
-    /// The value of each aggregate, one row a group.
-    pub fn evaluate(&mut self) -> Result<Vec<ArrayRef>> {
-        self.accumulators.iter_mut().map(|accumulator| accumulator.evaluate(EmitTo::All)).collect()
+    /// The value of each aggregate over the window, one row a group.
+    pub fn evaluate(&mut self, window: &Range<TimestampMs>) -> Result<Vec<ArrayRef>> {
+        self.accumulators.iter_mut().map(|accumulator| accumulator.evaluate(window)).collect()
     }
 
     /// The states, as a pane.
     pub fn seal(mut self) -> Result<SealedPane> {
-        let states =
-            self.accumulators.iter_mut().map(|accumulator| accumulator.state(EmitTo::All)).collect::<Result<Vec<_>>>()?;
+        let states = self.accumulators.iter_mut().map(PaneAccumulator::sealed_state).collect::<Result<_>>()?;
         Ok(SealedPane { groups: self.groups, states, times: self.times })
     }
 }

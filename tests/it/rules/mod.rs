@@ -7,5 +7,7 @@ pub mod mutations;
 pub mod oracle;
 pub mod other_engine;
 pub mod packs;
+pub mod promtool;
+pub mod series_functions;
 pub mod shipped;
 pub mod shipped_thresholds;

@@ -149,6 +149,9 @@ fn queries() -> impl Strategy<Value = (String, String)> {
             "sum(CASE WHEN labels['code'] = '404' THEN value ELSE 0 END) AS missing",
             "max(value) - min(value) AS spread",
             "count(labels['code']) AS coded",
+            "increase(value) AS rise",
+            "last(value) + resets(value) AS latest",
+            "deriv(value) AS slope",
         ],
         0..5,
     );
@@ -251,12 +254,12 @@ impl Timed {
     }
 }
 
-fn book_of(texts: &[String]) -> LoadedRules {
+pub fn book_of(texts: &[String]) -> LoadedRules {
     let files = texts.iter().enumerate().map(|(i, text)| (PathBuf::from(format!("r{i}.sql")), Arc::from(text.as_str())));
     from_texts(files.collect()).unwrap_or_else(|report| panic!("{texts:?}\n{report}"))
 }
 
-fn evaluator_of(texts: &[String]) -> Evaluator {
+pub fn evaluator_of(texts: &[String]) -> Evaluator {
     let rules = book_of(texts).rules.into_iter().map(Arc::new).collect();
     Evaluator::new(rules, WindowLimits::default(), || 0).unwrap()
 }
@@ -383,11 +386,11 @@ fn with_duplicates(rows: &[Row], rng: &mut Rng) -> Vec<Row> {
 type Seen<'a> = &'a dyn Fn(usize, i64, Option<&str>, &RecordBatch) -> RecordBatch;
 
 /// Evaluators that count rows for another one, any rows each.
-struct Counting(Vec<Evaluator>);
+pub struct Counting(pub Vec<Evaluator>);
 
 impl Counting {
     /// Counts a batch in, by one of them.
-    fn ingest(&mut self, batch: &EventBatch, evaluator: &mut Evaluator, rng: &mut Rng) {
+    pub fn ingest(&mut self, batch: &EventBatch, evaluator: &mut Evaluator, rng: &mut Rng) {
         let to = std::array::from_fn(|kind| batch.tables[kind].num_rows());
         if self.0.is_empty() {
             return evaluator.ingest(batch, [0; 4], to);
@@ -406,7 +409,7 @@ impl Counting {
         evaluator.merge_partial(one, &postcard::from_bytes(&bytes).unwrap(), i64::MIN);
     }
 
-    fn hand_on_all(&mut self, evaluator: &mut Evaluator) {
+    pub fn hand_on_all(&mut self, evaluator: &mut Evaluator) {
         (0..self.0.len()).for_each(|one| self.hand_on(one, evaluator));
     }
 }

@@ -11,6 +11,7 @@ use crate::model::limits::{QUARANTINE_MS, ROWS_RETAINED_BYTES_MAX, ROWS_RETAINED
 use crate::process::report::front_matter_keys;
 use crate::process::report::rule_cost;
 use crate::rule::Rule;
+use crate::rule::aggregate::series::function::as_written;
 use crate::rule::check::LoadedRules;
 use crate::rule::definition::window_spec::WindowSpec;
 use crate::rule::plan::stream_scan::Leaf;
@@ -134,7 +135,7 @@ fn leaf(text: &mut String, evaluator: &Evaluator, index: RuleIndex, at: usize) {
         line("groups", if source.text.is_empty() { "none: one group".into() } else { source.text.clone() });
         for column in &source.columns {
             let computes = column.function.human_display().unwrap_or(column.function.name());
-            line("computes", front_matter_keys::plain(computes));
+            line("computes", front_matter_keys::plain(&as_written(computes)));
         }
         let panes = window_ms / pane_ms;
         if rule.front.every_ms != pane_ms || stream.window.is_some() {

@@ -10,6 +10,7 @@ pub mod json;
 pub mod order_by;
 pub mod patterns;
 pub mod regexes;
+pub mod series;
 pub mod time_zone;
 
 use std::ops::ControlFlow;
@@ -46,7 +47,9 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        for rewrite in [patterns::rewrite, time_zone::rewrite, functions::rewrite, json::rewrite, regexes::rewrite] {
+        for rewrite in
+            [patterns::rewrite, time_zone::rewrite, functions::rewrite, json::rewrite, regexes::rewrite, series::rewrite]
+        {
             if let Err(error) = rewrite(self.text, expr) {
                 self.errors.push(error);
             }

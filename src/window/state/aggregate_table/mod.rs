@@ -324,7 +324,7 @@ impl AggregateTable {
             let values = if ungrouped { self.evaluate_empty(columns)? } else { Vec::new() };
             return Ok((values, usize::from(ungrouped)));
         }
-        let values = merged.evaluate()?;
+        let values = merged.evaluate(window)?;
         let rows = merged.groups.len();
         if !sorted {
             return Ok(([space.columns(&merged.groups)?, values].concat(), rows));

@@ -36,7 +36,7 @@ impl AggregateTable {
         let pane_ms = self.layout.pane_ms;
         let panes = std::mem::take(&mut self.open).into_iter().map(|(start, pane)| {
             let rows = pane.rows();
-            Ok(PartialPane { start, pane_ms, rows, pane: pane.seal()? })
+            Ok(PartialPane { start, pane_ms, rows, pane: pane.into_partial()? })
         });
         let panes = panes.collect::<Result<_>>()?;
         Ok(PartialPanes { aggregates: self.state_columns(&empty), panes })
