@@ -196,6 +196,10 @@ pub const REPLY_BYTES_MAX: usize = 1 << 20;
 pub const NOTIFICATION_TEMPLATE_FUEL_MAX: u64 = 1_000_000;
 /// Bytes that it may write.
 pub const NOTIFICATION_TEMPLATE_BYTES_MAX: usize = 256 << 10;
+/// Bytes of a file of tests.
+pub const TEST_FILE_BYTES_MAX: u64 = 16 << 20;
+/// Samples of one series of a test.
+pub const TEST_SAMPLES_MAX: usize = 1_000_000;
 
 const _: () = assert!(GROUPS_PER_TABLE_MAX <= RESULT_ROWS_MAX, "every group may breach");
 const _: () = assert!(SOURCES_MAX <= 1 << 16, "a source's id is a u16");

@@ -15,3 +15,4 @@ mod notify;
 mod rules;
 mod state;
 mod support;
+mod workbench;

@@ -181,6 +181,11 @@ impl Decision {
         self.index() < Self::SENT
     }
 
+    /// Whether decisions of this code notify a person.
+    pub fn is_sent_code(code: &str) -> bool {
+        Self::CODES[..Self::SENT].contains(&code)
+    }
+
     /// The reason for people, without what differs from case to case.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -64,6 +64,22 @@ impl EventFiles {
         self.with(paths, &|reader| TimedLines::new(reader, i64::MAX).timed_by(command::time_of), true)
     }
 
+    /// Adds lines that are in memory already; `path` is where they come from.
+    pub fn with_text(mut self, path: &Path, text: Vec<u8>, is_command: bool) -> Result<Self, FileError> {
+        self.bytes_total += text.len() as u64;
+        let lines = TimedLines::new(Box::new(std::io::Cursor::new(text)), i64::MAX);
+        let lines = if is_command { lines.timed_by(command::time_of) } else { lines };
+        self.push(path, lines, is_command)?;
+        Ok(self)
+    }
+
+    fn push(&mut self, path: &Path, lines: TimedLines, is_command: bool) -> Result<(), FileError> {
+        let mut file = LineFile { path: path.to_path_buf(), is_command, lines, line: TimedLine::default(), head: None };
+        file.advance()?;
+        self.files.push(file);
+        Ok(())
+    }
+
     fn with(
         mut self,
         paths: &[PathBuf],
@@ -81,10 +97,7 @@ impl EventFiles {
                 // No file extension stands for another encoding.
                 _ => Box::new(counted),
             };
-            let (lines, line) = (lines_of(reader), TimedLine::default());
-            let mut file = LineFile { path: path.clone(), is_command, lines, line, head: None };
-            file.advance()?;
-            self.files.push(file);
+            self.push(path, lines_of(reader), is_command)?;
         }
         Ok(self)
     }

@@ -13,6 +13,7 @@ mod replay;
 mod route;
 mod run;
 mod schema;
+mod test;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -95,6 +96,13 @@ enum Command {
     /// Every error in every rule file, with file:line:column
     #[command(after_help = "Example:\n  squelch check rules")]
     Check(check::CheckArgs),
+    /// Rule authors' tests: events in, expected alerts, incidents and notifications out
+    ///
+    /// Reads `*_test.yaml`, and any YAML in a folder `tests`, beside the rules. A test has series in the notation of promtool, or events
+    /// and commands, and says what must come out at which time. Files of `promtool test rules` are read as well, for imported rules.
+    /// See docs/testing.md.
+    #[command(after_help = "Examples:\n  squelch test rules\n  squelch test rules --junit results.xml")]
+    Test(test::TestArgs),
     /// How a rule is evaluated, or why an incident is what it is
     ///
     /// RULE is a rule's name or file. INCIDENT is an id, which begins with `inc-`: it is looked for among what a squelch has
@@ -177,6 +185,7 @@ fn dispatch(command: Command) -> Result<Answer> {
         Command::Demo(args) => demo::run(args, &mut terminal)?,
         Command::Replay(args) => replay::run(&args, &mut terminal)?,
         Command::Check(args) => return check::run(&args, &mut terminal),
+        Command::Test(args) => return test::run(&args, &mut terminal),
         Command::Explain(args) => return explain::run(args, &mut terminal),
         Command::People(command) => return command::send::run(command.request(), &mut terminal),
         Command::Schema(args) => schema::run(&args, &mut terminal)?,

@@ -2,36 +2,30 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufWriter, IsTerminal, Write};
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
-use crate::engine::{Engine, Input};
-use crate::incident::revision::Revision;
-use crate::io::decode::command::CommandOrigin;
+use crate::engine::Engine;
 use crate::io::decode::decoder::Decoder;
-use crate::io::decode::message_info::MessageInfo;
-use crate::io::decode::rejection::{RejectReason, Rejected};
+use crate::io::decode::rejection::RejectReason;
 use crate::io::files::recorded_events::{EventFiles, Line};
 use crate::io::files::topology_file;
 use crate::io::incident_message;
-use crate::model::event::EventBatch;
 use crate::process::cli::answer::{Terminal, print_errors};
 use crate::process::config::Config;
 use crate::process::load_rules::load_rules;
+use crate::process::replay::{progress, replay};
 use crate::process::report::incidents_text;
-use crate::process::report::replay_summary::{DecodeCounts, summary};
+use crate::process::report::replay_summary::summary;
 use crate::process::telemetry::stopwatch::stopwatch;
 use crate::topology::Topology;
 
 /// Bad lines shown for each reason before the rest is only counted.
 const REJECTED_SHOWN: u64 = 5;
-/// Decoded batches that wait for the engine.
-const DECODED_BATCHES: usize = 2;
 
 #[derive(Args, Debug)]
 pub(crate) struct ReplayArgs {
@@ -85,7 +79,10 @@ pub(crate) fn run(args: &ReplayArgs, terminal: &mut Terminal) -> Result<()> {
     let files = EventFiles::open(&args.events, config.time.future.0).context("cannot open the events")?;
     let files = files.with_commands(&args.commands).context("cannot open the commands")?;
     let took = stopwatch();
-    let (engine, counts) = replay(engine, decoder, files, &mut |revision| {
+    let bar = progress(files.bytes_total());
+    let mut rejected = RejectedLines { bar: bar.clone(), shown: BTreeMap::new(), hidden: 0 };
+    let mut reject = |line: &Line<'_>, reason: &RejectReason| rejected.log(line, reason);
+    let (engine, counts) = replay(engine, decoder, files, &bar, &mut reject, &mut |revision| {
         let text = match args.format {
             OutputFormat::Json => incident_message::to_json(&revision),
             OutputFormat::Text => incidents_text::revision(&revision, style),
@@ -93,77 +90,29 @@ pub(crate) fn run(args: &ReplayArgs, terminal: &mut Terminal) -> Result<()> {
         writeln!(out, "{text}")?;
         Ok(())
     })?;
+    if rejected.hidden > 0 {
+        tracing::warn!("{} more lines were rejected", rejected.hidden);
+    }
     out.flush()?;
     summary(&mut std::io::stderr().lock(), &engine, &counts, took())?;
     Ok(())
 }
 
-/// Replays files: one thread reads and decodes, this one evaluates. `emit` gets the revisions in order. Returns the engine, for its
-/// counts, and those of decoding.
-fn replay(
-    mut engine: Engine,
-    decoder: Decoder,
-    files: EventFiles,
-    emit: &mut dyn FnMut(Revision) -> Result<()>,
-) -> Result<(Engine, DecodeCounts)> {
-    let (to_engine, batches) = mpsc::sync_channel(DECODED_BATCHES);
-    let counts = std::thread::scope(|scope| {
-        let reading = scope.spawn(move || read(files, decoder, &to_engine));
-        let evaluate = |batch: EventBatch| engine.step(Input::Events(&batch)).into_iter().try_for_each(&mut *emit);
-        // Where nobody takes the results any more, the receiver goes, and with it the reader.
-        batches.into_iter().try_for_each(evaluate)?;
-        reading.join().map_err(|_| anyhow!("the thread that reads the events panicked"))?
-    })?;
-    engine.step(Input::End).into_iter().try_for_each(emit)?;
-    Ok((engine, counts))
+/// Logs the first lines of each reason that are rejected, and counts the rest.
+struct RejectedLines {
+    bar: ProgressBar,
+    shown: BTreeMap<&'static str, u64>,
+    hidden: u64,
 }
 
-fn read(mut files: EventFiles, mut decoder: Decoder, to_engine: &mpsc::SyncSender<EventBatch>) -> Result<DecodeCounts> {
-    let bar = progress(files.bytes_total());
-    let mut rejected: BTreeMap<&'static str, u64> = BTreeMap::new();
-    let mut lines = 0_u64;
-    let mut reject = |line: &Line<'_>, reason: &RejectReason| {
-        let count = rejected.entry(reason.code()).or_default();
+impl RejectedLines {
+    fn log(&mut self, line: &Line<'_>, reason: &RejectReason) {
+        let count = self.shown.entry(reason.code()).or_default();
+        if *count == REJECTED_SHOWN {
+            self.hidden += 1;
+            return;
+        }
         *count += 1;
-        if *count <= REJECTED_SHOWN {
-            bar.suspend(|| tracing::warn!("{}:{}: {reason}", line.path.display(), line.number));
-        }
-    };
-    let mut take = |line: Line<'_>, decoder: &mut Decoder| match &line.rejected {
-        Some(reason) => reject(&line, reason),
-        None => decoder.message(line.bytes, info_of(&line), &mut |bad: Rejected| reject(&line, &bad.reason)),
-    };
-    while files.next(&mut |line| take(line, &mut decoder))? {
-        lines += 1;
-        if lines.is_multiple_of(1024) {
-            bar.set_position(files.bytes_read());
-        }
-        if decoder.is_full() && to_engine.send(decoder.take()).is_err() {
-            break;
-        }
+        self.bar.suspend(|| tracing::warn!("{}:{}: {reason}", line.path.display(), line.number));
     }
-    // Where the engine is gone, so is the reason to read on, and it says why.
-    drop(to_engine.send(decoder.take()));
-    bar.finish_and_clear();
-    let hidden: u64 = rejected.values().map(|count| count.saturating_sub(REJECTED_SHOWN)).sum();
-    if hidden > 0 {
-        tracing::warn!("{hidden} more lines were rejected");
-    }
-    Ok(DecodeCounts { rejected, unknown_words: Arc::clone(decoder.unknown_words().counts()) })
-}
-
-/// A recording says nothing of its lines but whether they are commands.
-fn info_of(line: &Line<'_>) -> MessageInfo {
-    MessageInfo { command: line.is_command.then_some(CommandOrigin::Recording), ..MessageInfo::default() }
-}
-
-fn progress(bytes: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(bytes);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
-        bar.set_style(style);
-    }
-    bar
 }

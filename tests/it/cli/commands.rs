@@ -19,7 +19,7 @@ fn replay_cascade(more: &[&str]) -> Output {
 #[test]
 fn help_texts() {
     let people = ["ack", "unack", "silence", "maintain", "expire", "note", "owner", "merge", "split", "move", "resolve"];
-    let others = ["", "run", "intake", "notify", "route", "demo", "replay", "check", "explain", "schema", "completions"];
+    let others = ["", "run", "intake", "notify", "route", "demo", "replay", "check", "test", "explain", "schema", "completions"];
     for command in others.into_iter().chain(people) {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let done = squelch(&args);
@@ -37,6 +37,8 @@ fn exit_codes() {
         (vec!["check", "no/such/folder"], 2),
         (vec!["check", "rules", "no/such/folder"], 2),
         (vec!["check", "fixtures/bad_rules/no_rules_here"], 1),
+        (vec!["test", "fixtures/testing/failing"], 1),
+        (vec!["test", "no/such/folder"], 2),
         (vec!["explain", "no_such_rule"], 1),
         (vec!["explain", "host_cpu_high"], 0),
         (vec!["schema", "incident"], 0),

@@ -14,7 +14,7 @@ use crate::io::decode::event_sink::EventSink;
 use crate::io::decode::format::Format;
 use crate::io::decode::native_json::scanner::scan;
 use crate::io::decode::native_json::strict::parse_strictly;
-use crate::io::decode::raw_event::RawEvent;
+use crate::io::decode::raw_event::{Field, RawEvent};
 use crate::io::decode::rejection::RejectReason;
 use crate::io::decode::split;
 use crate::model::limits::EVENT_BYTES_MAX;
@@ -75,6 +75,11 @@ fn decode_line(number: usize, line: &[u8], sink: &mut EventSink<'_>) {
     if let Err(reason) = taken {
         sink.reject(number, line, reason);
     }
+}
+
+/// Whether a key of an event means nothing: its value would be skipped.
+pub(crate) fn is_unknown_field(key: &str) -> bool {
+    Field::of(key) == Field::Unknown
 }
 
 /// Parses one line.

@@ -1,0 +1,3 @@
+//! The rule authors' workbench: tests of rules, and what makes rules.
+
+pub mod testing;
