@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use squelch::engine::{Engine, EngineParams, Input};
-use squelch::model::event::{EventBatch, ExternalAlert, Kind, LabelKeys, MessageMark};
+use squelch::model::event::{EventBatch, ExternalAlert, Kind, LabelKeys, MessageMark, TABLES};
 use squelch::model::labels::Labels;
 use squelch::model::severity::Severity;
 use squelch::topology::{Edge, Topology, TopologyDefinition};
@@ -113,7 +113,7 @@ fn batches(alerts: usize, nodes: usize) -> Vec<EventBatch> {
             tables: tables.clone(),
             commands: Vec::new(),
             messages: vec![MessageMark {
-                rows_end: [0; 4],
+                rows_end: [0; TABLES],
                 alerts_end: alerts.len(),
                 max_ts: alerts.iter().map(|alert| alert.ts).max(),
                 min_ts: alerts.iter().map(|alert| alert.ts).min(),

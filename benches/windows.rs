@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringViewArray, Timesta
 use arrow::compute::concat_batches;
 use datafusion::catalog::MemTable;
 use datafusion::prelude::SessionContext;
-use squelch::model::event::{EventBatch, Kind, LabelKeys, UTC};
+use squelch::model::event::{EventBatch, Kind, LabelKeys, TABLES, UTC};
 use squelch::rule::check::from_texts;
 use squelch::window::evaluator::Evaluator;
 use squelch::window::limits::WindowLimits;
@@ -150,7 +150,7 @@ fn last_time(batch: &EventBatch) -> i64 {
 
 /// Counts a batch in, then evaluates what its time has passed by the usual lateness.
 fn feed(evaluator: &mut Evaluator, batch: &EventBatch) -> usize {
-    evaluator.ingest(batch, [0; 4], std::array::from_fn(|kind| batch.tables[kind].num_rows()));
+    evaluator.ingest(batch, [0; TABLES], std::array::from_fn(|kind| batch.tables[kind].num_rows()));
     let until = last_time(batch) - 10_000;
     let mut breaches = 0;
     while let Some(at) = evaluator.next_tick().filter(|at| *at <= until) {
@@ -251,10 +251,14 @@ fn many_groups() {
         })
         .collect();
     let began = Instant::now();
-    batches.iter().for_each(|batch| evaluator.ingest(batch, [0; 4], std::array::from_fn(|kind| batch.tables[kind].num_rows())));
+    batches
+        .iter()
+        .for_each(|batch| evaluator.ingest(batch, [0; TABLES], std::array::from_fn(|kind| batch.tables[kind].num_rows())));
     let storm = began.elapsed();
     let again = Instant::now();
-    batches.iter().for_each(|batch| evaluator.ingest(batch, [0; 4], std::array::from_fn(|kind| batch.tables[kind].num_rows())));
+    batches
+        .iter()
+        .for_each(|batch| evaluator.ingest(batch, [0; TABLES], std::array::from_fn(|kind| batch.tables[kind].num_rows())));
     let known = again.elapsed();
     let at = evaluator.next_tick().unwrap();
     evaluator.take_due(at);

@@ -20,7 +20,7 @@ use crate::incident::invariants::Invariants;
 use crate::incident::revision::Revision;
 use crate::incident::store::IncidentStore;
 use crate::model::command::Command;
-use crate::model::event::{EventBatch, ExternalAlert};
+use crate::model::event::{EventBatch, ExternalAlert, TABLES};
 use crate::model::fingerprint::Fingerprint;
 use crate::model::limits::{ALERTS_PER_RULE_MAX, QUARANTINE_MS};
 use crate::model::severity::Severity;
@@ -148,7 +148,7 @@ impl Engine {
 
     fn ingest(&mut self, batch: &EventBatch, revisions: &mut Vec<Revision>) {
         self.sources = Arc::clone(&batch.sources);
-        let mut rows_done = [0; 4];
+        let mut rows_done = [0; TABLES];
         let mut alerts_done = 0;
         let mut commands = batch.commands.iter().peekable();
         for (message, mark) in batch.messages.iter().enumerate() {

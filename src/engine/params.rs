@@ -1,12 +1,16 @@
 //! What an operator sets for the engine, and what the engine counts.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::alert::external_entity::EntityLabels;
 use crate::incident::correlation_params::CorrelationParams;
 use crate::incident::notify::NotifyParams;
 use crate::incident::store::IncidentCounts;
+use crate::model::event::LabelKeys;
 use crate::model::limits::ALERTS_PER_RULE_MAX;
+use crate::model::signal::mapping::SignalMapping;
 use crate::topology::learn::LearnParams;
 use crate::window::limits::WindowLimits;
 use crate::window::rule_stats::CostClock;
@@ -30,6 +34,8 @@ pub struct EngineParams {
     pub notify: NotifyParams,
     /// What is learned of the topology.
     pub learn: LearnParams,
+    /// What series are signals; the mapping that ships, where none is set.
+    pub signals: Option<Arc<SignalMapping>>,
     /// What one rule may hold.
     pub limits: WindowLimits,
     /// Alerts that one rule may have at once.
@@ -49,9 +55,20 @@ impl Default for EngineParams {
             correlation: CorrelationParams::default(),
             notify: NotifyParams::default(),
             learn: LearnParams::default(),
+            signals: None,
             limits: WindowLimits::default(),
             alerts_max: ALERTS_PER_RULE_MAX,
             clock: || 0,
+        }
+    }
+}
+
+impl EngineParams {
+    /// Adds to the labels that rules read what the topology and the signals need of events.
+    pub fn add_label_keys(&self, keys: &mut LabelKeys) {
+        self.learn.add_label_keys(keys);
+        if let Some(mapping) = &self.signals {
+            keys.set_mapping(Arc::clone(mapping));
         }
     }
 }

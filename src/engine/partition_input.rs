@@ -6,7 +6,7 @@ use crate::engine::core::Engine;
 use crate::engine::partial::partition_merge::{CountedMessage, PartitionMerge, WaitingMessages};
 use crate::engine::partial::result::PartialResult;
 use crate::incident::revision::Revision;
-use crate::model::event::MessageMark;
+use crate::model::event::{MessageMark, TABLES};
 use crate::model::time::TimestampMs;
 
 impl Engine {
@@ -76,7 +76,7 @@ impl Engine {
         let source = self.partitions.sources.id(&source);
         let of_event = |ts| Some(ts).filter(|_| times.is_timed);
         self.watermark.observe(&MessageMark {
-            rows_end: [0; 4],
+            rows_end: [0; TABLES],
             alerts_end: 0,
             max_ts: of_event(times.max_ts),
             min_ts: of_event(times.min_ts),

@@ -3,7 +3,7 @@
 
 use crate::engine::core::Engine;
 use crate::engine::topology_calls::report_calls;
-use crate::model::event::EventBatch;
+use crate::model::event::{EventBatch, TABLES};
 use crate::model::time::TimestampMs;
 use crate::topology::definition::{TopologyDefinition, TopologySource};
 use crate::topology::live::{LiveTopology, TopologySize};
@@ -18,7 +18,7 @@ impl Engine {
     }
 
     /// Observes the calls in rows `from[k]..to[k]` of each table.
-    pub(super) fn learn(&mut self, batch: &EventBatch, from: [usize; 4], to: [usize; 4]) {
+    pub(super) fn learn(&mut self, batch: &EventBatch, from: [usize; TABLES], to: [usize; TABLES]) {
         let params = self.topology.learn_params().clone();
         report_calls(&mut self.topology, &params, batch, from, to);
     }

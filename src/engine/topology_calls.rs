@@ -5,12 +5,18 @@ use std::ops::Range;
 use arrow::array::{Array, AsArray, RecordBatch, StringViewArray};
 use arrow::datatypes::TimestampMillisecondType;
 
-use crate::model::event::{EventBatch, Kind, label_column};
+use crate::model::event::{EventBatch, Kind, TABLES, label_column};
 use crate::topology::learn::{LearnParams, SpanFacts};
 use crate::topology::observed_calls::CallSink;
 
 /// Reports the calls in rows `from[k]..to[k]` of each table.
-pub(super) fn report_calls(sink: &mut impl CallSink, params: &LearnParams, batch: &EventBatch, from: [usize; 4], to: [usize; 4]) {
+pub(super) fn report_calls(
+    sink: &mut impl CallSink,
+    params: &LearnParams,
+    batch: &EventBatch,
+    from: [usize; TABLES],
+    to: [usize; TABLES],
+) {
     let rows = |kind: Kind| from[kind as usize]..to[kind as usize];
     if params.spans && !rows(Kind::Span).is_empty() {
         report_span_calls(sink, params, &batch.tables[Kind::Span as usize], rows(Kind::Span));

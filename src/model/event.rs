@@ -1,4 +1,4 @@
-//! Events as Arrow columns: one table a kind, the four tables that rules read.
+//! Events as Arrow columns: one table a kind, and the table of signals, which is made of the others' rows.
 //!
 //! There is no column `labels`. Only the label keys that some rule reads become columns, named `labels['key']` as in the rule's
 //! SQL: a map column would be searched at each access.
@@ -17,6 +17,7 @@ use crate::model::command::Command;
 use crate::model::labels::Labels;
 use crate::model::limits::SOURCES_MAX;
 use crate::model::severity::Severity;
+use crate::model::signal::mapping::{SPAN_LABELS, SignalMapping};
 use crate::model::time::TimestampMs;
 
 /// What an event is, which is also the table that it goes to.
@@ -30,11 +31,16 @@ pub enum Kind {
     Span,
     /// An alert of another system: table `alerts`, and the alert life cycle.
     Alert,
+    /// What metrics, logs and spans say in a known role: table `signals`. No sender can send one.
+    Signal,
 }
+
+/// The number of tables.
+pub const TABLES: usize = Kind::ALL.len();
 
 impl Kind {
     /// All kinds, in the order of their tables.
-    pub const ALL: [Kind; 4] = [Kind::Metric, Kind::Log, Kind::Span, Kind::Alert];
+    pub const ALL: [Kind; 5] = [Kind::Metric, Kind::Log, Kind::Span, Kind::Alert, Kind::Signal];
 
     /// The SQL table that holds events of this kind.
     pub fn table(self) -> &'static str {
@@ -43,6 +49,7 @@ impl Kind {
             Kind::Log => "logs",
             Kind::Span => "spans",
             Kind::Alert => "alerts",
+            Kind::Signal => "signals",
         }
     }
 
@@ -95,6 +102,28 @@ impl Kind {
                 ("host", Text),
                 ("env", Text),
             ],
+            Kind::Signal => &[
+                ("ts", Time),
+                ("role", Text),
+                ("value", Number),
+                ("resource", Text),
+                ("service", Text),
+                ("host", Text),
+                ("peer", Text),
+                ("env", Text),
+                ("name", Text),
+                ("temporality", Text),
+                ("series", Text),
+            ],
+        }
+    }
+
+    /// The column by which the table's rows are sorted to the rules that read them. It is the second one, where there is one.
+    pub fn routed_by(self) -> Option<&'static str> {
+        match self {
+            Kind::Metric => Some("name"),
+            Kind::Signal => Some("role"),
+            Kind::Log | Kind::Span | Kind::Alert => None,
         }
     }
 }
@@ -106,6 +135,7 @@ impl fmt::Display for Kind {
             Kind::Log => "log",
             Kind::Span => "span",
             Kind::Alert => "alert",
+            Kind::Signal => "signal",
         })
     }
 }
@@ -165,14 +195,18 @@ pub fn label_of_column(column: &str) -> Option<&str> {
 }
 
 /// The label keys that are read, by kind: the decoder drops all others.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LabelKeys {
     /// Keys that rules read.
-    rules: [BTreeSet<String>; 4],
+    rules: [BTreeSet<String>; TABLES],
     /// Keys that only other parts read. Compiled rules refer to columns by index, so these come after the keys of rules.
-    others: [BTreeSet<String>; 4],
+    others: [BTreeSet<String>; TABLES],
     /// Whether rules read the column `series` of metrics, which costs the decoder a hash for each event.
     series: bool,
+    /// Whether rules read the table `signals`.
+    signals: bool,
+    /// What series are signals; the mapping that ships, where none is set.
+    mapping: Option<Arc<SignalMapping>>,
 }
 
 impl LabelKeys {
@@ -199,12 +233,49 @@ impl LabelKeys {
         self.series
     }
 
+    /// Rules read the table `signals`.
+    pub fn read_signals(&mut self) {
+        self.signals = true;
+    }
+
+    /// Sets what series are signals.
+    pub fn set_mapping(&mut self, mapping: Arc<SignalMapping>) {
+        self.mapping = Some(mapping);
+    }
+
+    /// What series are signals, if any rule reads signals.
+    pub fn signals(&self) -> Option<&Arc<SignalMapping>> {
+        self.signals.then(|| self.mapping.as_ref().unwrap_or(SignalMapping::shipped()))
+    }
+
+    /// Whether anything reads this label of events of `kind`.
+    pub fn reads(&self, kind: Kind, key: &str) -> bool {
+        self.rules[kind as usize].contains(key) || self.others[kind as usize].contains(key) || self.signals_read(kind, key)
+    }
+
+    /// Whether anything reads labels of events of `kind`.
+    pub fn reads_any(&self, kind: Kind) -> bool {
+        self.of(kind).next().is_some() || self.signals
+    }
+
+    fn signals_read(&self, kind: Kind, key: &str) -> bool {
+        let Some(mapping) = self.signals() else { return false };
+        match kind {
+            Kind::Alert | Kind::Signal => false,
+            _ if self.rules[Kind::Signal as usize].contains(key) => true,
+            Kind::Metric => mapping.reads_label(key),
+            Kind::Span => SPAN_LABELS.contains(&key),
+            Kind::Log => false,
+        }
+    }
+
     /// Adds the keys that rules read in `other`.
     pub fn extend(&mut self, other: &LabelKeys) {
         for kind in Kind::ALL {
             other.rules[kind as usize].iter().for_each(|key| self.insert(kind, key));
         }
         self.series |= other.series;
+        self.signals |= other.signals;
     }
 
     /// The keys of `kind`, in the order of their columns.
@@ -291,7 +362,7 @@ impl Sources {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageMark {
     /// Rows of each table (in the order of [`Kind::ALL`]) that belong to this message or to one before it.
-    pub rows_end: [usize; 4],
+    pub rows_end: [usize; TABLES],
     /// External alerts that belong to this message or to one before it.
     pub alerts_end: usize,
     /// The latest event time in the message; `None` if no event of it was good.
@@ -308,7 +379,7 @@ pub struct MessageMark {
 #[derive(Clone, Debug)]
 pub struct EventBatch {
     /// The rows of each table, in the order of [`Kind::ALL`], columns as in [`LabelKeys::schema`].
-    pub tables: [RecordBatch; 4],
+    pub tables: [RecordBatch; TABLES],
     /// The alerts of other systems, in order.
     pub alerts: Vec<ExternalAlert>,
     /// One mark a message.
@@ -335,6 +406,6 @@ impl EventBatch {
 
     /// The events in the batch, of all kinds.
     pub fn events(&self) -> usize {
-        self.tables.iter().map(RecordBatch::num_rows).sum()
+        self.tables[..Kind::Signal as usize].iter().map(RecordBatch::num_rows).sum()
     }
 }

@@ -119,6 +119,12 @@ pub const TEMPLATE_FUEL_MAX: u64 = 50_000;
 pub const TEMPLATE_BYTES_MAX: usize = 16 << 10;
 /// Bytes of one topology file.
 pub const TOPOLOGY_FILE_BYTES_MAX: u64 = 64 << 20;
+/// Bytes of one mapping of signals.
+pub const SIGNALS_FILE_BYTES_MAX: u64 = 1 << 20;
+/// Lines of one mapping of signals: each name that is new is compared with all of them once.
+pub const SIGNAL_LINES_MAX: usize = 5_000;
+/// Names of metrics whose matching lines are kept; with more of them, lines are looked for again.
+pub const SIGNAL_NAMES_MAX: usize = 100_000;
 /// Nodes that one look at the graph around an entity finds; the nearest stay.
 pub const REACH_NODES_MAX: usize = 10_000;
 /// Edges that one such look follows.

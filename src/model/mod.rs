@@ -8,5 +8,6 @@ pub mod fingerprint;
 pub mod labels;
 pub mod limits;
 pub mod severity;
+pub mod signal;
 pub mod snapshot;
 pub mod time;

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineParams};
 use crate::model::event::LabelKeys;
 use crate::process::cluster::partition::refuse_unmergeable;
 use crate::process::config::Config;
 use crate::process::load_rules::load_rules;
 use crate::process::reload::rules::Reloader;
+use crate::process::reload::signals::SignalsFile;
 use crate::process::reload::topology::TopologyFile;
 use crate::process::telemetry::Telemetry;
 use crate::topology::{Topology, TopologyDefinition};
@@ -24,6 +25,17 @@ pub(crate) struct Loaded {
     pub reloader: Reloader,
     /// Watches the topology file.
     pub topology_file: Option<TopologyFile>,
+}
+
+/// What the engine is set to, with the mapping of signals, and what watches the mapping's file.
+///
+/// # Errors
+///
+/// The file is bad.
+pub(crate) fn engine_params(config: &Config) -> Result<(EngineParams, Option<SignalsFile>)> {
+    let Some(path) = &config.signals else { return Ok((config.engine(), None)) };
+    let (file, mapping) = SignalsFile::open(path.clone())?;
+    Ok((EngineParams { signals: Some(mapping), ..config.engine() }, Some(file)))
 }
 
 /// Loads rules and topology. With `partitions`, the engine merges the counts of that many workers.
@@ -46,9 +58,9 @@ pub(crate) fn load(config: &Config, telemetry: &Arc<Telemetry>, partitions: Opti
         let but = if learn.spans || learn.metrics { ", except over edges that are learned from events" } else { "" };
         tracing::warn!("no topology is set: alerts of different entities are not related{but}. Set `topology` in squelch.yaml");
     }
-    let params = config.engine();
-    params.learn.add_label_keys(&mut rules.label_keys);
-    let mut reloader = Reloader::new(paths, &rules, params.clone(), Arc::clone(&telemetry.rules));
+    let (params, signals_file) = engine_params(config)?;
+    params.add_label_keys(&mut rules.label_keys);
+    let mut reloader = Reloader::new(paths, &rules, params.clone(), Arc::clone(&telemetry.rules)).with_signals(signals_file);
     if partitions.is_some() {
         refuse_unmergeable(&rules.rules)?;
         reloader = reloader.for_workers();

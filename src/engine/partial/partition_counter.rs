@@ -9,7 +9,7 @@ use crate::engine::params::EngineParams;
 use crate::engine::partial::result::{MessageTimes, PartialResult};
 use crate::engine::self_alert::SelfAlert;
 use crate::engine::topology_calls::report_calls;
-use crate::model::event::{EventBatch, SourceId};
+use crate::model::event::{EventBatch, SourceId, TABLES};
 use crate::rule::Rule;
 use crate::topology::learn::LearnParams;
 use crate::window::evaluator::Evaluator;
@@ -54,7 +54,7 @@ impl PartitionCounter {
 
     /// Counts messages. `sequences` are their positions in the stream, in order, all after what was counted before.
     pub fn ingest(&mut self, batch: &EventBatch, sequences: &[u64]) {
-        let (nothing, all) = ([0; 4], std::array::from_fn(|kind| batch.tables[kind].num_rows()));
+        let (nothing, all) = ([0; TABLES], std::array::from_fn(|kind| batch.tables[kind].num_rows()));
         let mut alerts_done = 0;
         let mut commands = batch.commands.iter().peekable();
         for (message, (mark, sequence)) in batch.messages.iter().zip(sequences).enumerate() {

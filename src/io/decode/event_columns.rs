@@ -104,7 +104,7 @@ impl EventColumns {
             }
             Kind::Log => needed(TextField::Body),
             Kind::Span => needed(TextField::Name),
-            Kind::Alert => false,
+            Kind::Alert | Kind::Signal => false,
         };
         let finite = |numbers: &Float64Array| numbers.iter().flatten().all(f64::is_finite);
         fields

@@ -71,12 +71,14 @@ impl EventSink<'_> {
 
     /// Whether this label of an event of this kind is read by anything.
     pub(crate) fn reads_label(&self, kind: Kind, key: &str) -> bool {
-        kind == Kind::Alert || kind == Kind::Metric && self.label_keys.reads_series() || self.tables.has_label(kind, key)
+        kind == Kind::Alert || kind == Kind::Metric && self.label_keys.reads_series() || self.label_keys.reads(kind, key)
     }
 
     /// Takes all rows at once if each of them is good. Otherwise returns `false`, and nothing was written.
     pub(crate) fn whole_columns(&mut self, kind: Kind, columns: &EventColumns) -> bool {
-        let good = kind != Kind::Alert && columns.all_good(kind, self.time_check.accepted());
+        // Alerts and signals are made of one row at a time.
+        let good =
+            kind != Kind::Alert && self.label_keys.signals().is_none() && columns.all_good(kind, self.time_check.accepted());
         if good {
             self.tables.append(kind, columns);
         }

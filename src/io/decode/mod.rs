@@ -63,6 +63,7 @@ pub mod rejection;
 pub mod rows;
 pub mod semantic;
 pub mod series;
+mod signal_table;
 pub mod split;
 pub mod splunk_hec;
 pub mod splunk_hec_raw;

@@ -1,4 +1,4 @@
-//! The column builders of the four event tables. An event is checked completely before any column of it is written.
+//! The column builders of the event tables and of the signals made of their rows. An event is checked completely before any column of it is written.
 
 use std::sync::Arc;
 
@@ -11,9 +11,10 @@ use crate::io::decode::event_columns::EventColumns;
 use crate::io::decode::external_alert::external_alert;
 use crate::io::decode::raw_event::{Field, NumberField, RawEvent, TextField};
 use crate::io::decode::rejection::RejectReason;
+use crate::io::decode::signal_table::SignalTable;
 use crate::io::decode::unknown_words::UnknownWords;
 use crate::model::command::Command;
-use crate::model::event::{EventBatch, ExternalAlert, Kind, LabelKeys, MessageMark, SourceId, UTC};
+use crate::model::event::{EventBatch, ExternalAlert, Kind, LabelKeys, MessageMark, SourceId, TABLES, UTC};
 use crate::model::time::TimestampMs;
 
 /// Data buffers of one column up to which they are shared and not copied.
@@ -22,7 +23,9 @@ const SHARED_BUFFERS_MAX: usize = 8;
 /// Builders for a batch of messages.
 #[derive(Debug)]
 pub struct TableBuilders {
-    kinds: [Table; 4],
+    /// In the order of their kinds; signals have a table of their own.
+    kinds: [Table; TABLES - 1],
+    signals: SignalTable,
     alerts: Vec<ExternalAlert>,
     commands: Vec<(usize, Command)>,
     marks: Vec<MessageMark>,
@@ -50,7 +53,8 @@ impl TableBuilders {
     /// Empty builders with these label columns.
     pub fn new(label_keys: &LabelKeys) -> Self {
         Self {
-            kinds: Kind::ALL.map(|kind| Table::new(kind, label_keys)),
+            kinds: [Kind::Metric, Kind::Log, Kind::Span, Kind::Alert].map(|kind| Table::new(kind, label_keys)),
+            signals: SignalTable::new(label_keys),
             alerts: Vec::new(),
             commands: Vec::new(),
             marks: Vec::new(),
@@ -79,6 +83,7 @@ impl TableBuilders {
             }
             _ => {}
         }
+        self.signals.push(kind, ts, event);
         self.kinds[kind as usize].push(ts, event);
         self.extend_times(ts, ts);
         Ok(())
@@ -105,7 +110,7 @@ impl TableBuilders {
     /// Ends the current message.
     pub fn end_message(&mut self, received_at: Option<TimestampMs>, source: SourceId) {
         self.marks.push(MessageMark {
-            rows_end: std::array::from_fn(|kind| self.kinds[kind].rows),
+            rows_end: std::array::from_fn(|kind| self.kinds.get(kind).map_or(self.signals.rows(), |table| table.rows)),
             alerts_end: self.alerts.len(),
             min_ts: self.min_ts.take(),
             max_ts: self.max_ts.take(),
@@ -114,14 +119,9 @@ impl TableBuilders {
         });
     }
 
-    /// Whether a table has a column of this label.
-    pub(crate) fn has_label(&self, kind: Kind, key: &str) -> bool {
-        self.kinds[kind as usize].labels.iter().any(|label| label == key)
-    }
-
     /// Rows since the last batch.
     pub fn rows(&self) -> usize {
-        self.kinds.iter().map(|table| table.rows).sum()
+        self.kinds.iter().map(|table| table.rows).sum::<usize>() + self.signals.rows()
     }
 
     /// Messages since the last batch.
@@ -132,7 +132,7 @@ impl TableBuilders {
     /// Finishes the batch. `sources` are the names of all sources so far.
     pub fn take(&mut self, sources: &Arc<Vec<String>>) -> EventBatch {
         EventBatch {
-            tables: std::array::from_fn(|kind| self.kinds[kind].take()),
+            tables: std::array::from_fn(|kind| self.kinds.get_mut(kind).map_or_else(|| self.signals.take(), Table::take)),
             alerts: std::mem::take(&mut self.alerts),
             messages: std::mem::take(&mut self.marks),
             commands: std::mem::take(&mut self.commands),

@@ -4,5 +4,6 @@ pub mod bounded_text;
 pub mod checkpoint_folder;
 pub mod recorded_events;
 pub mod secret_files;
+pub mod signals_file;
 pub mod timed_lines;
 pub mod topology_file;

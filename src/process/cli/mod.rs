@@ -13,6 +13,7 @@ mod replay;
 mod route;
 mod run;
 mod schema;
+mod signals;
 mod test;
 
 use std::io::{IsTerminal, Write};
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::io::files::signals_file::SignalsFileError;
 use crate::io::files::topology_file::TopologyError;
 use crate::model::diagnostic::report::Report;
 use crate::process::cli::answer::{Answer, Terminal};
@@ -103,6 +105,12 @@ enum Command {
     /// See docs/testing.md.
     #[command(after_help = "Examples:\n  squelch test rules\n  squelch test rules --junit results.xml")]
     Test(test::TestArgs),
+    /// Which series of recorded events are known as what, and which as nothing
+    ///
+    /// Lists each metric name with its role in the table `signals`, then those without a role, busiest first, each with a line for the
+    /// mapping to confirm. See docs/signals.md.
+    #[command(after_help = "Example:\n  squelch signals --events monday.jsonl.zst --config squelch.yaml")]
+    Signals(signals::SignalsArgs),
     /// How a rule is evaluated, or why an incident is what it is
     ///
     /// RULE is a rule's name or file. INCIDENT is an id, which begins with `inc-`: it is looked for among what a squelch has
@@ -160,7 +168,10 @@ pub fn main() -> ExitCode {
 fn report_of(error: &anyhow::Error) -> Option<&Report> {
     match error.downcast_ref::<TopologyError>() {
         Some(TopologyError::Shape(report)) => Some(report),
-        _ => error.downcast_ref::<Report>(),
+        _ => match error.downcast_ref::<SignalsFileError>() {
+            Some(SignalsFileError::Wrong(report)) => Some(report),
+            _ => error.downcast_ref::<Report>(),
+        },
     }
 }
 
@@ -186,6 +197,7 @@ fn dispatch(command: Command) -> Result<Answer> {
         Command::Replay(args) => replay::run(&args, &mut terminal)?,
         Command::Check(args) => return check::run(&args, &mut terminal),
         Command::Test(args) => return test::run(&args, &mut terminal),
+        Command::Signals(args) => signals::run(&args, &mut terminal)?,
         Command::Explain(args) => return explain::run(args, &mut terminal),
         Command::People(command) => return command::send::run(command.request(), &mut terminal),
         Command::Schema(args) => schema::run(&args, &mut terminal)?,

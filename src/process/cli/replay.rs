@@ -17,6 +17,7 @@ use crate::io::files::topology_file;
 use crate::io::incident_message;
 use crate::process::cli::answer::{Terminal, print_errors};
 use crate::process::config::Config;
+use crate::process::load::engine_params;
 use crate::process::load_rules::load_rules;
 use crate::process::replay::{progress, replay};
 use crate::process::report::incidents_text;
@@ -65,7 +66,8 @@ pub(crate) fn run(args: &ReplayArgs, terminal: &mut Terminal) -> Result<()> {
     let config = args.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
     let style = terminal.style;
     let mut rules = load_rules(&args.rules, style.color, &mut print_errors)?;
-    config.topology.learn.add_label_keys(&mut rules.label_keys);
+    let (params, _) = engine_params(&config)?;
+    params.add_label_keys(&mut rules.label_keys);
     let graph = match &args.topology {
         Some(path) => Topology::new(topology_file::read(path)?),
         None => Topology::default(),
@@ -75,7 +77,7 @@ pub(crate) fn run(args: &ReplayArgs, terminal: &mut Terminal) -> Result<()> {
         None => Box::new(&mut terminal.out),
     };
     let decoder = Decoder::new(&rules.label_keys, i64::MAX);
-    let engine = Engine::new(rules.rules, graph, &config.engine())?;
+    let engine = Engine::new(rules.rules, graph, &params)?;
     let files = EventFiles::open(&args.events, config.time.future.0).context("cannot open the events")?;
     let files = files.with_commands(&args.commands).context("cannot open the commands")?;
     let took = stopwatch();

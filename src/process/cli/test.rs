@@ -15,6 +15,7 @@ use crate::model::diagnostic::{Diagnostic, line_and_column, nearest};
 use crate::model::event::LabelKeys;
 use crate::process::cli::answer::{Answer, Terminal, print_errors};
 use crate::process::config::Config;
+use crate::process::load::engine_params;
 use crate::process::load_rules::load_rules;
 use crate::process::report::plural::count;
 use crate::process::telemetry::stopwatch::stopwatch;
@@ -116,13 +117,14 @@ fn of_file(path: &Path, rules: &mut RuleSets, color: bool) -> Result<Vec<TestRes
     let file = file::read(path)?;
     let config = file.settings.as_deref().map(Config::read).transpose()?.unwrap_or_default();
     let RuleSet { rules, mut label_keys } = rules.get(&file.rules, color)?;
-    config.topology.learn.add_label_keys(&mut label_keys);
+    let (params, _) = engine_params(&config)?;
+    params.add_label_keys(&mut label_keys);
     let graph = match &file.topology {
         Some(path) => Topology::new(topology_file::read(path)?),
         None => Topology::default(),
     };
     refuse_unknown_rules(&file, &rules)?;
-    let world = World { rules, label_keys, topology: graph, params: config.engine() };
+    let world = World { rules, label_keys, topology: graph, params };
     file.tests.iter().map(|test| of_test(test, &file, &world)).collect()
 }
 

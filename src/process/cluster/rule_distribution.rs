@@ -107,7 +107,7 @@ fn plan(files: &RuleFiles, params: &EngineParams) -> Result<LoadedRules> {
 /// Rules that workers can count for, with the labels that they and the topology read.
 fn countable(mut rules: LoadedRules, params: &EngineParams) -> Result<LoadedRules> {
     refuse_unmergeable(&rules.rules)?;
-    params.learn.add_label_keys(&mut rules.label_keys);
+    params.add_label_keys(&mut rules.label_keys);
     Ok(rules)
 }
 

@@ -29,6 +29,7 @@ use crate::process::cluster::count::{Count, WorkerResults};
 use crate::process::cluster::partition::WorkerPartition;
 use crate::process::cluster::rule_distribution;
 use crate::process::config::Config;
+use crate::process::load::engine_params;
 use crate::process::pipeline::decode::Decode;
 use crate::process::pipeline::messages::{PipelineItem, RawItem};
 use crate::process::pipeline::read::read;
@@ -52,7 +53,7 @@ pub fn main(config: Config, partition: WorkerPartition) -> Result<()> {
 
 async fn work(config: Config, partition: WorkerPartition) -> Result<()> {
     let telemetry = Arc::new(Telemetry::default());
-    let params = config.engine();
+    let (params, _) = engine_params(&config)?;
     let hangups = file_watcher::hangups()?;
     let client = connect::connect(&config.nats).await?;
     let context = jetstream::new(client.clone());

@@ -26,6 +26,7 @@ impl Config {
         intake.tokens.iter_mut().filter_map(|token| token.token_file.as_mut()).for_each(rebase);
         [
             &mut config.topology.file,
+            &mut config.signals,
             &mut config.checkpoint.dir,
             &mut config.nats.creds_file,
             &mut tls.ca_file,

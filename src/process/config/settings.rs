@@ -45,6 +45,8 @@ pub struct Config {
     pub reload: Every,
     /// Where the dependency graph comes from.
     pub topology: TopologyConfig,
+    /// A mapping of the user's own: which series are signals.
+    pub signals: Option<PathBuf>,
     /// Event time.
     pub time: TimeConfig,
     /// Alerts of other systems.
@@ -273,6 +275,7 @@ impl Config {
             correlation: self.correlation.clone(),
             notify: self.notify.clone(),
             learn: self.topology.learn.clone(),
+            signals: None,
             limits: WindowLimits { groups: self.limits.groups, retained_rows: self.limits.retained_rows },
             alerts_max: self.limits.alerts,
             clock: monotonic_ns,

@@ -51,12 +51,7 @@ impl EventStore for StreamStore {
 
 /// `events.metrics.otlp_metrics.web`: kind, format and sender, as far as they are known. Each subject is a source with an event time of its own.
 fn subject(prefix: &str, message: &RawMessage) -> String {
-    let kind = message.kind.map(|kind| match kind {
-        Kind::Metric => "metrics",
-        Kind::Log => "logs",
-        Kind::Span => "spans",
-        Kind::Alert => "alerts",
-    });
+    let kind = message.kind.map(Kind::table);
     let parts = [Some(prefix), kind, Some(message.format), message.client.as_deref()];
     parts.into_iter().flatten().collect::<Vec<_>>().join(".")
 }

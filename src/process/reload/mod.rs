@@ -2,5 +2,6 @@
 
 pub mod file_watcher;
 pub mod rules;
+pub mod signals;
 pub mod status;
 pub mod topology;

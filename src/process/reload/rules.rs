@@ -11,6 +11,7 @@ use crate::model::diagnostic::report::Report;
 use crate::process::cluster::partition::refuse_unmergeable;
 use crate::process::pipeline::messages::{NewRules, PipelineItem, RawItem};
 use crate::process::reload::file_watcher::changed;
+use crate::process::reload::signals::SignalsFile;
 use crate::process::reload::status::RuleStatus;
 use crate::rule::Rule;
 use crate::rule::check::LoadedRules;
@@ -27,6 +28,7 @@ pub struct Reloader {
     /// Workers count for them.
     for_workers: bool,
     status: Arc<RuleStatus>,
+    signals: Option<SignalsFile>,
 }
 
 impl Reloader {
@@ -36,7 +38,12 @@ impl Reloader {
         let files = in_force.iter().map(|(path, text)| (path.clone(), Ok(Arc::clone(text)))).collect();
         status.update(|figures| figures.rules = rules.rules.len());
         let seen = FilesOnDisk { files, no_folders: Vec::new() };
-        Self { paths, params, seen, in_force, names: names(&rules.rules), for_workers: false, status }
+        Self { paths, params, seen, in_force, names: names(&rules.rules), for_workers: false, status, signals: None }
+    }
+
+    /// Watches a mapping of signals beside the rules: it decides, as they do, what the decoder makes of events.
+    pub fn with_signals(self, signals: Option<SignalsFile>) -> Self {
+        Self { signals, ..self }
     }
 
     /// Refuses rules that several workers cannot count for.
@@ -51,9 +58,16 @@ impl Reloader {
 
     /// Checks the files. Returns new rules, if any; logs errors and changes. With `settle` it waits until the files stay the same.
     pub fn check(&mut self, settle: bool) -> Option<NewRules> {
-        self.seen = changed(&self.seen, settle, || FilesOnDisk::read(&self.paths))?;
+        let mapping = self.signals.as_mut().and_then(|file| file.check(settle));
+        let seen = changed(&self.seen, settle, || FilesOnDisk::read(&self.paths));
+        if mapping.is_none() && seen.is_none() {
+            return None;
+        }
+        let new_mapping = mapping.is_some();
+        self.params.signals = mapping.or(self.params.signals.take());
+        self.seen = seen.unwrap_or(std::mem::take(&mut self.seen));
         match reload(&self.seen, &self.in_force) {
-            Ok(reloaded) => self.take(reloaded),
+            Ok(reloaded) => self.take(reloaded, new_mapping),
             Err(report) => {
                 log(&report);
                 tracing::error!("all rules stay as they are");
@@ -63,7 +77,8 @@ impl Reloader {
         }
     }
 
-    fn take(&mut self, reloaded: ReloadedRules) -> Option<NewRules> {
+    /// With a new mapping, rules that stay are handed on as well.
+    fn take(&mut self, reloaded: ReloadedRules, new_mapping: bool) -> Option<NewRules> {
         let ReloadedRules { rules: new, texts, reports, stale, left_out } = reloaded;
         reports.iter().for_each(log);
         if self.for_workers
@@ -82,7 +97,7 @@ impl Reloader {
             tracing::error!("{} is left out: it is bad, and no version of it was good", path.display());
         }
         let result = if reports.is_empty() { "ok" } else { "partly" };
-        if texts == self.in_force {
+        if texts == self.in_force && !new_mapping {
             self.status.update(|figures| figures.stale = stale);
             if reports.is_empty() {
                 tracing::info!("the rule files contain the rules in force again");
@@ -98,7 +113,7 @@ impl Reloader {
                 self.status.update(|figures| (figures.rules, figures.stale) = (number, stale));
                 self.status.reloaded(result);
                 let mut label_keys = new.label_keys;
-                self.params.learn.add_label_keys(&mut label_keys);
+                self.params.add_label_keys(&mut label_keys);
                 Some(NewRules { label_keys, rules: Box::new(rules) })
             }
             Err(error) => {

@@ -9,7 +9,7 @@ use crate::engine::{Engine, EngineParams, Input};
 use crate::io::decode::decoder::Decoder;
 use crate::io::decode::rejection::RejectReason;
 use crate::io::files::recorded_events::{EventFiles, Line};
-use crate::model::event::{LabelKeys, MessageMark};
+use crate::model::event::{LabelKeys, MessageMark, TABLES};
 use crate::model::time::TimestampMs;
 use crate::process::replay::replay;
 use crate::process::testing::case::{TestCase, TestFile};
@@ -68,5 +68,5 @@ pub(crate) fn run(test: &TestCase, file: &TestFile, world: &World) -> Result<Out
 
 /// A message whose time is known and that holds no event.
 fn empty_message(at: TimestampMs) -> MessageMark {
-    MessageMark { rows_end: [0; 4], alerts_end: 0, max_ts: Some(at), min_ts: Some(at), received_at: None, source: 0 }
+    MessageMark { rows_end: [0; TABLES], alerts_end: 0, max_ts: Some(at), min_ts: Some(at), received_at: None, source: 0 }
 }

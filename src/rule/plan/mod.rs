@@ -130,7 +130,7 @@ pub fn plan(statement: &Statement, context: PlanContext<'_>) -> Result<RulePlan>
         if reads_stream(&logical)? {
             return plan_err!("{NEVER_TRUE}: a value is compared with one of another type, or two conditions exclude each other");
         }
-        return plan_err!("no stream is read: select from metrics, logs, spans or alerts");
+        return plan_err!("no stream is read: select from metrics, logs, spans, alerts or signals");
     }
     let post_aggregate_text = text_of(&above)?;
     Ok(RulePlan { leaves, post_aggregate: PostAggregate::new(&above, slots, &STATE)?, schema, post_aggregate_text })

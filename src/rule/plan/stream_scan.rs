@@ -236,7 +236,7 @@ impl<'a> Flat<'a> {
     /// The source, with the schema that its expressions are compiled against.
     fn source(&self) -> Result<(StreamSource, DFSchema)> {
         let kind = self.table.kind;
-        let named = |filter: &Expr| if kind == Kind::Metric { names_of(filter) } else { None };
+        let named = |filter: &Expr| kind.routed_by().and_then(|column| names_of(filter, column));
         let names = self.filters.iter().filter_map(named).reduce(|a, b| a.intersection(&b).cloned().collect());
         let kept: Vec<Expr> = self.filters.iter().filter(|filter| named(filter).is_none()).cloned().collect();
         let table = datafusion::logical_expr::TableSource::schema(self.table);
@@ -303,13 +303,13 @@ fn replace<'e>(exprs: impl Iterator<Item = &'e mut Expr>, schema: &DFSchema, wit
 }
 
 /// The names for which `expr` is true, where it is nothing but a list of names.
-fn names_of(expr: &Expr) -> Option<BTreeSet<String>> {
-    let is_name = |e: &Expr| matches!(e, Expr::Column(column) if column.name == "name");
+fn names_of(expr: &Expr, column: &str) -> Option<BTreeSet<String>> {
+    let is_name = |e: &Expr| matches!(e, Expr::Column(named) if named.name == column);
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) if is_name(left) => Some([literal(right)?].into()),
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) if is_name(right) => Some([literal(left)?].into()),
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
-            Some(names_of(left)?.union(&names_of(right)?).cloned().collect())
+            Some(names_of(left, column)?.union(&names_of(right, column)?).cloned().collect())
         }
         Expr::InList(list) if !list.negated && is_name(&list.expr) => list.list.iter().map(literal).collect(),
         _ => None,

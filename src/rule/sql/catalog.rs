@@ -1,4 +1,4 @@
-//! What a rule's SQL may name: four tables and a list of functions. Rule authors' SQL is untrusted input, so the list holds
+//! What a rule's SQL may name: five tables and a list of functions. Rule authors' SQL is untrusted input, so the list holds
 //! only what is a pure function of its arguments and keeps its memory bounded; the rest gets an error with a hint.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::model::event::{Kind, LabelKeys};
 use crate::rule::aggregate;
 use crate::rule::function;
 
-/// One of the four streams, as a table that is only ever planned, never scanned.
+/// One of the streams, as a table that is only ever planned, never scanned.
 #[derive(Debug)]
 pub struct StreamTable {
     /// Which stream.

@@ -17,7 +17,7 @@ use crate::rule::sql::catalog;
 use crate::rule::sql::places::{find_after, find_before, span_bytes};
 use crate::rule::sql::syntax_tree::{aggregate, column_name, folded, kind_of, last};
 
-const ONE_SELECT: &str = "a rule is one SELECT over metrics, logs, spans or alerts";
+const ONE_SELECT: &str = "a rule is one SELECT over metrics, logs, spans, alerts or signals";
 const FRACTION: &str = "a count divided by a count is a whole number: a share of 0.9 becomes 0";
 
 /// Everything in the query that no rule may hold, in the order of the text.

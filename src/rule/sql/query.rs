@@ -93,6 +93,9 @@ pub fn parse(text: &str) -> Result<Sql, Vec<Diagnostic>> {
     if labels.series {
         label_keys.read_series();
     }
+    if labels.tables.contains(&Kind::Signal) {
+        label_keys.read_signals();
+    }
     for kind in &labels.tables {
         labels.keys.iter().for_each(|key| label_keys.insert(*kind, key));
     }
@@ -130,7 +133,7 @@ fn forbidden(text: &str, span: Range<usize>, statement: &DfStatement) -> Diagnos
     Diagnostic {
         span,
         message: format!("{what} is not allowed in a rule"),
-        hint: Some("a rule is one SELECT over metrics, logs, spans or alerts".into()),
+        hint: Some("a rule is one SELECT over metrics, logs, spans, alerts or signals".into()),
     }
 }
 

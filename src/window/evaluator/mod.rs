@@ -17,7 +17,7 @@ use std::sync::Arc;
 use arrow::array::{AsArray, RecordBatch};
 use datafusion::common::Result;
 
-use crate::model::event::{EventBatch, Kind};
+use crate::model::event::{EventBatch, Kind, TABLES};
 use crate::model::labels::Labels;
 use crate::model::limits::QUARANTINE_MS;
 use crate::model::time::{TimestampMs, align_down};
@@ -151,7 +151,7 @@ impl Evaluator {
     ///
     /// A table that fails on some row (a cast, say) loses its slice of the batch, counted as an error of each of its rules. The other
     /// tables are not affected.
-    pub fn ingest(&mut self, batch: &EventBatch, from: [usize; 4], to: [usize; 4]) {
+    pub fn ingest(&mut self, batch: &EventBatch, from: [usize; TABLES], to: [usize; TABLES]) {
         for kind in Kind::ALL {
             let (start, end) = (from[kind as usize], to[kind as usize]);
             if start == end || self.registry.routers[kind as usize].is_empty() {
@@ -165,9 +165,9 @@ impl Evaluator {
     }
 
     fn ingest_stream(&mut self, kind: Kind, rows: &RecordBatch, broker_times: &[TimestampMs]) {
-        let routed = match kind {
-            Kind::Metric => self.registry.routers[kind as usize].route(rows.column(1).as_string_view()),
-            _ => RoutedRows::default(),
+        let routed = match kind.routed_by() {
+            Some(_) => self.registry.routers[kind as usize].route(rows.column(1).as_string_view()),
+            None => RoutedRows::default(),
         };
         let by_name = MicroBatch::new(rows, broker_times, Some(routed.order));
         let mut cache = GroupIdCache::default();

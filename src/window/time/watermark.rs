@@ -209,10 +209,10 @@ impl Watermark {
 #[cfg(test)]
 mod tests {
     use super::{Watermark, WatermarkParams};
-    use crate::model::event::MessageMark;
+    use crate::model::event::{MessageMark, TABLES};
 
     fn mark(ts: i64) -> MessageMark {
-        MessageMark { rows_end: [0; 4], alerts_end: 0, max_ts: Some(ts), min_ts: Some(ts), received_at: None, source: 0 }
+        MessageMark { rows_end: [0; TABLES], alerts_end: 0, max_ts: Some(ts), min_ts: Some(ts), received_at: None, source: 0 }
     }
 
     #[test]

@@ -19,7 +19,21 @@ fn replay_cascade(more: &[&str]) -> Output {
 #[test]
 fn help_texts() {
     let people = ["ack", "unack", "silence", "maintain", "expire", "note", "owner", "merge", "split", "move", "resolve"];
-    let others = ["", "run", "intake", "notify", "route", "demo", "replay", "check", "test", "explain", "schema", "completions"];
+    let others = [
+        "",
+        "run",
+        "intake",
+        "notify",
+        "route",
+        "demo",
+        "replay",
+        "check",
+        "test",
+        "explain",
+        "signals",
+        "schema",
+        "completions",
+    ];
     for command in others.into_iter().chain(people) {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let done = squelch(&args);

@@ -10,7 +10,7 @@ use squelch::engine::{Engine, EngineParams, Input};
 use squelch::io::decode::decoder::Decoder;
 use squelch::io::decode::message_info::MessageInfo;
 use squelch::io::incident_message;
-use squelch::model::event::{MessageMark, SourceId};
+use squelch::model::event::{MessageMark, SourceId, TABLES};
 use squelch::rule::check;
 use squelch::topology::Topology;
 use squelch::window::time::watermark::{Watermark, WatermarkParams};
@@ -19,7 +19,7 @@ const T: i64 = 1_773_456_000_000;
 const PARAMS: WatermarkParams = WatermarkParams { lateness_ms: 10_000, idle_ms: 30_000, source_wait_ms: 30_000 };
 
 fn mark(source: SourceId, received_at: Option<i64>, ts: i64) -> MessageMark {
-    MessageMark { rows_end: [0; 4], alerts_end: 0, max_ts: Some(ts), min_ts: Some(ts), received_at, source }
+    MessageMark { rows_end: [0; TABLES], alerts_end: 0, max_ts: Some(ts), min_ts: Some(ts), received_at, source }
 }
 
 /// Seconds after [`T`] at which the watermark stands after each message, given as source, the broker's stamp and event time.

@@ -9,7 +9,7 @@ use squelch::engine::{Engine, EngineParams, Input};
 use squelch::incident::invariants::Invariants;
 use squelch::incident::revision::Revision;
 use squelch::io::incident_message;
-use squelch::model::event::{EventBatch, ExternalAlert, Kind, LabelKeys, MessageMark};
+use squelch::model::event::{EventBatch, ExternalAlert, Kind, LabelKeys, MessageMark, TABLES};
 use squelch::model::labels::Labels;
 use squelch::model::severity::Severity;
 use squelch::topology::definition::TopologySource;
@@ -55,7 +55,7 @@ fn batches(alerts: &[ExternalAlert], rng: &mut Rng) -> Vec<EventBatch> {
             rest = after;
             batch.alerts.extend(message.iter().cloned());
             batch.messages.push(MessageMark {
-                rows_end: [0; 4],
+                rows_end: [0; TABLES],
                 alerts_end: batch.alerts.len(),
                 max_ts: message.iter().map(|alert| alert.ts).max(),
                 min_ts: message.iter().map(|alert| alert.ts).min(),

@@ -6,4 +6,5 @@ pub mod fuzz;
 pub mod native_json;
 pub mod protobuf_formats;
 pub mod rows;
+pub mod signals;
 pub mod split;

@@ -23,7 +23,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use proptest::prelude::*;
 use squelch::io::decode::decoder::Decoder;
 use squelch::io::decode::message_info::MessageInfo;
-use squelch::model::event::{EventBatch, Kind, LabelKeys};
+use squelch::model::event::{EventBatch, Kind, LabelKeys, TABLES};
 use squelch::rule::check::{LoadedRules, from_texts};
 use squelch::rule::definition::output_columns::Breach;
 use squelch::rule::sql::query as sql;
@@ -393,10 +393,10 @@ impl Counting {
     pub fn ingest(&mut self, batch: &EventBatch, evaluator: &mut Evaluator, rng: &mut Rng) {
         let to = std::array::from_fn(|kind| batch.tables[kind].num_rows());
         if self.0.is_empty() {
-            return evaluator.ingest(batch, [0; 4], to);
+            return evaluator.ingest(batch, [0; TABLES], to);
         }
         let one = rng.below(self.0.len() as u64) as usize;
-        self.0[one].ingest(batch, [0; 4], to);
+        self.0[one].ingest(batch, [0; TABLES], to);
         if rng.below(3) == 0 {
             self.hand_on(one, evaluator);
         }
@@ -551,7 +551,7 @@ fn keys_that_died_make_room_and_change_no_answer() {
             decoder.message(text.as_bytes(), MessageInfo::default(), &mut |bad| panic!("{}", bad.reason));
         }
         let batch = decoder.take();
-        evaluator.ingest(&batch, [0; 4], std::array::from_fn(|kind| batch.tables[kind].num_rows()));
+        evaluator.ingest(&batch, [0; TABLES], std::array::from_fn(|kind| batch.tables[kind].num_rows()));
         let at = evaluator.next_tick().unwrap();
         assert_eq!(evaluator.take_due(at), [0]);
         assert_eq!(evaluator.evaluate(0, at, i64::MIN).unwrap().len(), 200, "every host of the pane has its row");

@@ -143,7 +143,7 @@ fn idioms_answer_as_duckdb_does_or_say_why_not() {
     let rules = loaded.rules.into_iter().map(Arc::new).collect();
     let mut evaluator = Evaluator::new(rules, WindowLimits::default(), || 0).unwrap();
     evaluator.start(START_MS);
-    evaluator.ingest(&batch, [0; 4], std::array::from_fn(|kind| batch.tables[kind].num_rows()));
+    evaluator.ingest(&batch, [0; squelch::model::event::TABLES], std::array::from_fn(|kind| batch.tables[kind].num_rows()));
     let at = evaluator.next_tick().unwrap();
     assert_eq!((at, evaluator.take_due(at).len()), (START_MS + 60_000, idioms.len()));
 

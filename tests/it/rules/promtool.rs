@@ -75,7 +75,7 @@ fn figures_are_prometheus_own() {
     let rules = book.rules.into_iter().map(std::sync::Arc::new).collect();
     let mut evaluator = Evaluator::new(rules, WindowLimits::default(), || 0).unwrap();
     evaluator.start(START_MS);
-    evaluator.ingest(&batch, [0; 4], std::array::from_fn(|kind| batch.tables[kind].num_rows()));
+    evaluator.ingest(&batch, [0; squelch::model::event::TABLES], std::array::from_fn(|kind| batch.tables[kind].num_rows()));
     let mut test = format!("rule_files: []\nevaluation_interval: 1s\ntests:\n- interval: {INTERVAL_S}s\n  input_series:\n");
     for (name, samples) in &all {
         let values: Vec<String> = samples.iter().map(|value| value.map_or("_".into(), |value| value.to_string())).collect();

@@ -40,7 +40,7 @@ impl Scenario {
     /// The rules, and the labels that they and the topology read.
     pub fn book(&self, params: &EngineParams) -> LoadedRules {
         let mut book = check::load(&[self.path.join("rules")]).unwrap_or_else(|report| panic!("{report}"));
-        params.learn.add_label_keys(&mut book.label_keys);
+        params.add_label_keys(&mut book.label_keys);
         book
     }
 

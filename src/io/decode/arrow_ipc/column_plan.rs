@@ -40,7 +40,7 @@ impl ColumnPlan {
     /// The columns that rules over `kind` can read; of an alert, all columns. An unknown column is skipped.
     pub(crate) fn new(schema: &Schema, kind: Kind, label_keys: &LabelKeys) -> Result<Self, RejectReason> {
         let of_kind = |name: &str| kind.columns().iter().any(|(column, _)| *column == name);
-        let any_label = kind == Kind::Alert || label_keys.of(kind).next().is_some();
+        let any_label = kind == Kind::Alert || label_keys.reads_any(kind);
         let role = |name: &str| {
             Some(match Field::of(name) {
                 Field::Time => Role::Time,
@@ -49,9 +49,7 @@ impl ColumnPlan {
                 Field::Labels if any_label => Role::Labels,
                 Field::Annotations if kind == Kind::Alert => Role::Annotations,
                 Field::Unknown => match (key_of(name, "labels"), key_of(name, "annotations")) {
-                    (Some(key), _) if kind == Kind::Alert || label_keys.of(kind).any(|known| known == key) => {
-                        Role::Label(key.to_string())
-                    }
+                    (Some(key), _) if kind == Kind::Alert || label_keys.reads(kind, key) => Role::Label(key.to_string()),
                     (_, Some(key)) if kind == Kind::Alert => Role::Annotation(key.to_string()),
                     _ => return None,
                 },

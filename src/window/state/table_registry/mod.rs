@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use arrow::datatypes::Field;
 use datafusion::common::Result;
 
+use crate::model::event::TABLES;
 use crate::model::limits::PANES_PER_WINDOW_MAX;
 use crate::model::time::common_divisor;
 use crate::rule::Rule;
@@ -52,7 +53,7 @@ pub struct TableRegistry {
     /// The key spaces.
     pub spaces: Vec<SharedKeySpace>,
     /// The router of each stream.
-    pub routers: [Router; 4],
+    pub routers: [Router; TABLES],
     limits: WindowLimits,
     start: RuleSetStart,
     /// Who aggregates for the tables.

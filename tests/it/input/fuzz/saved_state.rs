@@ -59,7 +59,7 @@ fn stateful() -> (Engine, Decoder) {
     let (rules, keys) = SET.get_or_init(|| {
         let paths: Vec<_> = STATEFUL[..11].iter().map(|name| root().join("fixtures").join(name).join("rules")).collect();
         let mut book = check::load(&paths).unwrap_or_else(|report| panic!("{report}"));
-        params.learn.add_label_keys(&mut book.label_keys);
+        params.add_label_keys(&mut book.label_keys);
         (book.rules.into_iter().map(Arc::new).collect(), book.label_keys)
     });
     (Engine::of(rules.clone(), Topology::default(), &params).unwrap(), Decoder::new(keys, i64::MAX))

@@ -69,7 +69,7 @@ pub fn fresh(world: &World, files: Files) -> (Engine, Decoder) {
     let graph = Topology::new(world.graphs[files.graph].clone());
     let engine = Engine::of(set.rules.clone(), graph, &world.params).expect("the engine starts");
     let mut label_keys = set.label_keys.clone();
-    world.params.learn.add_label_keys(&mut label_keys);
+    world.params.add_label_keys(&mut label_keys);
     (engine, Decoder::new(&label_keys, FUTURE_MS))
 }
 
@@ -77,7 +77,7 @@ pub fn fresh(world: &World, files: Files) -> (Engine, Decoder) {
 pub fn next_rules(world: &World, rules: usize, decoder: &mut Decoder) -> NextRules {
     let set = world.pack.set(rules);
     let mut label_keys = set.label_keys.clone();
-    world.params.learn.add_label_keys(&mut label_keys);
+    world.params.add_label_keys(&mut label_keys);
     decoder.set_label_keys(&label_keys);
     NextRules::of(set.rules.clone(), &world.params).expect("the rules were tried")
 }
