@@ -15,6 +15,7 @@
 //! - floor 4, [`io`]: formats, files, NATS, HTTP; they do not know each other. [`demo`]: the recording that needs no server.
 //! - floor 3, [`engine`]: owns all state; `step(input) -> revisions`.
 //! - floor 3, [`notify`]: from a revision to the messages that people get. Pure as well.
+//! - floor 3, [`page`]: from what was published to the pages that people see. Pure as well.
 //! - floor 2, [`alert`], [`topology`], [`incident`]: what the state means. Pure: no clock, no I/O.
 //! - floor 1, [`rule`], [`window`]: SQL, planned by DataFusion, cut at its aggregates, and kept incrementally.
 //! - floor 0, [`model`]: labels, time, severity, events, limits.
@@ -38,6 +39,7 @@ pub mod incident;
 pub mod io;
 pub mod model;
 pub mod notify;
+pub mod page;
 pub mod process;
 pub mod rule;
 pub mod topology;

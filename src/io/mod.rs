@@ -11,3 +11,4 @@ pub mod intake;
 pub mod nats;
 pub mod notifier;
 pub mod replies;
+pub mod web;

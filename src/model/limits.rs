@@ -206,6 +206,20 @@ pub const NOTIFICATION_TEMPLATE_BYTES_MAX: usize = 256 << 10;
 pub const TEST_FILE_BYTES_MAX: u64 = 16 << 20;
 /// Samples of one series of a test.
 pub const TEST_SAMPLES_MAX: usize = 1_000_000;
+/// Characters of one text of a message that a page shows.
+pub const PAGE_TEXT_CHARS_MAX: usize = 2_000;
+/// Lines of one such text.
+pub const PAGE_TEXT_LINES_MAX: usize = 50;
+/// Incidents on one page of a list.
+pub const PAGE_INCIDENTS_MAX: usize = 500;
+/// Revisions of incidents, the newest, that a process with pages knows without asking: similar incidents are looked for among these.
+pub const PAST_REVISIONS_MAX: usize = 50_000;
+/// Bytes of a form that a page posts.
+pub const PAGE_FORM_BYTES_MAX: usize = 64 << 10;
+/// Pages that listen for news at once.
+pub const PAGE_LISTENERS_MAX: usize = 5_000;
+/// News that wait for a page that is slow to read; one that misses some is asked to load again.
+pub const PAGE_NEWS_MAX: usize = 256;
 
 const _: () = assert!(GROUPS_PER_TABLE_MAX <= RESULT_ROWS_MAX, "every group may breach");
 const _: () = assert!(SOURCES_MAX <= 1 << 16, "a source's id is a u16");

@@ -11,11 +11,13 @@ use async_nats::Client;
 use crate::io::alertmanager;
 use crate::io::files::bounded_text;
 use crate::io::http::listener::{Listening, listen};
-use crate::io::http::{status, tls};
+use crate::io::http::{Router, status, tls};
 use crate::io::intake::body::BodyBudget;
 use crate::io::intake::endpoint::Intake;
 use crate::io::intake::token::{self, Token, Tokens};
 use crate::io::intake::{self, syslog};
+use crate::io::web;
+use crate::io::web::feed::Feed;
 use crate::model::limits::TOKEN_FILE_BYTES_MAX;
 use crate::process::alertmanager::NatsBackend;
 use crate::process::config::Config;
@@ -24,18 +26,26 @@ use crate::process::intake::stream_store::StreamStore;
 use crate::process::notify::replies;
 use crate::process::telemetry::Telemetry;
 use crate::process::telemetry::endpoint::Endpoint;
+use crate::process::web as pages;
 
 /// How long requests under way may take at a stop.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// The addresses of a process. They go on until they are shut down, or the process ends.
 #[derive(Debug, Default)]
-pub(crate) struct Serving(Vec<Listening>);
+pub(crate) struct Serving {
+    listening: Vec<Listening>,
+    /// Of the pages: those that listen for news would never end.
+    feed: Option<Arc<Feed>>,
+}
 
 impl Serving {
     /// Takes no more requests, and answers those under way.
     pub(crate) async fn shut_down(self) {
-        futures::future::join_all(self.0.into_iter().map(|listening| listening.shut_down(ANSWER_WITHIN))).await;
+        if let Some(feed) = self.feed {
+            feed.report_progress(|progress| progress.is_closing = true);
+        }
+        futures::future::join_all(self.listening.into_iter().map(|listening| listening.shut_down(ANSWER_WITHIN))).await;
     }
 }
 
@@ -44,10 +54,8 @@ pub(crate) async fn serve(config: &Config, telemetry: &Arc<Telemetry>, client: &
     let mut serving = Serving::default();
     let intake = intake_of(config, telemetry, client)?;
     if let Some(address) = config.http.listen {
-        let mut router = status::router(Arc::new(Endpoint(Arc::clone(telemetry))));
+        let mut router = for_people(address, config, telemetry, client, &mut serving);
         let may_send = address.ip().is_loopback() || !config.intake.tokens.is_empty();
-        let backend = Arc::new(NatsBackend::new(config, client));
-        router = router.merge(alertmanager::router(backend, address.ip().is_loopback()));
         if let Some(replies) = replies::router(config, client, &telemetry.receivers)? {
             router = router.merge(replies);
         }
@@ -56,9 +64,7 @@ pub(crate) async fn serve(config: &Config, telemetry: &Arc<Telemetry>, client: &
             Some(_) => tracing::info!("no intake on http.listen: others can reach {address}, and intake.tokens is empty"),
             None => {}
         }
-        let listening = listen(address, None, router).await.with_context(|| cannot_listen(address, "http.listen"))?;
-        tracing::info!("metrics on http://{}/metrics", listening.address);
-        serving.0.push(listening);
+        listen_for_people(address, web::with_front_door(router), &mut serving).await?;
     }
     let Some(intake) = intake else { return Ok(serving) };
     if let Some(address) = config.intake.syslog_listen {
@@ -76,9 +82,49 @@ pub(crate) async fn serve(config: &Config, telemetry: &Arc<Telemetry>, client: &
             listen(address, acceptor.clone(), router).await.with_context(|| cannot_listen(address, "intake.listen"))?;
         let scheme = if acceptor.is_some() { "https" } else { "http" };
         tracing::info!("intake on {scheme}://{}", listening.address);
-        serving.0.push(listening);
+        serving.listening.push(listening);
     }
     Ok(serving)
+}
+
+/// Serves pages, the Alertmanager API, metrics and health, for a process that takes nothing in.
+pub(crate) async fn serve_pages(config: &Config, telemetry: &Arc<Telemetry>, client: &Client) -> Result<Serving> {
+    let mut serving = Serving::default();
+    if let Some(address) = config.http.listen {
+        let router = for_people(address, config, telemetry, client, &mut serving);
+        listen_for_people(address, web::with_front_door(router), &mut serving).await?;
+    }
+    Ok(serving)
+}
+
+/// What people and their tools ask for on `http.listen`.
+fn for_people(
+    address: SocketAddr,
+    config: &Config,
+    telemetry: &Arc<Telemetry>,
+    client: &Client,
+    serving: &mut Serving,
+) -> Router {
+    let is_private = address.ip().is_loopback();
+    let router = status::router(Arc::new(Endpoint(Arc::clone(telemetry))));
+    let router = router.merge(alertmanager::router(Arc::new(NatsBackend::new(config, client)), is_private));
+    if !is_private {
+        tracing::info!("no pages on http.listen: others can reach {address}");
+        return router;
+    }
+    let site = pages::site(config, client);
+    serving.feed = Some(Arc::clone(&site.feed));
+    router.merge(web::router(site))
+}
+
+async fn listen_for_people(address: SocketAddr, router: Router, serving: &mut Serving) -> Result<()> {
+    let listening = listen(address, None, router).await.with_context(|| cannot_listen(address, "http.listen"))?;
+    tracing::info!("metrics on http://{}/metrics", listening.address);
+    if serving.feed.is_some() {
+        tracing::info!("pages on http://{}/", listening.address);
+    }
+    serving.listening.push(listening);
+    Ok(())
 }
 
 /// Serves metrics, health and what people answer at receivers, for a process that notifies alone.
@@ -89,9 +135,7 @@ pub(crate) async fn serve_notifier(config: &Config, telemetry: &Arc<Telemetry>, 
         if let Some(replies) = replies::router(config, client, &telemetry.receivers)? {
             router = router.merge(replies);
         }
-        let listening = listen(address, None, router).await.with_context(|| cannot_listen(address, "http.listen"))?;
-        tracing::info!("metrics on http://{}/metrics", listening.address);
-        serving.0.push(listening);
+        listen_for_people(address, router, &mut serving).await?;
     }
     Ok(serving)
 }

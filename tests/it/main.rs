@@ -15,4 +15,5 @@ mod notify;
 mod rules;
 mod state;
 mod support;
+mod web;
 mod workbench;

@@ -15,6 +15,7 @@ mod run;
 mod schema;
 mod signals;
 mod test;
+mod web;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -69,6 +70,12 @@ enum Command {
     /// them may run, behind a balancer. `squelch run` does this too, on http.listen. See docs/collectors.md.
     #[command(after_help = "Example:\n  squelch intake --config squelch.yaml")]
     Intake(intake::IntakeArgs),
+    /// Show open incidents as pages, and nothing else, until stopped
+    ///
+    /// `squelch run` shows them too, on http.listen. This does that part alone, on any machine that reaches the NATS server. It keeps
+    /// no state: any number of them may run. See docs/web.md.
+    #[command(after_help = "Example:\n  squelch web --config squelch.yaml")]
+    Web(web::WebArgs),
     /// Notify people of what a squelch has published, and do nothing else
     ///
     /// `squelch run` notifies by itself where squelch.yaml has `notifiers`. This does that part alone, on any machine. Of several
@@ -138,7 +145,7 @@ struct CompletionsArgs {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let server = match &cli.command {
-        Command::Run(_) | Command::Intake(_) => true,
+        Command::Run(_) | Command::Intake(_) | Command::Web(_) => true,
         Command::Notify(args) => args.is_server(),
         _ => false,
     };
@@ -186,6 +193,10 @@ fn dispatch(command: Command) -> Result<Answer> {
         Command::Intake(args) => {
             drop(terminal);
             intake::run(&args)?;
+        }
+        Command::Web(args) => {
+            drop(terminal);
+            web::run(&args)?;
         }
         Command::Notify(args) if args.is_server() => {
             drop(terminal);

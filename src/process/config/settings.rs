@@ -138,6 +138,8 @@ pub struct HttpConfig {
     /// Address and port; loopback unless set otherwise. `off` for none.
     #[serde(deserialize_with = "listen")]
     pub listen: Option<SocketAddr>,
+    /// Names of the site besides numeric addresses and `localhost`.
+    pub hosts: Vec<String>,
 }
 
 /// One path or a list of them.
@@ -259,7 +261,7 @@ impl Default for TimeConfig {
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { listen: Some(SocketAddr::from(([127, 0, 0, 1], 9464))) }
+        Self { listen: Some(SocketAddr::from(([127, 0, 0, 1], 9464))), hosts: Vec::new() }
     }
 }
 

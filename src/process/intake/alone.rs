@@ -2,23 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use anyhow::{Result, bail};
-use async_nats::connection::State;
-use async_nats::{Client, jetstream};
-use tokio::time::interval;
+use async_nats::jetstream;
 
 use crate::io::nats::client::connect;
 use crate::io::nats::client::settings::{InputConfig, PARTITION_WORD};
 use crate::io::nats::client::streams::Streams;
 use crate::process::config::Config;
+use crate::process::connection::watch_connection;
 use crate::process::serve::serve;
 use crate::process::shutdown::{Shutdown, block_on};
 use crate::process::telemetry::Telemetry;
-
-/// How often `/readyz` finds out whether the connection stands.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Takes in until SIGTERM or Ctrl-C, then answers what is under way.
 pub fn main(config: Config) -> Result<()> {
@@ -42,19 +37,10 @@ async fn take_in(config: Config) -> Result<()> {
     tracing::info!(stream = config.input.stream, "taking in events");
     tokio::select! {
         () = shutdown.requested() => {}
-        () = look(&client, &telemetry) => {}
+        () = watch_connection(&client, &telemetry) => {}
     }
     telemetry.stopping.store(true, Ordering::Relaxed);
     serving.shut_down().await;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Keeps `/readyz` right for as long as the process lives.
-async fn look(client: &Client, telemetry: &Telemetry) {
-    let mut ticks = interval(LOOK_EVERY);
-    loop {
-        ticks.tick().await;
-        telemetry.connected.store(client.connection_state() == State::Connected, Ordering::Relaxed);
-    }
 }

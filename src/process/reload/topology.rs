@@ -8,7 +8,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::io::files::topology_file;
-use crate::io::nats::input::topology_bucket::{Entries, TopologyWatch};
+use crate::io::nats::client::bucket_watch::Entries;
+use crate::io::nats::input::topology_bucket::TopologyWatch;
 use crate::process::pipeline::Stop;
 use crate::process::pipeline::messages::{EngineOnly, PipelineItem, RawItem};
 use crate::process::reload::file_watcher::changed;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::support::root;
 
 /// Floor of each top-level module. A file uses only its own floor or lower ones; edges never use each other.
-const FLOORS: [(&str, u8); 11] = [
+const FLOORS: [(&str, u8); 12] = [
     ("model", 0),
     ("rule", 1),
     ("window", 1),
@@ -17,6 +17,7 @@ const FLOORS: [(&str, u8); 11] = [
     ("incident", 2),
     ("engine", 3),
     ("notify", 3),
+    ("page", 3),
     ("io", 4),
     ("demo", 4),
     ("process", 5),

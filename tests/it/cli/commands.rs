@@ -24,6 +24,7 @@ fn help_texts() {
         "run",
         "intake",
         "notify",
+        "web",
         "route",
         "demo",
         "replay",

@@ -1,14 +1,13 @@
 //! Watches the topology bucket: yields all of its keys whenever some have changed. No error ends the watch.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::jetstream::kv::{Entry, Operation, Store, Watch};
-use bytes::Bytes;
 use futures::StreamExt;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::io::nats::NatsError;
+use crate::io::nats::client::bucket_watch::{self, Entries, entry};
 use crate::model::limits::TOPOLOGY_KEYS_MAX;
 
 /// The pause after a watch that failed.
@@ -17,11 +16,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 const SETTLE: Duration = Duration::from_millis(300);
 /// are taken over together, after at most this time.
 const SETTLE_MAX: Duration = Duration::from_secs(3);
-/// What was in the bucket when the watch began arrives within this time, or was deleted meanwhile.
-const CATCH_UP: Duration = Duration::from_secs(5);
-
-/// The values of a bucket by key.
-pub type Entries = BTreeMap<String, Bytes>;
 
 /// Watches one bucket.
 pub struct TopologyWatch {
@@ -66,21 +60,9 @@ impl TopologyWatch {
 
     /// Reads everything. Until that is done the old values stay.
     async fn begin(&mut self) -> Result<(), String> {
-        let held = self.store.status().await.map_err(|error| error.to_string())?.values();
-        let mut watch = self.store.watch_with_history(">").await.map_err(|error| error.to_string())?;
+        let (held, watch) = bucket_watch::begin(&self.store).await?;
         let mut entries = Entries::new();
-        let deadline = Instant::now() + CATCH_UP;
-        let mut behind = held > 0;
-        while behind {
-            match timeout_at(deadline, watch.next()).await {
-                Ok(next) => {
-                    let entry = entry(next)?;
-                    behind = entry.delta > 0;
-                    take(entry, &mut entries);
-                }
-                Err(_) => behind = false,
-            }
-        }
+        held.into_iter().for_each(|entry| take(entry, &mut entries));
         (self.entries, self.watch) = (entries, Some(watch));
         Ok(())
     }
@@ -95,10 +77,6 @@ impl TopologyWatch {
         }
         Ok(())
     }
-}
-
-fn entry<E: std::fmt::Display>(next: Option<Result<Entry, E>>) -> Result<Entry, String> {
-    next.ok_or("the watch ended")?.map_err(|error| error.to_string())
 }
 
 fn take(entry: Entry, entries: &mut Entries) {

@@ -41,17 +41,30 @@ pub async fn read(context: &Context, config: &OutputConfig, incident: &str) -> R
     let searched = stream.cached_info().state.messages;
     let mut revisions = Vec::new();
     for sequence in sequences(&stream, config, incident).await? {
-        match stream.get_raw_message(sequence).await {
-            Ok(message) => revisions.push(message.payload),
-            // It expired between the two requests.
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {}
-            Err(error) => return Err(NatsError::request(format!("message {sequence} of stream {}", config.stream), error)),
-        }
+        // Nothing, where it expired between the two requests.
+        revisions.extend(body_in(&stream, sequence).await?);
     }
     if revisions.is_empty() {
         revisions.extend(newest(context, config, incident).await?);
     }
     Ok(IncidentHistory { revisions, searched })
+}
+
+/// The body of the revision at a place of the stream; nothing where it is too old.
+pub async fn body(context: &Context, config: &OutputConfig, sequence: u64) -> Result<Option<Bytes>, NatsError> {
+    let Some(stream) = streams::existing(context, &config.stream).await? else { return Ok(None) };
+    body_in(&stream, sequence).await
+}
+
+async fn body_in(stream: &Stream, sequence: u64) -> Result<Option<Bytes>, NatsError> {
+    match stream.get_raw_message(sequence).await {
+        Ok(message) => Ok(Some(message.payload)),
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => {
+            let name = &stream.cached_info().config.name;
+            Err(NatsError::request(format!("message {sequence} of stream {name}"), error))
+        }
+    }
 }
 
 /// The sequence numbers of the revisions of `incident`.
