@@ -34,6 +34,9 @@ evaluate: ## incidents against labelled outages; needs them at $(OUTAGES), build
 		name=$$(basename $$set); \
 		python3 $(OUTAGES)/eval/evaluate.py --squelch $${CARGO_TARGET_DIR:-target}/release/squelch \
 			--data $(OUTAGES)/data/$$name --rules $$set/rules --config $$set/squelch.yaml || exit 1; \
+		echo "$$name with packs/generic:"; \
+		python3 $(OUTAGES)/eval/evaluate.py --squelch $${CARGO_TARGET_DIR:-target}/release/squelch \
+			--data $(OUTAGES)/data/$$name --rules packs/generic --config $$set/generic.yaml | tail -2 || exit 1; \
 	done
 
 ablate: ## what each part of the correlation is worth on the labelled outages; needs them at $(OUTAGES), builds in release

@@ -1,19 +1,18 @@
 /*---
 rule: saturation_departs
 severity: warning
-window: 1m
-for: 1m
+window: 3m
+every: 1m
 keep_firing_for: 3m
-deviation: { over: 1d, settle: 1h, min_history: 30, score: 8, floor: 50%, floor_value: 5 }
+deviation: { over: 12h, settle: 30m, min_history: 10, score: 12, method: tail, floor: 25%, floor_value: 5 }
 entity: service
-summary: "{{ service }}: {{ resource }} at {{ value | round | int }}, usually {{ expected | round | int }} ({{ score | round | int }} deviations)"
+summary: "{{ service }}: {{ resource }} at {{ value | round(1) }}, usually {{ expected | round(1) }} ({{ score | round | int }} deviations)"
 description: >-
-  Work that waits for a resource of a service, highest of a minute, far from what is usual for it.
+  Work that waits for a service: median of three minutes, far above what is usual for it.
 runbook: https://runbooks.example.com/saturation-departs
 ---*/
--- USE: saturation. What waits comes in bursts even on a good day: half of the usual, or five of it, are never more than one
--- deviation.
-SELECT env, service, name AS resource, max(value) AS value
-FROM metrics
-WHERE name IN ('http_in_flight', 'db_connections_percent') AND service IS NOT NULL
-GROUP BY env, service, name
+-- USE: saturation. What waits comes in bursts even on a good day: a quarter of the usual, or five of it, are never more than one deviation.
+SELECT env, service, coalesce(resource, name) AS resource, name AS view, p50(value) AS value
+FROM signals
+WHERE role = 'saturation' AND temporality = 'gauge' AND service IS NOT NULL
+GROUP BY env, service, coalesce(resource, name), name

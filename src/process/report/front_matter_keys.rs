@@ -96,6 +96,7 @@ fn deviation(spec: &DeviationSpec) -> String {
     };
     let (middle, one) = match spec.method {
         Method::Median => ("median", "1.4826 MAD".to_string()),
+        Method::Tail => ("median", "the larger of 1.4826 MAD and the tail's scale".to_string()),
         Method::Ewma { half_life_ms } => {
             ("weighted mean", format!("the weighted standard deviation, weights halve every {}", format_ms(half_life_ms)))
         }

@@ -17,6 +17,10 @@ use crate::window::detector::label_states::{LabelStates, LastUpdated};
 
 /// Scales the median absolute deviation to the standard deviation of a normal distribution.
 const MAD_TO_SIGMA: f64 = 1.4826;
+/// The share of distances that `method: tail` looks at, in percent.
+const TAIL_PERCENT: usize = 99;
+/// So many standard deviations a normal distribution has in one direction at that share.
+const TAIL_TO_SIGMA: f64 = 2.3263;
 
 /// The past values of one rule.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -63,7 +67,7 @@ impl DeviationDetector {
     /// A detector that has seen nothing. `window_ms` is the length of the rule's window.
     pub fn new(spec: DeviationSpec, window_ms: i64) -> Self {
         let evenly_ms = match spec.method {
-            Method::Median => spec.over_ms / VALUES_PER_HISTORY_MAX as i64,
+            Method::Median | Method::Tail => spec.over_ms / VALUES_PER_HISTORY_MAX as i64,
             Method::Ewma { .. } => 0,
         };
         Self { step_ms: window_ms.max(evenly_ms), pasts: LabelStates::new(spec.over_ms), scratch: Vec::new(), spec }
@@ -101,7 +105,7 @@ impl DeviationDetector {
 impl Past {
     fn new(at: TimestampMs, step_ms: i64, method: Method) -> Self {
         let history = match method {
-            Method::Median => History::Values(VecDeque::new()),
+            Method::Median | Method::Tail => History::Values(VecDeque::new()),
             Method::Ewma { half_life_ms } => History::Ewma(Ewma::new(half_life_ms)),
         };
         Self { last: at - step_ms, deviating_since: None, history }
@@ -140,7 +144,9 @@ impl History {
                 (!scratch.is_empty()).then(|| {
                     let expected = median(scratch);
                     scratch.iter_mut().for_each(|value| *value = (*value - expected).abs());
-                    Baseline { history, expected, scale: MAD_TO_SIGMA * median(scratch) }
+                    let scale = MAD_TO_SIGMA * median(scratch);
+                    let scale = if spec.method == Method::Tail { scale.max(tail(scratch) / TAIL_TO_SIGMA) } else { scale };
+                    Baseline { history, expected, scale }
                 })
             }
         }
@@ -190,6 +196,12 @@ fn median(values: &mut [f64]) -> f64 {
     *values.select_nth_unstable_by(middle, f64::total_cmp).1
 }
 
+/// The distance that all but one of a hundred are below; of fewer, the largest. Reorders them.
+fn tail(distances: &mut [f64]) -> f64 {
+    let at = (distances.len() * TAIL_PERCENT).div_ceil(100).clamp(1, distances.len()) - 1;
+    *distances.select_nth_unstable_by(at, f64::total_cmp).1
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Deviation, DeviationDetector, History, deviation};
@@ -209,6 +221,24 @@ mod tests {
             season: Season::None,
             settle_ms: 0,
         }
+    }
+
+    #[test]
+    fn the_tail_of_a_series_is_no_departure_of_it() {
+        // A p99 of 10 that leaps to 30 once in fifty values, and never moves else.
+        let past: Vec<f64> = (0..200).map(|i| if i % 50 == 49 { 30.0 } else { 10.0 + f64::from(i % 3) }).collect();
+        let score = |method, value| deviation_from(&DeviationSpec { method, ..spec() }, &past, value).unwrap().score;
+        assert!(score(Method::Median, 30.0) > 10.0);
+        assert!(score(Method::Tail, 30.0) < 3.0);
+        assert!(score(Method::Tail, 300.0) > 30.0);
+        // Without rare values both are the same.
+        let calm: Vec<f64> = (0..200).map(|i| f64::from(i % 9)).collect();
+        let scores =
+            [Method::Median, Method::Tail].map(|method| deviation_from(&DeviationSpec { method, ..spec() }, &calm, 90.0));
+        assert_eq!(scores[0], scores[1]);
+        // Of few values the largest counts.
+        let few = DeviationSpec { method: Method::Tail, ..spec() };
+        assert!(deviation_from(&few, &[10.0, 10.0, 10.0, 10.0, 40.0], 40.0).unwrap().score < 3.0);
     }
 
     fn deviation_from(spec: &DeviationSpec, past: &[f64], value: f64) -> Option<Deviation> {

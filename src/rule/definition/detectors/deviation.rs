@@ -4,6 +4,9 @@
 //! their median absolute deviation (MAD), which outliers hardly move (Rousseeuw and Croux, "Alternatives to the Median Absolute
 //! Deviation", JASA 1993). The score is the distance from the median in units of 1.4826 MAD, the standard deviation of a normal
 //! distribution; a floor keeps a series that never moved from breaching at its first tremble.
+//!
+//! The MAD does not see rare large values: a p99 that leaps every hour would breach each time. So `method: tail` looks at the series' own
+//! extremes as well: what one value of a hundred does by itself is no departure.
 
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +60,8 @@ pub enum Method {
         /// The age at which a value weighs half.
         half_life_ms: i64,
     },
+    /// The median, and the larger of the scale of [`Method::Median`] and that of the largest distances.
+    Tail,
 }
 
 /// Which past values a value is compared with.
@@ -96,7 +101,8 @@ impl DeviationSpec {
             Season::Week => (8 * WEEK_MS, 3),
         };
         let over_ms = read.duration("over", usual_over_ms);
-        let ewma = read.choice("method", &["median", "ewma"]) == 1;
+        let method = read.choice("method", &["median", "ewma", "tail"]);
+        let ewma = method == 1;
         let half_life_ms = read.duration("half_life", (over_ms / 4).max(1));
         if read.has("half_life") && !ewma {
             read.error_at(
@@ -124,7 +130,7 @@ impl DeviationSpec {
             floor_share: read.share("floor", 0.1, "the expected value"),
             floor_value: read.number("floor_value", 0.0, 0.0),
             direction: [Direction::Up, Direction::Down, Direction::Both][read.choice("direction", &["up", "down", "both"])],
-            method: if ewma { Method::Ewma { half_life_ms } } else { Method::Median },
+            method: [Method::Median, Method::Ewma { half_life_ms }, Method::Tail][method],
             season,
             settle_ms,
         };
