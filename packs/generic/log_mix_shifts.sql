@@ -4,7 +4,7 @@ severity: warning
 window: 1m
 for: 1m
 keep_firing_for: 3m
-deviation: { over: 1d, settle: 30m, min_history: 30, score: 12, method: tail, floor: 10%, floor_value: 0.005 }
+deviation: { over: 1d, settle: 1h, min_history: 30, score: 8, floor: 25%, floor_value: 0.02 }
 entity: service
 summary: "{{ service }}: {{ (value * 100) | round(1) }}% of its lines are errors or warnings, usually {{ (expected * 100) | round(1) }}% ({{ score | round | int }} deviations)"
 description: >-
