@@ -2,12 +2,14 @@
 //! with `anyhow`.
 
 pub mod alertmanager;
+mod backtest;
 pub mod checkpoint;
 pub mod cli;
 pub mod cluster;
 pub mod config;
 mod connection;
 pub mod file_limit;
+mod import;
 pub mod intake;
 mod leader;
 mod load;

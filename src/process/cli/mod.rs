@@ -2,13 +2,17 @@
 //! file.
 
 mod answer;
+mod backtest;
 mod check;
 mod command;
 pub mod demo;
 mod explain;
+mod import;
 mod incident_of;
 mod intake;
+mod new_rule;
 mod notify;
+mod output_file;
 mod replay;
 mod route;
 mod run;
@@ -126,6 +130,19 @@ enum Command {
         after_help = "Examples:\n  squelch explain http_server_error_rate\n  curl -s http://127.0.0.1:9464/metrics | squelch explain http_server_error_rate --metrics -\n  squelch explain inc-0123456789abcdef --nats nats://nats.example.com:4222\n  squelch replay … --output out.jsonl; squelch explain inc-0123456789abcdef --from out.jsonl"
     )]
     Explain(explain::ExplainArgs),
+    /// A commented rule to begin with, and a test of it
+    #[command(after_help = "Example:\n  squelch new rule queue_long --dir rules/app")]
+    New(new_rule::NewArgs),
+    /// Other rules over recorded events, beside the rules as they are
+    ///
+    /// Shows which pages come, go, move and merge, how soon each known fault was paged, and how many pages other thresholds would have
+    /// made. See docs/testing.md.
+    #[command(
+        after_help = "Examples:\n  squelch backtest --rules new --against rules --events monday.jsonl.zst --topology topology.yaml\n  squelch backtest --rules rules --events monday.jsonl --what-if host_cpu_high --threshold 80 --values 70,75,85,90"
+    )]
+    Backtest(backtest::BacktestArgs),
+    /// Rule files of other systems as squelch's, each with a test
+    Import(import::ImportArgs),
     #[command(flatten)]
     People(command::PeopleCommand),
     /// The JSON Schema of what squelch publishes
@@ -210,6 +227,9 @@ fn dispatch(command: Command) -> Result<Answer> {
         Command::Test(args) => return test::run(&args, &mut terminal),
         Command::Signals(args) => signals::run(&args, &mut terminal)?,
         Command::Explain(args) => return explain::run(args, &mut terminal),
+        Command::New(args) => new_rule::run(&args, &mut terminal)?,
+        Command::Backtest(args) => backtest::run(&args, &mut terminal)?,
+        Command::Import(args) => return import::run(&args, &mut terminal),
         Command::People(command) => return command::send::run(command.request(), &mut terminal),
         Command::Schema(args) => schema::run(&args, &mut terminal)?,
         Command::Completions(args) => {

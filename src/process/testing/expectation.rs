@@ -102,7 +102,7 @@ fn alert(node: &Node, text: &str) -> Result<ExpectedAlert, Vec<Diagnostic>> {
 }
 
 /// A map of texts.
-pub(super) fn labels(errors: &mut Vec<Diagnostic>, node: &Node) -> BTreeMap<String, String> {
+pub(crate) fn labels(errors: &mut Vec<Diagnostic>, node: &Node) -> BTreeMap<String, String> {
     if !node.is_map() {
         errors.push(Diagnostic::new(node.span.clone(), "labels must be a map of texts", "write for example { service: chat }"));
     }

@@ -91,7 +91,7 @@ fn test(node: &Node, text: &str, base: &Path, above: Defaults) -> Result<TestCas
     }
     let defaults = Defaults::read(&mut map, above);
     let (mut events, mut commands) = (Lines::new(), Lines::new());
-    each(&mut map, "series", &mut |item| series(item, defaults, &mut events));
+    each(&mut map, "series", &mut |item| series(item, text, defaults, &mut events));
     each(&mut map, "events", &mut |item| event(item, defaults.start, &mut events));
     each(&mut map, "commands", &mut |item| one_command(item, defaults.start, &mut commands));
     let event_files: Vec<PathBuf> =
@@ -136,12 +136,13 @@ fn each(map: &mut MapReader<'_>, key: &str, read: &mut dyn FnMut(&Node) -> Resul
     }
 }
 
-fn series(node: &Node, defaults: Defaults, into: &mut Lines) -> Result<(), Vec<Diagnostic>> {
+fn series(node: &Node, text: &str, defaults: Defaults, into: &mut Lines) -> Result<(), Vec<Diagnostic>> {
     let mut map = MapReader::open("series", node, None, "{ series: 'up{job=\"web\"}', values: 1x10 }", &SERIES_KEYS)?;
     let interval_ms = Defaults::read(&mut map, defaults).interval_ms;
     let temporality = ["", "cumulative", "delta", "gauge"];
     let temporality = temporality[if map.has("temporality") { map.choice("temporality", &temporality) } else { 0 }];
-    let (name, values) = (map.word("series"), map.word("values"));
+    let name = map.word("series");
+    let values = map.node("values").and_then(|node| samples::as_written(node, text));
     for key in ["series", "values"] {
         if !map.has(key) {
             map.missing(key, "a series has a name and samples: { series: 'up{job=\"web\"}', values: 1x10 }");

@@ -35,7 +35,7 @@ pub(super) fn read(path: &Path, text: &Arc<str>, tree: &Node) -> Result<TestFile
     let usual_ms = duration(&mut file, "evaluation_interval", 60_000);
     let mut tests = Vec::new();
     for (number, item) in items(&mut file, "tests").iter().enumerate() {
-        match group(item, number + 1, usual_ms) {
+        match group(item, text, number + 1, usual_ms) {
             Ok(test) => tests.push(test),
             Err(errors) => file.errors.extend(errors),
         }
@@ -63,13 +63,13 @@ fn duration(map: &mut MapReader<'_>, key: &str, usual_ms: i64) -> i64 {
     }
 }
 
-fn group(node: &Node, number: usize, usual_ms: i64) -> Result<TestCase, Vec<Diagnostic>> {
+fn group(node: &Node, text: &str, number: usize, usual_ms: i64) -> Result<TestCase, Vec<Diagnostic>> {
     let mut map = MapReader::open("tests", node, None, "- interval: 1m", &GROUP_KEYS)?;
     let interval_ms = duration(&mut map, "interval", usual_ms);
     let name = map.word("name").unwrap_or_else(|| format!("group {number}"));
     let (mut events, mut expectations) = (Vec::new(), Vec::new());
     for item in items(&mut map, "input_series") {
-        match input(item) {
+        match input(item, text) {
             Ok((series, values)) => events.extend(lines_of(&series, &values, USUAL_START_MS, interval_ms)),
             Err(errors) => map.errors.extend(errors),
         }
@@ -95,12 +95,12 @@ fn group(node: &Node, number: usize, usual_ms: i64) -> Result<TestCase, Vec<Diag
     })
 }
 
-fn input(node: &Node) -> Result<(Series, Vec<Option<f64>>), Vec<Diagnostic>> {
+fn input(node: &Node, text: &str) -> Result<(Series, Vec<Option<f64>>), Vec<Diagnostic>> {
     let mut map = MapReader::open("input_series", node, None, "{ series: up, values: 1x10 }", &["series", "values"])?;
     let series =
         map.word("series").and_then(|text| Series::parse(&text).map_err(|error| map.error_at("series", error, None)).ok());
-    let values =
-        map.word("values").and_then(|text| samples::parse(&text).map_err(|error| map.error_at("values", error, None)).ok());
+    let values = map.node("values").and_then(|node| samples::as_written(node, text));
+    let values = values.and_then(|text| samples::parse(&text).map_err(|error| map.error_at("values", error, None)).ok());
     for key in ["series", "values"] {
         if !map.has(key) {
             map.missing(key, "a series has a name and samples");

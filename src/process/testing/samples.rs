@@ -1,7 +1,18 @@
 //! Samples of a series in promtool's notation: `0+10x60`, `1x5`, `_`, `stale`. What is between two samples, and when they are, is for
 //! others.
 
+use serde_json::Value;
+
+use crate::model::diagnostic::yaml_tree::Node;
 use crate::model::limits::TEST_SAMPLES_MAX;
+
+/// The notation as it is written: YAML takes `0x5` for a number in base sixteen.
+pub(crate) fn as_written(node: &Node, text: &str) -> Option<String> {
+    match node.scalar()? {
+        Value::String(samples) => Some(samples.clone()),
+        _ => text.get(node.span.clone()).map(|written| written.trim().to_string()),
+    }
+}
 
 /// The samples in order; `None` where one is left out.
 pub(crate) fn parse(text: &str) -> Result<Vec<Option<f64>>, String> {

@@ -5,6 +5,7 @@ pub mod detectors;
 pub mod file;
 pub mod front_matter;
 pub mod key_reader;
+mod number_filters;
 pub mod output_columns;
 pub mod template;
 pub mod window_spec;

@@ -10,6 +10,7 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, escape_
 
 use crate::model::diagnostic::nearest;
 use crate::model::limits::{TEMPLATE_BYTES_MAX, TEMPLATE_FUEL_MAX, TEMPLATE_SOURCE_BYTES_MAX};
+use crate::rule::definition::number_filters;
 use crate::rule::definition::output_columns::{Breach, OutputColumns};
 
 /// The compiled texts of one rule.
@@ -132,6 +133,7 @@ fn environment() -> Environment<'static> {
     environment.set_undefined_behavior(UndefinedBehavior::Lenient);
     environment.set_fuel(Some(TEMPLATE_FUEL_MAX));
     environment.add_filter("round", round);
+    number_filters::add_to(&mut environment);
     environment.set_formatter(|out, state, value| escape_formatter(out, state, &whole(value.clone())));
     environment
 }

@@ -32,6 +32,11 @@ fn help_texts() {
         "test",
         "explain",
         "signals",
+        "backtest",
+        "import",
+        "import prometheus",
+        "new",
+        "new rule",
         "schema",
         "completions",
     ];
@@ -39,7 +44,7 @@ fn help_texts() {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let done = squelch(&args);
         assert!(done.status.success());
-        let name = if command.is_empty() { "squelch" } else { command };
+        let name = if command.is_empty() { "squelch".into() } else { command.replace(' ', "_") };
         expect_file(&root().join(format!("tests/it/cli/help/{name}.txt")), &String::from_utf8(done.stdout).unwrap());
     }
 }

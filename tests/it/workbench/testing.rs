@@ -28,6 +28,32 @@ fn the_shipped_rules_pass_their_tests() {
 }
 
 #[test]
+fn the_packs_pass_their_tests() {
+    let done = test_in(&root(), &["packs"]);
+    assert_eq!(done.status.code(), Some(0), "{}{}", said(&done), String::from_utf8_lossy(&done.stderr));
+    // Each rule of these packs is named by a test.
+    for pack in ["linux", "kubernetes", "postgresql", "redis", "nginx", "jvm", "nats", "opentelemetry", "squelch"] {
+        let folder = root().join("packs").join(pack);
+        let tests = std::fs::read_to_string(folder.join(format!("tests/{pack}.yaml"))).unwrap();
+        for path in squelch::rule::definition::file::find(&folder).unwrap() {
+            let rule = path.file_stem().unwrap().to_string_lossy().into_owned();
+            assert!(tests.contains(&format!("rule: {rule}")), "{rule} has a test");
+        }
+    }
+}
+
+#[test]
+fn a_new_rule_passes_its_test() {
+    let dir = tempfile::tempdir().unwrap();
+    let new = || Command::new(binary()).current_dir(dir.path()).args(["new", "rule", "queue_long"]).output().unwrap();
+    assert_eq!(new().status.code(), Some(0));
+    let done = test_in(dir.path(), &["rules"]);
+    assert_eq!(said(&done), "1 test\n", "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(done.status.code(), Some(0));
+    assert_eq!(new().status.code(), Some(2), "nothing is written over");
+}
+
+#[test]
 fn failures_read_as_a_difference_and_as_junit() {
     let (folder, dir) = (root().join("fixtures/testing/failing"), tempfile::tempdir().unwrap());
     let junit = dir.path().join("junit.xml");

@@ -1,0 +1,3 @@
+//! Rule files of other systems as squelch's: files that a person owns from then on.
+
+pub(crate) mod prometheus;
