@@ -53,10 +53,11 @@ fn pages_that_go_and_stay_and_the_first_page_of_each_fault() {
     let events = recording(dir.path()).display().to_string();
     let (old, new) = (rules(dir.path(), "old", RULE), rules(dir.path(), "new", &RULE.replace(">= 100", ">= 120")));
     let faults = dir.path().join("faults.yaml");
-    let of = |name: &str, entity: &str, from: &str| {
-        format!("- {{ name: {name}, entities: [{entity}], from: 2026-03-14T{from}:00Z, to: 2026-03-14T{from}:59Z }}\n")
+    let of = |name: &str, entity: &str, from: &str, to: &str| {
+        format!("- {{ name: {name}, entities: [{entity}], from: 2026-03-14T{from}:00Z, to: 2026-03-14T{to}:00Z }}\n")
     };
-    std::fs::write(&faults, of("mail stuck", "mail", "00:10") + &of("chat stuck", "chat", "00:30")).unwrap();
+    let known = of("mail stuck", "mail", "00:10", "00:20") + &of("chat stuck", "chat", "00:30", "00:35");
+    std::fs::write(&faults, known).unwrap();
     let faults = faults.display().to_string();
     let common = ["--rules", &new, "--against", &old, "--events", &events, "--faults", &faults];
     let found = json(&backtest(&[&common[..], &["--format", "json"]].concat()));
