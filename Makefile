@@ -6,12 +6,17 @@ ifdef CI
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/squelch-target
 endif
 
-.PHONY: demo test lint bench evaluate ablate side-by-side
+.PHONY: demo story test lint bench evaluate ablate side-by-side
 
 # Where the labelled outages and their scoring script lie; they are not part of the project.
 OUTAGES ?= ../shared
 
-demo: ## an outage at night, from events to one explained incident
+demo: ## an outage at night, live: nats-server, squelch and its pages, until Ctrl-C
+	@./scripts/test-tools curl nats-server
+	@$(CARGO) build --quiet
+	@./scripts/demo $${CARGO_TARGET_DIR:-target}/debug/squelch
+
+story: ## the same outage without a server: what it found and what it spared you
 	@$(CARGO) run --quiet -- demo
 
 test: lint ## formatting, clippy, all tests against a real nats-server

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::model::time::{TimestampMs, format_rfc3339, parse_rfc3339};
 use crate::notify::incident_view::IncidentView;
+use crate::page::drawing::drawing;
 use crate::page::pages::{Frame, Pages, Reader};
 use crate::page::past::{Similar, Step};
 
@@ -65,7 +66,8 @@ impl IncidentPage<'_> {
         let listens = format!("/events?incident={}&revision={last}", view.id);
         let listens = if view.is_open() || !self.is_newest { listens.as_str() } else { "" };
         let frame = Frame { title: &view.title, section: "open", address: &address, listens, trouble: self.trouble };
-        pages.page("incident.html", &frame, reader, values, &[])
+        let drawing = drawing(pages, reader, body);
+        pages.page("incident.html", &frame, reader, values, &[("drawing", drawing)])
     }
 
     /// The alerts as the message lists them, each with whether it is about the cause.

@@ -1,5 +1,6 @@
 //! Lists of incidents: which belong on a page, in which order, and the line that each gets.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
@@ -113,6 +114,22 @@ pub fn open_incidents(
     let listens = address.replacen("/incidents", "/events", 1);
     let frame = Frame { title: &title, section: "open", address: &address, listens: &listens, trouble };
     Some(pages.page("incidents.html", &frame, reader, values, &[("rows", rows)]))
+}
+
+/// The newest incidents that are known, open or not.
+pub fn past_incidents(pages: &Pages, reader: &Reader, past: &Past, trouble: Option<&str>) -> String {
+    let mut all: Vec<_> = past.all().collect();
+    all.sort_by_key(|(id, incident)| (Reverse(incident.started_at), *id));
+    let lines = all.into_iter().take(PAGE_INCIDENTS_MAX).map(|(id, incident)| {
+        json!({
+            "id": id, "title": incident.title, "severity": incident.severity.to_string(), "env": incident.env, "cause": incident.cause,
+            "status": incident.status_name(), "started_at": format_rfc3339(incident.started_at),
+            "resolved_at": incident.resolved_at.map(format_rfc3339), "notified": incident.steps.iter().filter(|step| step.send).count(),
+        })
+    });
+    let values = json!({"incidents": lines.collect::<Vec<_>>()});
+    let frame = Frame { title: reader.language.text("Past incidents"), section: "past", address: "/past", listens: "", trouble };
+    pages.page("past.html", &frame, reader, values, &[])
 }
 
 /// The line of one incident.

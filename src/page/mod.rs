@@ -4,6 +4,7 @@
 //! The texts of alerts are hostile: [`text`] cleans them where they come in, and the templates escape them where they go out.
 
 pub mod assets;
+pub mod drawing;
 pub mod incident;
 pub mod language;
 pub mod listing;

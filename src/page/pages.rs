@@ -8,7 +8,7 @@ use minijinja::{AutoEscape, Environment, State, UndefinedBehavior, Value, escape
 use serde_json::{Map, Value as Json, json};
 
 use crate::model::duration::format_ms;
-use crate::model::time::{TimestampMs, parse_rfc3339};
+use crate::model::time::{TimestampMs, format_rfc3339, parse_rfc3339};
 use crate::notify::local_time::Zone;
 use crate::page::assets::{ICON, SCRIPT, STYLE};
 use crate::page::language::{Language, filled};
@@ -20,6 +20,8 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("incidents.html", include_str!("templates/incidents.html")),
     ("incident_row.html", include_str!("templates/incident_row.html")),
     ("incident.html", include_str!("templates/incident.html")),
+    ("drawing.svg", include_str!("templates/drawing.svg")),
+    ("past.html", include_str!("templates/past.html")),
     ("message.html", include_str!("templates/message.html")),
     ("silences.html", include_str!("templates/silences.html")),
     ("silence_form.html", include_str!("templates/silence_form.html")),
@@ -63,6 +65,7 @@ impl Pages {
         environment.add_function("n", counted);
         environment.add_filter("moment", move |text: String| time_element(&text, zone, "%Y-%m-%d %H:%M:%S"));
         environment.add_filter("clock", move |text: String| time_element(&text, zone, "%H:%M:%S"));
+        environment.add_filter("clock_text", move |text: String| local_text(&text, zone, "%H:%M:%S"));
         environment.add_filter("lasting", lasting);
         environment.add_filter("in_address", |text: String| in_address(&text));
         environment.add_test("web_address", |text: Value| text.as_str().is_some_and(is_web_address));
@@ -153,9 +156,14 @@ fn counted(state: &State<'_, '_>, number: i64, one: String, many: String) -> Str
 /// A time of a message as an element that a script can read. What is no time stays a text.
 fn time_element(text: &str, zone: Zone, format: &str) -> Value {
     let Some(at) = parse_rfc3339(text) else { return Value::from(text) };
+    Value::from_safe_string(format!("<time datetime=\"{}\">{}</time>", format_rfc3339(at), local_text(text, zone, format)))
+}
+
+/// A time of a message as a text in the zone.
+fn local_text(text: &str, zone: Zone, format: &str) -> String {
+    let Some(at) = parse_rfc3339(text) else { return text.to_string() };
     let local = DateTime::<Utc>::from_timestamp_millis(at).unwrap_or_default().with_timezone(&zone.0);
-    let utc = crate::model::time::format_rfc3339(at);
-    Value::from_safe_string(format!("<time datetime=\"{utc}\">{}</time>", local.format(format)))
+    local.format(format).to_string()
 }
 
 /// How long it was from one time to another.

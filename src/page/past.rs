@@ -190,6 +190,15 @@ impl Past {
 }
 
 impl PastIncident {
+    /// Where it is in its life, as messages name it.
+    pub fn status_name(&self) -> &'static str {
+        match self.status {
+            ViewStatus::Open => "open",
+            ViewStatus::Resolved => "resolved",
+            ViewStatus::Merged => "merged",
+        }
+    }
+
     fn of(view: &IncidentView) -> Self {
         let topic = |rule: &str, entity: &Option<String>| {
             let mut hasher = DefaultHasher::new();

@@ -37,6 +37,14 @@ pub(crate) async fn open(
     page.map(|page| html(StatusCode::OK, page)).ok_or_else(missing)
 }
 
+pub(crate) async fn past(State(site): State<Arc<Site>>, Extension(reader): Extension<Reader>) -> Answer {
+    loaded(&site, &reader).await?;
+    site.feed.has_loaded(|progress| progress.past).await;
+    let trouble = site.feed.trouble();
+    let page = site.feed.read(|live| listing::past_incidents(&site.pages, &reader, &live.past, trouble.as_deref()));
+    Ok(html(StatusCode::OK, page))
+}
+
 pub(crate) async fn one(
     State(site): State<Arc<Site>>,
     Extension(reader): Extension<Reader>,

@@ -35,6 +35,7 @@ pub fn router(site: Arc<Site>) -> Router {
         .route("/incidents", get(incidents::open))
         .route("/incidents/{id}", get(incidents::one))
         .route("/incidents/{id}/{action}", post(actions::of_incident))
+        .route("/past", get(incidents::past))
         .route("/silences", get(silences::list).post(actions::silence))
         .route("/silences/new", get(silences::form))
         .route("/silences/{id}/expire", post(actions::expire))

@@ -52,6 +52,7 @@ fn an_incident_is_seen_acknowledged_and_silenced_without_a_script() {
     {
         assert!(page.body.contains(part), "{part}: {}", page.body);
     }
+    assert!(page.body.contains("<svg xmlns") && page.body.contains("is-cause"), "{}", page.body);
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.contains("default-src 'self'") && !policy.contains("unsafe"), "{policy}");
     for inline in [" style=", "<style", "onclick", "<script>"] {
@@ -283,6 +284,8 @@ fn pages_elsewhere_show_the_same_and_hear_the_news() {
     // What has ended can still be looked at, and is what happened before the next one like it.
     let ended = wait_for(alone.port, &format!("/incidents/{id}"), &|page| page.body.contains("status resolved"));
     assert!(ended.body.contains("resolved at"), "{}", ended.body);
+    let past = get(alone.port, "/past");
+    assert!(past.status == 200 && past.body.contains(&id) && past.body.contains(&other), "{}", past.body);
     assert_eq!(squelch.stop(), Some(0));
     assert_eq!(alone.stop(), Some(0), "pages that listen do not hold up the end");
     while list.next().is_some() {}

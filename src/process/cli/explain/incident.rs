@@ -10,6 +10,10 @@ use serde_json::Value;
 
 use crate::io::nats::client::connect;
 use crate::io::nats::output::incident_history;
+use crate::notify::local_time::Zone;
+use crate::page::drawing::drawing;
+use crate::page::pages::{Pages, Reader};
+use crate::page::text::tidy_all;
 use crate::process::config::Config;
 use crate::process::report::incident::describe;
 
@@ -21,11 +25,28 @@ pub(crate) fn is_incident(what: &str) -> bool {
     what.starts_with(ID_BEGINS) && !Path::new(what).exists()
 }
 
-/// The description, or what to print where the incident is unknown.
-pub(crate) type Description = std::result::Result<String, String>;
+/// The revisions of an incident that were found.
+pub(crate) struct Found {
+    revisions: Vec<Value>,
+    /// What to print where there are none.
+    missing: String,
+}
 
-/// Describes an incident from the output of a replay.
-pub(crate) fn from_file(id: &str, file: &Path) -> Result<Description> {
+impl Found {
+    /// The description, or what to print where the incident is unknown. Its newest revision is drawn to a file, where one is named.
+    pub(crate) fn shown(mut self, svg: Option<&Path>, zone: Zone) -> Result<std::result::Result<String, String>> {
+        let Some(text) = describe(&self.revisions) else { return Ok(Err(self.missing)) };
+        if let (Some(file), Some(newest)) = (svg, self.revisions.last_mut()) {
+            tidy_all(newest);
+            let drawing = drawing(&Pages::new(zone), &Reader::default(), newest);
+            std::fs::write(file, drawing).with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        Ok(Ok(text))
+    }
+}
+
+/// Finds an incident in the output of a replay.
+pub(crate) fn from_file(id: &str, file: &Path) -> Result<Found> {
     let opened = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
     let mut revisions: Vec<Value> = Vec::new();
     for (i, line) in BufReader::new(opened).lines().enumerate() {
@@ -39,11 +60,11 @@ pub(crate) fn from_file(id: &str, file: &Path) -> Result<Description> {
             revisions.push(revision);
         }
     }
-    Ok(describe(&revisions).ok_or_else(|| format!("there is no {id} in {}", file.display())))
+    Ok(Found { revisions, missing: format!("there is no {id} in {}", file.display()) })
 }
 
-/// Describes an incident from what was published.
-pub(crate) fn from_nats(id: &str, config: &Config) -> Result<Description> {
+/// Finds an incident in what was published.
+pub(crate) fn from_nats(id: &str, config: &Config) -> Result<Found> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     let history = runtime.block_on(async {
         let client = connect::connect(&config.nats).await?;
@@ -58,11 +79,10 @@ pub(crate) fn from_nats(id: &str, config: &Config) -> Result<Description> {
             revisions.push(revision);
         }
     }
-    Ok(describe(&revisions).ok_or_else(|| {
-        let (output, servers) = (&config.output, config.nats.servers.join(", "));
-        format!(
-            "there is no {id} at {servers}: neither in stream {} (revisions looked through: {}) nor in bucket {}",
-            output.stream, history.searched, output.bucket
-        )
-    }))
+    let (output, servers) = (&config.output, config.nats.servers.join(", "));
+    let missing = format!(
+        "there is no {id} at {servers}: neither in stream {} (revisions looked through: {}) nor in bucket {}",
+        output.stream, history.searched, output.bucket
+    );
+    Ok(Found { revisions, missing })
 }

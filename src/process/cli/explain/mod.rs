@@ -5,9 +5,10 @@ pub(crate) mod rule;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
+use crate::notify::local_time::Zone;
 use crate::process::cli::answer::{Answer, Terminal, print_errors};
 use crate::process::config::Config;
 use crate::process::load_rules::load_rules;
@@ -32,17 +33,23 @@ pub(crate) struct ExplainArgs {
     /// The text of a running squelch's /metrics, `-` for stdin: adds what the rule has cost so far
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     metrics: Option<PathBuf>,
+    /// For incidents: draw what broke to this file as well, as SVG
+    #[arg(long, value_name = "FILE", conflicts_with = "metrics")]
+    svg: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: ExplainArgs, terminal: &mut Terminal) -> Result<Answer> {
-    let ExplainArgs { what, rules, from, config, nats, metrics } = args;
+    let ExplainArgs { what, rules, from, config, nats, metrics, svg } = args;
     if let Some(file) = from {
-        return terminal.answer(incident::from_file(&what, &file)?);
+        return terminal.answer(incident::from_file(&what, &file)?.shown(svg.as_deref(), Zone::default())?);
     }
     if metrics.is_none() && incident::is_incident(&what) {
         let mut config = Config::read_or_default(&config)?;
         config.nats.servers = nats.map_or(config.nats.servers, |url| vec![url]);
-        return terminal.answer(incident::from_nats(&what, &config)?);
+        return terminal.answer(incident::from_nats(&what, &config)?.shown(svg.as_deref(), config.time_zone)?);
+    }
+    if svg.is_some() {
+        bail!("--svg draws an incident: {what} is a rule");
     }
     let metrics = metrics.as_deref().map(text_of).transpose()?;
     let rules = load_rules(&rules, terminal.style.color, &mut print_errors)?;
