@@ -229,7 +229,7 @@ impl Engine {
     fn is_quiet(&self) -> bool {
         let alive = |index: usize, alerts: &RuleAlerts| {
             let (pending, firing) = alerts.pending_and_firing();
-            pending > 0 || (firing > 0 && self.evaluator.rule(index).plan.is_grouped())
+            pending > 0 || (firing > 0 && !self.evaluator.rule(index).plan.answers_silence)
         };
         self.evaluator.is_blank() && !self.alerts.iter().enumerate().any(|(index, alerts)| alive(index, alerts))
     }

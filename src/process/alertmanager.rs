@@ -13,6 +13,7 @@ use crate::io::command_message::AnswerMessage;
 use crate::io::nats::NatsError;
 use crate::io::nats::command_client::{CommandClient, Sent};
 use crate::model::command::CommandKind;
+use crate::notify::route::Router;
 use crate::process::config::Config;
 
 /// How long a client waits for the answer to its command.
@@ -21,6 +22,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// The open incidents and the silences of NATS, and where commands go.
 pub struct NatsBackend {
     client: CommandClient,
+    router: Router,
     started_at: String,
 }
 
@@ -33,6 +35,7 @@ impl NatsBackend {
         let began: DateTime<Utc> = began.map_or(DateTime::UNIX_EPOCH, DateTime::from);
         Self {
             client: CommandClient::new(context, &config.input, &config.output, &config.commands),
+            router: Router::new(&config.notifiers, &config.routes, config.time_zone),
             started_at: began.to_rfc3339_opts(SecondsFormat::Millis, true),
         }
     }
@@ -65,6 +68,10 @@ impl Backend for NatsBackend {
 
     fn send(&self, kind: CommandKind, fields: Map<String, Value>) -> BoxFuture<'_, Result<Outcome, String>> {
         self.sent(kind, fields).boxed()
+    }
+
+    fn configuration(&self, nobody: &str) -> String {
+        self.router.as_alertmanager(nobody)
     }
 
     fn started_at(&self) -> String {

@@ -1,4 +1,4 @@
-//! Sends a command and waits for its answer, for whoever speaks for people: the Alertmanager API and the pages.
+//! Sends a command and waits for its answer, for whoever speaks for people: the Alertmanager API, the pages, and receivers at which people answer.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(crate) enum Outcome {
     Unanswered,
 }
 
-/// Sends a command of these fields. The error is for people.
+/// Sends a command of these fields; one without an `id` gets one that nobody else has. The error is for people.
 pub(crate) async fn send(
     client: &CommandClient,
     kind: CommandKind,
@@ -27,7 +27,11 @@ pub(crate) async fn send(
     wait: Duration,
 ) -> Result<Outcome, String> {
     let unreadable = |error: serde_json::Error| format!("a message cannot be read: {error}");
-    let id = client.new_id(&serde_json::to_vec(&fields).map_err(unreadable)?);
+    let given = fields.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok());
+    let id = match given {
+        Some(id) => id,
+        None => client.new_id(&serde_json::to_vec(&fields).map_err(unreadable)?),
+    };
     fields.insert("id".into(), id.to_string().into());
     let body = serde_json::to_vec(&fields).map_err(unreadable)?;
     // In the words of the decoder that would read it.

@@ -25,6 +25,9 @@ pub trait Backend: Send + Sync + 'static {
     /// Sends a command of these fields, and waits for its answer.
     fn send(&self, kind: CommandKind, fields: Map<String, Value>) -> BoxFuture<'_, Result<Outcome, String>>;
 
+    /// Who is notified, as a configuration of Alertmanager. `nobody` is the receiver of what no route matches.
+    fn configuration(&self, nobody: &str) -> String;
+
     /// When the process began, RFC 3339.
     fn started_at(&self) -> String;
 }

@@ -12,7 +12,6 @@ use crate::io::alertmanager::reply::{RECEIVER, Reply, ok};
 const VERSION: &str = "0.34.0";
 
 pub(crate) async fn status(State(backend): State<Arc<dyn Backend>>) -> Reply {
-    let original = format!("route:\n  receiver: {RECEIVER}\n  group_by: ['incident']\nreceivers:\n- name: {RECEIVER}\n");
     ok(&json!({
         "cluster": {"status": "disabled", "peers": []},
         "versionInfo": {
@@ -23,7 +22,7 @@ pub(crate) async fn status(State(backend): State<Arc<dyn Backend>>) -> Reply {
             "buildDate": "",
             "goVersion": "",
         },
-        "config": {"original": original},
+        "config": {"original": backend.configuration(RECEIVER)},
         "uptime": backend.started_at(),
     }))
 }

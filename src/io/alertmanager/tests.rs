@@ -64,6 +64,10 @@ impl Backend for Known {
         async move { Ok(outcome) }.boxed()
     }
 
+    fn configuration(&self, nobody: &str) -> String {
+        json!({"route": {"receiver": nobody}, "receivers": [{"name": nobody}]}).to_string()
+    }
+
     fn started_at(&self) -> String {
         "2026-03-14T00:00:00.000Z".into()
     }

@@ -10,9 +10,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
 
-use crate::io::command_message::AnswerMessage;
 use crate::io::http::Router;
-use crate::io::nats::command_client::{CommandClient, Sent};
+use crate::io::nats::command_client::CommandClient;
 use crate::io::nats::notify::broker_clock::BrokerClock;
 use crate::io::replies::{self, Replies, TakeReply};
 use crate::model::command::CommandId;
@@ -21,6 +20,7 @@ use crate::notify::replies::Reply;
 use crate::process::config::Config;
 use crate::process::notify::build;
 use crate::process::notify::stats::NotifyStats;
+use crate::process::send_command::{self, Outcome};
 
 /// How long a reply waits for its answer: Slack takes three seconds for a failure.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -68,11 +68,10 @@ impl TakeReply for CommandSender {
             // What the service sends again is the same command.
             let id = CommandId::derived([receiver.as_bytes(), reply.id.as_bytes()]);
             fields.insert("id".into(), id.to_string().into());
-            let body = serde_json::to_vec(&fields).map_err(|error| error.to_string())?;
-            let sent = client.send(kind, id, body.into(), ANSWER_WITHIN).await.map_err(|error| error.to_string())?;
-            let refused = match sent {
-                Sent::Answered(answer) => serde_json::from_slice::<AnswerMessage>(&answer).ok().and_then(|answer| answer.reason),
-                Sent::Unanswered => None,
+            let refused = match send_command::send(&client, kind, fields, ANSWER_WITHIN).await? {
+                Outcome::Answered(answer) => answer.reason,
+                Outcome::Unsendable(why) => Some(why),
+                Outcome::Unanswered => None,
             };
             match &refused {
                 Some(reason) => tracing::info!(receiver, incident = reply.incident, by = reply.by, "{kind}: refused: {reason}"),

@@ -6,6 +6,7 @@
 
 pub mod mergeable;
 pub mod null_on_error;
+mod silent_input;
 pub mod size_limits;
 pub mod stream_scan;
 
@@ -35,6 +36,7 @@ use crate::rule::aggregate::series::function::named;
 use crate::rule::exec::expression_chain::ExpressionChain;
 use crate::rule::exec::post_aggregate::{PostAggregate, Slot};
 use crate::rule::plan::null_on_error::{NullOnError, as_written};
+use crate::rule::plan::silent_input::answers_silence;
 use crate::rule::plan::stream_scan::{AggregateSource, Leaf, RowSource, stream_below};
 use crate::rule::sql::catalog::{Catalog, StreamTable};
 
@@ -49,15 +51,14 @@ pub struct RulePlan {
     pub schema: SchemaRef,
     /// The part above the aggregates as text, for `explain`.
     pub post_aggregate_text: String,
+    /// Whether it may yield something where no event came.
+    pub answers_silence: bool,
 }
 
 impl RulePlan {
-    /// Whether it yields nothing where no event came: each of its aggregates has a GROUP BY list.
+    /// Whether each of its aggregates has a GROUP BY list.
     pub fn is_grouped(&self) -> bool {
-        self.leaves.iter().all(|leaf| match leaf {
-            Leaf::Aggregate(source) => !source.group.is_empty(),
-            Leaf::Rows(_) => true,
-        })
+        self.leaves.iter().all(Leaf::is_grouped)
     }
 
     /// Its aggregates.
@@ -133,7 +134,12 @@ pub fn plan(statement: &Statement, context: PlanContext<'_>) -> Result<RulePlan>
         return plan_err!("no stream is read: select from metrics, logs, spans, alerts or signals");
     }
     let post_aggregate_text = text_of(&above)?;
-    Ok(RulePlan { leaves, post_aggregate: PostAggregate::new(&above, slots, &STATE)?, schema, post_aggregate_text })
+    let ungrouped: Vec<String> = (0..).zip(&leaves).filter(|(_, leaf)| !leaf.is_grouped()).map(|(at, _)| leaf_name(at)).collect();
+    let all: Vec<String> = (0..leaves.len()).map(leaf_name).collect();
+    let leaf = |name: &str| ungrouped.iter().any(|it| it == name) || all.iter().all(|it| it != name);
+    let answers_silence = answers_silence(&above, &leaf);
+    let post_aggregate = PostAggregate::new(&above, slots, &STATE)?;
+    Ok(RulePlan { leaves, post_aggregate, schema, post_aggregate_text, answers_silence })
 }
 
 /// What a query is called in errors whose optimized plan reads nothing.
@@ -195,7 +201,8 @@ fn instant(plan: &LogicalPlan, schema: SchemaRef) -> Result<RulePlan> {
     }
     let source = RowSource::new(plan, "the rule looks at single events".into())?;
     let post_aggregate = PostAggregate::Chain(ExpressionChain::default());
-    Ok(RulePlan { leaves: vec![Leaf::Rows(source)], post_aggregate, schema, post_aggregate_text: text_of(plan)? })
+    let post_aggregate_text = text_of(plan)?;
+    Ok(RulePlan { leaves: vec![Leaf::Rows(source)], post_aggregate, schema, post_aggregate_text, answers_silence: false })
 }
 
 /// The plan before it is cut: what the oracle runs as a batch query.
@@ -242,9 +249,14 @@ fn leaf_schema(schema: &DFSchema) -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
+/// What a leaf is called above the cut.
+fn leaf_name(index: usize) -> String {
+    format!("leaf_{index}")
+}
+
 /// A scan of the slot under a projection that gives its columns the names and qualifiers that the plan above expects.
 fn leaf_plan(schema: &DFSchema, slot: &Arc<Slot>, index: usize) -> Result<LogicalPlan> {
-    let table = format!("leaf_{index}");
+    let table = leaf_name(index);
     let names = schema.iter().enumerate().map(|(i, (qualifier, field))| {
         let column = Expr::Column(Column::new(Some(table.clone()), format!("c{i}")));
         column.alias_qualified(qualifier.cloned(), field.name())

@@ -98,6 +98,14 @@ pub enum Leaf {
 }
 
 impl Leaf {
+    /// Whether it has no rows where no event came.
+    pub fn is_grouped(&self) -> bool {
+        match self {
+            Leaf::Aggregate(source) => !source.group.is_empty(),
+            Leaf::Rows(_) => true,
+        }
+    }
+
     /// The rows it reads.
     pub fn stream(&self) -> &StreamSource {
         match self {

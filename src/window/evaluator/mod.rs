@@ -325,7 +325,7 @@ impl Evaluator {
             registry.tables[leaf.table].state.seal(at)?;
         }
         let no_rows = leaves.iter().all(|leaf| !registry.tables[leaf.table].state.has_rows(&leaf.range(at)));
-        if no_rows && rule.plan.is_grouped() {
+        if no_rows && !rule.plan.answers_silence {
             return Ok(Vec::new());
         }
         if let ([leaf], true) = (leaves.as_slice(), rules[index].is_instant())

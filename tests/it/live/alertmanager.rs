@@ -85,3 +85,28 @@ fn amtool_finds_an_alertmanager() {
     assert_eq!(amtool(&squelch, &["config", "routes", "test", "service=web"]).trim(), "squelch");
     assert_eq!(squelch.stop(), Some(0));
 }
+
+#[test]
+fn amtool_shows_who_is_notified() {
+    let server = NatsServer::start();
+    let settings = "\
+        checkpoint: { dir: off }\ntime_zone: Asia/Seoul\nnotifiers:\n  \
+          oncall: { webhook: { url: \"http://127.0.0.1:9/oncall\" } }\n  chat: { webhook: { url: \"http://127.0.0.1:9/chat\" } }\n  night: { webhook: { url: \"http://127.0.0.1:9/night\" } }\n\
+        routes:\n  \
+          - { match: { time: { from: \"22:00\", to: \"07:00\" } }, to: [night], continue: true }\n  \
+          - { match: { severity: critical, env: \"prod*\" }, to: [oncall, chat], escalate: [{ after: 10m, to: [night] }] }\n  \
+          - { match: { severity: [warning, info], labels: { path: 'a\"b\\c' } }, to: [chat] }\n";
+    let squelch = Squelch::start(&server, settings);
+    squelch.wait_for("readyz", "ready");
+    let routes = amtool(&squelch, &["config", "routes", "show"]);
+    for wanted in
+        ["{env=~\"^(?:prod.*)$\",severity=\"critical\"}  continue: true  receiver: oncall", "receiver: chat", "receiver: night"]
+    {
+        assert!(routes.contains(wanted), "{wanted} is not in\n{routes}");
+    }
+    let test = |labels: &[&str]| amtool(&squelch, &[&["config", "routes", "test"], labels].concat()).trim().to_string();
+    assert_eq!(test(&["severity=critical", "env=production"]), "night,oncall,chat");
+    assert_eq!(test(&["severity=info", "path=a\"b\\c"]), "night,chat");
+    assert_eq!(test(&["severity=critical", "env=staging"]), "night");
+    assert!(amtool(&squelch, &["config", "show"]).contains("Asia/Seoul"));
+}

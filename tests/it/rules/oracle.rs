@@ -190,6 +190,11 @@ fn queries() -> impl Strategy<Value = (String, String)> {
         "WITH t AS (SELECT service, host, sum(value) AS s FROM metrics GROUP BY service, host) SELECT service, max(s) AS value FROM t GROUP BY service",
         "SELECT service, CAST(count(*) AS DOUBLE) AS value FROM metrics WHERE value > 0 GROUP BY service HAVING count(*) > (SELECT min(n) FROM (SELECT count(*) AS n FROM metrics GROUP BY host) y)",
         "SELECT DISTINCT service, 1.0 AS value FROM metrics WHERE value > 90",
+        // What has an answer where no event came.
+        "SELECT count(*) AS value FROM (SELECT service, sum(value) AS v FROM metrics WHERE name = 'm0' AND value > 60 GROUP BY service) x HAVING count(*) = 0",
+        "SELECT v.service, 1.0 AS value FROM (VALUES ('s0'), ('s9')) AS v (service) LEFT JOIN (SELECT service, count(*) AS n FROM metrics WHERE value > 60 GROUP BY service) m \
+         ON m.service = v.service WHERE m.n IS NULL",
+        "SELECT v.service, 1.0 AS value FROM (VALUES ('s0'), ('s9')) AS v (service) WHERE NOT EXISTS (SELECT 1 FROM metrics m WHERE m.service = v.service AND m.value > 60)",
         // Other windows by name.
         "SELECT n.service, n.total / b.total AS value FROM (SELECT service, sum(value) AS total FROM metrics WHERE name = 'm0' GROUP BY service) n \
          JOIN (SELECT service, sum(value) AS total FROM before.metrics WHERE name = 'm0' GROUP BY service) b ON n.service = b.service WHERE b.total <> 0",

@@ -1,5 +1,7 @@
 //! Which receivers an incident goes to, and by which line of the settings.
 
+mod as_alertmanager;
+
 use std::fmt;
 
 use serde_saphyr::Spanned;
@@ -48,8 +50,8 @@ enum Condition {
 /// Texts, in which `*` stands for any text.
 #[derive(Clone, Debug)]
 struct Patterns {
-    shown: String,
-    patterns: Vec<NamePattern>,
+    /// As they are written, with each its pattern.
+    patterns: Vec<(String, NamePattern)>,
 }
 
 /// When a receiver is notified of an incident.
@@ -211,17 +213,21 @@ fn has(alert: &AlertView, label: &str, wanted: &Patterns) -> bool {
 
 impl Patterns {
     fn of(names: &Names) -> Self {
-        Self { shown: names.0.join(" or "), patterns: names.0.iter().map(|name| NamePattern::new(name)).collect() }
+        Self { patterns: names.0.iter().map(|name| (name.clone(), NamePattern::new(name))).collect() }
     }
 
     fn matches(&self, value: &str) -> bool {
-        self.patterns.iter().any(|pattern| pattern.matches(value))
+        self.patterns.iter().any(|(_, pattern)| pattern.matches(value))
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.patterns.iter().map(|(name, _)| name.as_str()).collect()
     }
 }
 
 impl fmt::Display for Patterns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown)
+        f.write_str(&self.names().join(" or "))
     }
 }
 
