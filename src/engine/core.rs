@@ -15,6 +15,7 @@ use crate::alert::{EndReason, Texts, Transition};
 use crate::engine::input::Input;
 use crate::engine::params::{EngineParams, EngineStats};
 use crate::engine::partial::partition_merge::PartitionMerge;
+use crate::engine::teams::Teams;
 use crate::incident::command_answer::CommandAnswer;
 use crate::incident::invariants::Invariants;
 use crate::incident::revision::Revision;
@@ -63,6 +64,8 @@ pub struct Engine {
     pub(super) waiting_commands: Vec<Command>,
     /// Answers to commands that nobody asked for yet.
     pub(super) answers: Vec<CommandAnswer>,
+    /// Who owns which entity.
+    pub(super) teams: Teams,
     /// Checked in builds with debug assertions.
     pub(super) invariants: Invariants,
 }
@@ -77,6 +80,7 @@ impl Engine {
     pub fn of(rules: Vec<Arc<Rule>>, topology: Topology, params: &EngineParams) -> Result<Self, DataFusionError> {
         let alerts = rules.iter().map(|rule| RuleAlerts::new(policy_of(rule, params.alerts_max))).collect();
         let topology = LiveTopology::new(topology, params.learn.clone());
+        let teams = Teams::of(&rules);
         Ok(Self {
             watermark: Watermark::new(WatermarkParams {
                 lateness_ms: params.lateness_ms,
@@ -97,6 +101,7 @@ impl Engine {
             stats: EngineStats::default(),
             waiting_commands: Vec::new(),
             answers: Vec::new(),
+            teams,
             invariants: Invariants::default(),
         })
     }
@@ -121,6 +126,7 @@ impl Engine {
             }
         }
         self.check_invariants(&revisions);
+        self.teams.add_to(&mut revisions);
         revisions
     }
 

@@ -17,6 +17,7 @@ mod partition_input;
 mod reload;
 pub mod self_alert;
 mod snapshot;
+mod teams;
 mod topology;
 mod topology_calls;
 

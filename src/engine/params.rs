@@ -10,6 +10,7 @@ use crate::incident::notify::NotifyParams;
 use crate::incident::store::IncidentCounts;
 use crate::model::event::LabelKeys;
 use crate::model::limits::ALERTS_PER_RULE_MAX;
+use crate::model::local_time::Zone;
 use crate::model::signal::mapping::SignalMapping;
 use crate::topology::learn::LearnParams;
 use crate::window::limits::WindowLimits;
@@ -40,6 +41,8 @@ pub struct EngineParams {
     pub limits: WindowLimits,
     /// Alerts that one rule may have at once.
     pub alerts_max: usize,
+    /// The time zone of rules that name none.
+    pub time_zone: Zone,
     /// Measures what rules cost; no result depends on it.
     pub clock: CostClock,
 }
@@ -58,6 +61,7 @@ impl Default for EngineParams {
             signals: None,
             limits: WindowLimits::default(),
             alerts_max: ALERTS_PER_RULE_MAX,
+            time_zone: Zone::default(),
             clock: || 0,
         }
     }

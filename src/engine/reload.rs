@@ -8,6 +8,7 @@ use crate::alert::lifecycle::RuleAlerts;
 use crate::alert::{EndReason, Transition};
 use crate::engine::core::{Engine, policy_of};
 use crate::engine::next_rules::NextRules;
+use crate::engine::teams::Teams;
 use crate::incident::revision::Revision;
 use crate::rule::Rule;
 use crate::rule::definition::window_spec::WindowSpec;
@@ -16,6 +17,7 @@ use crate::window::time::rule_set_start::RuleSetStart;
 impl Engine {
     pub(super) fn set_rules(&mut self, next: NextRules, revisions: &mut Vec<Revision>) {
         let start = self.rule_set_start();
+        self.teams = Teams::of(&next.rules);
         let old = std::mem::replace(&mut self.evaluator, next.fresh);
         let before = (0..old.len()).map(|index| Arc::clone(old.rule(index))).zip(std::mem::take(&mut self.alerts));
         let mut before: BTreeMap<String, (Arc<Rule>, RuleAlerts)> =

@@ -115,6 +115,8 @@ pub struct Revision {
     pub merged_into: Option<IncidentId>,
     /// The incident that it was part of before it was split.
     pub split_from: Option<IncidentId>,
+    /// The teams that own its entities, by entity.
+    pub teams: BTreeMap<Arc<str>, Arc<str>>,
     /// Who takes care of it.
     pub acknowledged: Option<Acknowledgement>,
     /// What silences alerts of it that fire, the one that lasts longest first.
@@ -128,6 +130,17 @@ pub struct Revision {
 }
 
 impl Revision {
+    /// The team that owns the likeliest cause, else the first entity that has one.
+    pub fn team(&self) -> Option<&Arc<str>> {
+        let cause = self.candidates.first().and_then(|cause| self.teams.get(&cause.entity));
+        cause.or_else(|| self.teams.values().next())
+    }
+
+    /// The team that owns the entity of an alert.
+    pub fn team_of(&self, alert: &Alert) -> Option<&Arc<str>> {
+        self.teams.get(alert.entity.as_ref()?)
+    }
+
     /// The names of its entities.
     pub fn entity_names(&self) -> Vec<&str> {
         self.entities.iter().map(|(entity, _)| entity.as_ref()).collect()

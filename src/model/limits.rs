@@ -111,6 +111,10 @@ pub const LEFT_OUT_RULES_MAX: usize = 20;
 pub const LINKS_PER_MESSAGE_MAX: usize = 100;
 /// Links kept in one incident: of more, the strongest.
 pub const LINKS_PER_INCIDENT_MAX: usize = 2_000;
+/// Rows of one lookup: a table that people write, which is joined anew at each evaluation.
+pub const LOOKUP_ROWS_MAX: usize = 50_000;
+/// Bytes of one lookup file.
+pub const LOOKUP_FILE_BYTES_MAX: u64 = 8 << 20;
 /// Bytes of one rule file.
 pub const RULE_FILE_BYTES_MAX: u64 = 256 << 10;
 /// Steps that one template may take for one alert: a line for a person takes a few hundred.

@@ -7,6 +7,7 @@ pub mod event;
 pub mod fingerprint;
 pub mod labels;
 pub mod limits;
+pub mod local_time;
 pub mod severity;
 pub mod signal;
 pub mod snapshot;

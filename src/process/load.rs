@@ -8,7 +8,7 @@ use crate::engine::{Engine, EngineParams};
 use crate::model::event::LabelKeys;
 use crate::process::cluster::partition::refuse_unmergeable;
 use crate::process::config::Config;
-use crate::process::load_rules::load_rules;
+use crate::process::load_rules::{load_rules_with, lookups_folder};
 use crate::process::reload::rules::Reloader;
 use crate::process::reload::signals::SignalsFile;
 use crate::process::reload::topology::TopologyFile;
@@ -45,7 +45,10 @@ pub(crate) fn engine_params(config: &Config) -> Result<(EngineParams, Option<Sig
 /// A file is bad.
 pub(crate) fn load(config: &Config, telemetry: &Arc<Telemetry>, partitions: Option<usize>) -> Result<Loaded> {
     let paths = config.rules.paths();
-    let mut rules = load_rules(&paths, false, &mut |text| text.lines().for_each(|line| tracing::error!("{line}")))?;
+    let lookups = lookups_folder(config.lookups.as_deref());
+    let mut rules = load_rules_with(&paths, lookups.as_deref(), config.time_zone, false, &mut |text| {
+        text.lines().for_each(|line| tracing::error!("{line}"))
+    })?;
     let (topology_file, definition) = match &config.topology.file {
         Some(path) => {
             let (file, definition) = TopologyFile::open(path.clone(), Arc::clone(&telemetry.topology))?;
@@ -60,7 +63,9 @@ pub(crate) fn load(config: &Config, telemetry: &Arc<Telemetry>, partitions: Opti
     }
     let (params, signals_file) = engine_params(config)?;
     params.add_label_keys(&mut rules.label_keys);
-    let mut reloader = Reloader::new(paths, &rules, params.clone(), Arc::clone(&telemetry.rules)).with_signals(signals_file);
+    let mut reloader = Reloader::new(paths, &rules, params.clone(), Arc::clone(&telemetry.rules))
+        .with_signals(signals_file)
+        .with_lookups(lookups);
     if partitions.is_some() {
         refuse_unmergeable(&rules.rules)?;
         reloader = reloader.for_workers();

@@ -1,6 +1,7 @@
 //! Loads rules and reports everything that is wrong with them: every error of every file, each with its place and a hint.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,9 +10,11 @@ use crate::model::diagnostic::report::Report;
 use crate::model::diagnostic::yaml_tree::Node;
 use crate::model::diagnostic::{Diagnostic, nearest};
 use crate::model::event::LabelKeys;
-use crate::model::limits::{CHECK_STACK_BYTES, RULE_FILE_BYTES_MAX};
+use crate::model::limits::{CHECK_STACK_BYTES, LOOKUP_FILE_BYTES_MAX, RULE_FILE_BYTES_MAX};
+use crate::model::local_time::Zone;
 use crate::rule::Rule;
 use crate::rule::aggregate::series::udaf::unknown_window;
+use crate::rule::definition::active::Active;
 use crate::rule::definition::detectors::DetectorSpec;
 use crate::rule::definition::detectors::map_reader::word_of;
 use crate::rule::definition::file::{self, NoRuleFile, RuleFile};
@@ -19,6 +22,9 @@ use crate::rule::definition::front_matter::{self, FrontMatter};
 use crate::rule::definition::output_columns::{OutputColumns, OutputError};
 use crate::rule::definition::template::Templates;
 use crate::rule::definition::window_spec::WindowSpec;
+use crate::rule::lookup;
+use crate::rule::lookup::files::is_lookup;
+use crate::rule::lookup::table::{LookupTable, Lookups, OWNERS, name_of};
 use crate::rule::plan::stream_scan::Leaf;
 use crate::rule::plan::{self, PlanContext, RulePlan};
 use crate::rule::sql::cross_check;
@@ -26,19 +32,38 @@ use crate::rule::sql::places::{find_word, first_word, output_column};
 use crate::rule::sql::planner_errors::explain;
 use crate::rule::sql::query::{self, Sql};
 
-/// All rules of some folders, and the labels that they read.
+/// All rules of some folders, the lookups, and the labels that they read.
 #[derive(Debug, Default)]
 pub struct LoadedRules {
     /// Sorted by name.
     pub rules: Vec<Rule>,
+    /// By name.
+    pub lookups: Lookups,
     /// What the decoder must keep.
     pub label_keys: LabelKeys,
 }
 
 /// Loads every rule below `paths`. On errors: all of them.
 pub fn load(paths: &[PathBuf]) -> Result<LoadedRules, Report> {
+    load_with(paths, None, Zone::default())
+}
+
+/// Loads every rule below `paths`, with the lookups in a folder, and the time zone of rules that name none. On errors: all of them.
+pub fn load_with(paths: &[PathBuf], lookups: Option<&Path>, zone: Zone) -> Result<LoadedRules, Report> {
     let mut report = Report::default();
     let mut files = Vec::new();
+    if let Some(dir) = lookups {
+        match lookup::files::find(dir) {
+            Ok(found) => files.extend(found.into_iter().filter_map(|path| match read(&path) {
+                Ok(text) => Some((path, text)),
+                Err(why) => {
+                    report.add(&path, Diagnostic::without_hint(0..0, why));
+                    None
+                }
+            })),
+            Err(error) => report.add(dir, Diagnostic::without_hint(0..0, format!("the lookups cannot be read: {error}"))),
+        }
+    }
     for path in paths {
         match file::find(path) {
             Ok(found) if found.is_empty() => {
@@ -54,18 +79,23 @@ pub fn load(paths: &[PathBuf]) -> Result<LoadedRules, Report> {
             Err(error) => report.add(path, Diagnostic::without_hint(0..0, format!("cannot be read: {error}"))),
         }
     }
-    on_a_large_stack(files, report)
+    on_a_large_stack(files, zone, report)
 }
 
 /// Makes rules of texts that are already in memory, for example those embedded in the binary.
 pub fn from_texts(files: Vec<(PathBuf, Arc<str>)>) -> Result<LoadedRules, Report> {
-    on_a_large_stack(files, Report::default())
+    from_texts_in(files, Zone::default())
+}
+
+/// The same, with the time zone of rules that name none.
+pub fn from_texts_in(files: Vec<(PathBuf, Arc<str>)>, zone: Zone) -> Result<LoadedRules, Report> {
+    on_a_large_stack(files, zone, Report::default())
 }
 
 /// How deep a query is shows when it has been read, and whoever reads and frees one that is too deep needs the stack for it.
-fn on_a_large_stack(files: Vec<(PathBuf, Arc<str>)>, report: Report) -> Result<LoadedRules, Report> {
+fn on_a_large_stack(files: Vec<(PathBuf, Arc<str>)>, zone: Zone, report: Report) -> Result<LoadedRules, Report> {
     let reader = std::thread::Builder::new().name("rules".into()).stack_size(CHECK_STACK_BYTES);
-    std::thread::scope(|scope| match reader.spawn_scoped(scope, move || read_texts(files, report)) {
+    std::thread::scope(|scope| match reader.spawn_scoped(scope, move || read_texts(files, zone, report)) {
         Ok(reader) => reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
         Err(error) => {
             let mut report = Report::default();
@@ -76,22 +106,52 @@ fn on_a_large_stack(files: Vec<(PathBuf, Arc<str>)>, report: Report) -> Result<L
     })
 }
 
-fn read_texts(files: Vec<(PathBuf, Arc<str>)>, mut report: Report) -> Result<LoadedRules, Report> {
+fn read_texts(files: Vec<(PathBuf, Arc<str>)>, zone: Zone, mut report: Report) -> Result<LoadedRules, Report> {
+    let (tables, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|(path, _)| is_lookup(path));
+    let lookups = read_lookups(tables, &mut report);
     let mut drafts = Vec::new();
     for (path, text) in files {
         report.add_text(&path, Arc::clone(&text));
-        drafts.extend(Draft::new(path, &text, &mut report));
+        drafts.extend(Draft::new(path, &text, zone, &mut report));
     }
     report_names_taken(&drafts, &mut report);
     let mut label_keys = LabelKeys::default();
     drafts.iter().for_each(|draft| label_keys.extend(&draft.sql.label_keys));
-    let mut rules: Vec<Rule> = drafts.into_iter().filter_map(|draft| draft.finish(&label_keys, &mut report)).collect();
+    let mut rules: Vec<Rule> = drafts.into_iter().filter_map(|draft| draft.finish(&label_keys, &lookups, &mut report)).collect();
     if !report.is_empty() {
         report.sort();
         return Err(report);
     }
     rules.sort_by(|a, b| a.name().cmp(b.name()));
-    Ok(LoadedRules { rules, label_keys })
+    Ok(LoadedRules { rules, lookups: lookups.good, label_keys })
+}
+
+/// Lookups, and the names of those whose files are bad: what reads them is no error of its own.
+#[derive(Default)]
+struct ReadLookups {
+    good: Lookups,
+    bad: BTreeSet<String>,
+}
+
+fn read_lookups(files: Vec<(PathBuf, Arc<str>)>, report: &mut Report) -> ReadLookups {
+    let mut lookups = ReadLookups::default();
+    for (path, text) in files {
+        report.add_text(&path, Arc::clone(&text));
+        match LookupTable::new(&path, &text) {
+            Ok(table) => match lookups.good.entry(table.name.clone()) {
+                Entry::Vacant(free) => drop(free.insert(Arc::new(table))),
+                Entry::Occupied(taken) => {
+                    let message = format!("the lookup `{}` is in {} already", table.name, taken.get().path.display());
+                    report.add(&path, Diagnostic::new(0..0, message, "give one of the files another name"));
+                }
+            },
+            Err(errors) => {
+                report.extend(&path, errors);
+                lookups.bad.insert(name_of(&path));
+            }
+        }
+    }
+    lookups
 }
 
 /// The text of a rule file, or why there is none.
@@ -100,7 +160,10 @@ pub(crate) fn read(path: &Path) -> Result<Arc<str>, String> {
     match std::fs::metadata(path).map_err(cannot)? {
         // Who reads a pipe or a device may wait for ever, or read without end.
         meta if !meta.is_file() => Err("no file: rules are read from files".into()),
-        meta if meta.len() > RULE_FILE_BYTES_MAX => {
+        meta if is_lookup(path) && meta.len() > LOOKUP_FILE_BYTES_MAX => {
+            Err(format!("{} bytes, the limit of a lookup is {LOOKUP_FILE_BYTES_MAX}", meta.len()))
+        }
+        meta if !is_lookup(path) && meta.len() > RULE_FILE_BYTES_MAX => {
             Err(format!("{} bytes, the limit of a rule file is {RULE_FILE_BYTES_MAX}", meta.len()))
         }
         _ => std::fs::read_to_string(path).map(Arc::from).map_err(cannot),
@@ -116,7 +179,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn new(path: PathBuf, text: &str, report: &mut Report) -> Option<Self> {
+    fn new(path: PathBuf, text: &str, zone: Zone, report: &mut Report) -> Option<Self> {
         let file = match RuleFile::new(path.clone(), text) {
             Ok(file) => file,
             Err(error) => {
@@ -132,8 +195,9 @@ impl Draft {
             }
         };
         let sql_text = file.sql();
-        let front = front_matter::parse(&file).map_err(|errors| report.extend(&path, errors));
-        let sql = query::parse(&sql_text).map_err(|errors| report.extend(&path, errors));
+        let front = front_matter::parse(&file).map(|front| front.in_zone(zone)).map_err(|errors| report.extend(&path, errors));
+        let zone = front.as_ref().ok().and_then(|front| front.time_zone).unwrap_or(zone);
+        let sql = query::parse_in(&sql_text, zone).map_err(|errors| report.extend(&path, errors));
         // Broken front matter hides nothing of the SQL: it is planned all the same, for its errors.
         match (front, sql) {
             (Ok(front), Ok(sql)) => Some(Self { file, front, sql, text: sql_text }),
@@ -143,8 +207,10 @@ impl Draft {
                 let windows = cross_check::windows_read(&sql.statement);
                 let head = &file.text[file.front.clone()];
                 let single = head.lines().any(|line| line.starts_with("instant:") || line.starts_with("sequence:"));
-                let context = PlanContext { label_keys: &label_keys, windows: &windows, instant: false };
-                if let Err(error) = plan::plan(&sql.statement, context) {
+                let lookups = Lookups::default();
+                let reads_lookups = !cross_check::lookups_read(&sql.statement).is_empty();
+                let context = PlanContext { label_keys: &label_keys, windows: &windows, lookups: &lookups, instant: false };
+                if !reads_lookups && let Err(error) = plan::plan(&sql.statement, context) {
                     let error = explain(&error, &sql_text);
                     if !(single && error.message == plan::RAW_ROWS) {
                         report.add(&path, error);
@@ -156,13 +222,26 @@ impl Draft {
         }
     }
 
-    fn finish(self, label_keys: &LabelKeys, report: &mut Report) -> Option<Rule> {
+    fn finish(self, label_keys: &LabelKeys, lookups: &ReadLookups, report: &mut Report) -> Option<Rule> {
         let path = self.file.path.clone();
         let windows: Vec<String> = self.front.windows.iter().map(|window| window.name.clone()).collect();
-        if !self.fits_front_matter(&windows, report) {
+        let mut read: Vec<String> = cross_check::lookups_read(&self.sql.statement).into_iter().map(|name| name.value).collect();
+        read.extend(self.front.active.iter().flat_map(|active| active.except.clone()));
+        if !self.fits_front_matter(&windows, report) || read.iter().any(|name| lookups.bad.contains(name)) {
             return None;
         }
-        let context = PlanContext { label_keys, windows: &windows, instant: self.front.window_spec == WindowSpec::Instant };
+        let unknown = cross_check::unknown_lookups(&self.text, &self.sql.statement, lookups.good.keys().map(String::as_str));
+        if !unknown.is_empty() {
+            report.extend(&path, unknown);
+            return None;
+        }
+        let active = self.active(lookups, report).ok()?;
+        let context = PlanContext {
+            label_keys,
+            windows: &windows,
+            lookups: &lookups.good,
+            instant: self.front.window_spec == WindowSpec::Instant,
+        };
         let plan = match plan::plan(&self.sql.statement, context) {
             Ok(plan) => plan,
             Err(error) => {
@@ -213,9 +292,43 @@ impl Draft {
             }
         });
         match templates {
-            Ok(templates) if ok => Some(Rule { file: self.file, front: self.front, plan, output, templates }),
+            Ok(templates) if ok => {
+                let lookups = lookups
+                    .good
+                    .iter()
+                    .filter(|(name, _)| read.contains(name) || *name == OWNERS)
+                    .map(|(_, table)| Arc::clone(table));
+                Some(Rule { file: self.file, front: self.front, plan, output, templates, active, lookups: lookups.collect() })
+            }
             _ => None,
         }
+    }
+
+    /// When breaches count, with the days of the lookup that `except` names. What is wrong with them is reported.
+    fn active(&self, lookups: &ReadLookups, report: &mut Report) -> Result<Option<Active>, ()> {
+        let Some(spec) = &self.front.active else { return Ok(None) };
+        let mut active =
+            Active { hours: spec.hours.clone(), zone: self.front.time_zone.unwrap_or_default(), except: BTreeSet::new() };
+        let Some(name) = &spec.except else { return Ok(Some(active)) };
+        let place = self.front.node("active").and_then(|node| node.get("except")).map_or(0..0, |node| node.span.clone());
+        let Some(table) = lookups.good.get(name) else {
+            let hint = match nearest(name, lookups.good.keys().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("write lookups/{name}.csv with a column `date` of days such as 2026-12-25"),
+            };
+            report.add(&self.file.path, Diagnostic::new(place, format!("unknown lookup `{name}`"), hint));
+            return Err(());
+        };
+        match table.days() {
+            Ok(days) => active.except = days,
+            Err(message) => {
+                let hint =
+                    format!("the first column of {}, or its column `date`, has days such as 2026-12-25", table.path.display());
+                report.add(&self.file.path, Diagnostic::new(place, message, hint));
+                return Err(());
+            }
+        }
+        Ok(Some(active))
     }
 
     /// Whether SQL and front matter speak of the same windows, steps and events.

@@ -8,14 +8,19 @@ pub mod check;
 pub mod definition;
 pub mod exec;
 pub mod function;
+pub mod lookup;
 pub mod plan;
 pub mod reload;
 pub mod sql;
 
+use std::sync::Arc;
+
+use crate::rule::definition::active::Active;
 use crate::rule::definition::file::RuleFile;
 use crate::rule::definition::front_matter::FrontMatter;
 use crate::rule::definition::output_columns::OutputColumns;
 use crate::rule::definition::template::Templates;
+use crate::rule::lookup::table::LookupTable;
 use crate::rule::plan::RulePlan;
 
 /// A rule that passed every check, ready to be evaluated.
@@ -31,6 +36,10 @@ pub struct Rule {
     pub output: OutputColumns,
     /// What it says to people.
     pub templates: Templates,
+    /// When its breaches count; always, where it is not set.
+    pub active: Option<Active>,
+    /// The lookups that it reads.
+    pub lookups: Vec<Arc<LookupTable>>,
 }
 
 impl Rule {

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use crate::model::diagnostic::Diagnostic;
 use crate::model::diagnostic::report::Report;
-use crate::rule::check::{LoadedRules, from_texts, read};
+use crate::model::local_time::Zone;
+use crate::rule::check::{LoadedRules, from_texts_in, read};
 use crate::rule::definition::file;
+use crate::rule::lookup;
 
 /// The rule files of some folders as they lie on disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,7 +23,21 @@ pub struct FilesOnDisk {
 impl FilesOnDisk {
     /// Reads every rule file below `paths`.
     pub fn read(paths: &[PathBuf]) -> Self {
+        Self::read_with_lookups(paths, None)
+    }
+
+    /// Reads every rule file below `paths`, and the lookups in a folder.
+    pub fn read_with_lookups(paths: &[PathBuf], lookups: Option<&Path>) -> Self {
         let mut all = Self::default();
+        if let Some(dir) = lookups {
+            match lookup::files::find(dir) {
+                Ok(found) => all.files.extend(found.into_iter().map(|path| {
+                    let text = read(&path);
+                    (path, text)
+                })),
+                Err(error) => all.no_folders.push((dir.to_path_buf(), format!("the lookups cannot be read: {error}"))),
+            }
+        }
         for path in paths {
             match file::find(path) {
                 Ok(found) if found.is_empty() => all.no_folders.push((path.clone(), "no rule files here".into())),
@@ -54,9 +70,10 @@ pub struct ReloadedRules {
     pub left_out: BTreeSet<PathBuf>,
 }
 
-/// Makes rules of the files on disk; `good` are the texts of the rules that run. On errors that leave no choice, such as a folder
+/// Makes rules of the files on disk; `good` are the texts of the rules that run, and `zone` the time zone of those that
+/// name none. On errors that leave no choice, such as a folder
 /// that cannot be read: what is wrong.
-pub fn reload(disk: &FilesOnDisk, good: &RuleTexts) -> Result<ReloadedRules, Report> {
+pub fn reload(disk: &FilesOnDisk, good: &RuleTexts, zone: Zone) -> Result<ReloadedRules, Report> {
     let mut unread = Report::default();
     if !disk.no_folders.is_empty() {
         disk.no_folders.iter().for_each(|(path, why)| unread.add(path, Diagnostic::without_hint(0..0, why.as_str())));
@@ -77,7 +94,7 @@ pub fn reload(disk: &FilesOnDisk, good: &RuleTexts) -> Result<ReloadedRules, Rep
     loop {
         // What stands comes first: of two rules with one name, the one that runs keeps it.
         let all = sorting.standing.iter().chain(&sorting.new);
-        match from_texts(all.map(|(path, text)| (path.clone(), Arc::clone(text))).collect()) {
+        match from_texts_in(all.map(|(path, text)| (path.clone(), Arc::clone(text))).collect(), zone) {
             Ok(rules) => {
                 let Sorting { mut standing, new, stale, left_out, .. } = sorting;
                 standing.extend(new);

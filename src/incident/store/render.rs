@@ -1,5 +1,6 @@
 //! An incident in words: the title, the summary, and what else a revision publishes of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::alert::Alert;
@@ -37,6 +38,7 @@ pub(crate) fn revision_of(
     let silenced_alerts = silenced.collect();
     let titled = titled(incident, candidates.first(), &decision);
     Revision {
+        teams: BTreeMap::new(),
         id: *id,
         revision: incident.revision,
         change,

@@ -28,12 +28,13 @@ pub struct AlertUpdateMessage {
 
 /// The message.
 pub fn to_json(revision: &Revision, alert: &Alert) -> String {
+    let team = revision.team_of(alert).map(ToString::to_string);
     let message = AlertUpdateMessage {
         incident: revision.id.to_string(),
         revision: revision.revision,
         at: format_rfc3339(revision.updated_at),
         env: alert.env.to_string(),
-        alert: AlertMessage::from(alert),
+        alert: AlertMessage { team, ..AlertMessage::from(alert) },
     };
     match serde_json::to_string(&message) {
         Ok(line) => line,

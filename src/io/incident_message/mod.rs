@@ -46,6 +46,9 @@ pub struct IncidentMessage {
     pub resolved_at: Option<String>,
     /// The likeliest cause.
     pub root_cause: Option<RootCause>,
+    /// The team that owns the likeliest cause, else the first entity that has one: from the lookup `owners`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
     /// Possible causes, likeliest first.
     pub candidates: Vec<CandidateMessage>,
     /// The entities that alert, or did, sorted: of more than 200 those that fail, the worst first.
@@ -197,6 +200,9 @@ pub struct AlertMessage {
     /// Who saw it, where it is about an edge: the node that calls the entity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
+    /// The team that owns the entity: from the lookup `owners`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Its value when it fired or its severity last rose: the one that the summary tells, also when it has ended.
@@ -308,6 +314,7 @@ impl From<&Revision> for IncidentMessage {
                 score: cause.score,
                 reasons: cause.reasons.clone(),
             }),
+            team: revision.team().map(ToString::to_string),
             candidates: revision.candidates.iter().map(CandidateMessage::from).collect(),
             entities: revision.entity_names().into_iter().map(String::from).collect(),
             alerts: revision.alerts.iter().map(|alert| alert_message(alert, revision)).collect(),
@@ -402,6 +409,7 @@ impl From<&Alert> for AlertMessage {
             severity: alert.severity.into(),
             entity: alert.entity.as_ref().map(ToString::to_string),
             peer: alert.peer.as_ref().map(ToString::to_string),
+            team: None,
             labels: alert.labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
             value: alert.value,
             started_at: format_rfc3339(alert.started_at),
@@ -415,10 +423,11 @@ impl From<&Alert> for AlertMessage {
     }
 }
 
-/// An alert of a revision, with what silences it.
+/// An alert of a revision, with its team and what silences it.
 fn alert_message(alert: &Alert, revision: &Revision) -> AlertMessage {
     let silenced_by = revision.silenced_alerts.get(&alert.fingerprint).map_or(&[][..], Vec::as_slice);
-    AlertMessage { silenced_by: silenced_by.iter().map(ToString::to_string).collect(), ..AlertMessage::from(alert) }
+    let team = revision.team_of(alert).map(ToString::to_string);
+    AlertMessage { team, silenced_by: silenced_by.iter().map(ToString::to_string).collect(), ..AlertMessage::from(alert) }
 }
 
 impl From<&Acknowledgement> for AcknowledgedMessage {

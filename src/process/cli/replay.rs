@@ -18,7 +18,7 @@ use crate::io::incident_message;
 use crate::process::cli::answer::{Terminal, print_errors};
 use crate::process::config::Config;
 use crate::process::load::engine_params;
-use crate::process::load_rules::load_rules;
+use crate::process::load_rules::{load_rules_with, lookups_folder};
 use crate::process::replay::{progress, replay};
 use crate::process::report::incidents_text;
 use crate::process::report::replay_summary::summary;
@@ -33,6 +33,9 @@ pub(crate) struct ReplayArgs {
     /// A folder or file of rules
     #[arg(long, value_name = "DIR", required = true)]
     rules: Vec<PathBuf>,
+    /// The folder of lookups that rules join [default: that of the settings, or lookups]
+    #[arg(long, value_name = "DIR")]
+    lookups: Option<PathBuf>,
     /// The dependency graph, YAML or JSON
     #[arg(long, value_name = "FILE")]
     topology: Option<PathBuf>,
@@ -65,7 +68,8 @@ enum OutputFormat {
 pub(crate) fn run(args: &ReplayArgs, terminal: &mut Terminal) -> Result<()> {
     let config = args.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
     let style = terminal.style;
-    let mut rules = load_rules(&args.rules, style.color, &mut print_errors)?;
+    let lookups = lookups_folder(args.lookups.as_deref().or(config.lookups.as_deref()));
+    let mut rules = load_rules_with(&args.rules, lookups.as_deref(), config.time_zone, style.color, &mut print_errors)?;
     let (params, _) = engine_params(&config)?;
     params.add_label_keys(&mut rules.label_keys);
     let graph = match &args.topology {

@@ -19,20 +19,31 @@ use crate::io::nats::cluster::active_rules::{ActiveRules, ActiveRulesError, Rule
 use crate::io::nats::cluster::lease::HeldLease;
 use crate::process::cluster::partition::refuse_unmergeable;
 use crate::process::config::Config;
-use crate::process::load_rules::load_rules;
+use crate::process::load_rules::{load_rules_with, lookups_folder};
 use crate::process::pipeline::Stop;
 use crate::process::pipeline::messages::{NewRules, PipelineItem, RawItem};
 use crate::rule::Rule;
-use crate::rule::check::{LoadedRules, from_texts};
+use crate::rule::check::{LoadedRules, from_texts_in};
 
 /// How often a worker asks which rules are in force.
 const ASK_EVERY: Duration = Duration::from_secs(2);
 /// How often the correlator checks its announcement: streams drop messages, and a former leader may announce late.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 
-/// The texts of rules.
+/// What the names of lookups begin with among those of rules, which have no `/`.
+const LOOKUP: &str = "lookup/";
+
+/// The texts of rules, and of the lookups that they read.
 pub fn files_of<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> RuleFiles {
-    rules.into_iter().map(|rule| (rule.name().to_string(), rule.file.text.to_string())).collect()
+    let mut files = RuleFiles::new();
+    for rule in rules {
+        files.insert(rule.name().to_string(), rule.file.text.to_string());
+        for table in &rule.lookups {
+            let file = table.path.file_name().unwrap_or_default().to_string_lossy();
+            files.insert(format!("{LOOKUP}{file}"), table.text.to_string());
+        }
+    }
+    files
 }
 
 /// The texts of the rules of an engine.
@@ -96,12 +107,22 @@ pub async fn first_rules(active_rules: &ActiveRules, config: &Config, params: &E
         None => {}
     }
     let print = &mut |text: &str| text.lines().for_each(|line| tracing::error!("{line}"));
-    countable(load_rules(&config.rules.paths(), false, print)?, params)
+    countable(
+        load_rules_with(
+            &config.rules.paths(),
+            lookups_folder(config.lookups.as_deref()).as_deref(),
+            config.time_zone,
+            false,
+            print,
+        )?,
+        params,
+    )
 }
 
 fn plan(files: &RuleFiles, params: &EngineParams) -> Result<LoadedRules> {
-    let texts = files.iter().map(|(name, text)| (format!("{name}.sql").into(), Arc::from(text.as_str()))).collect();
-    countable(from_texts(texts)?, params)
+    let path_of = |name: &str| if name.starts_with(LOOKUP) { name.into() } else { format!("{name}.sql").into() };
+    let texts = files.iter().map(|(name, text)| (path_of(name), Arc::from(text.as_str()))).collect();
+    countable(from_texts_in(texts, params.time_zone)?, params)
 }
 
 /// Rules that workers can count for, with the labels that they and the topology read.
@@ -112,7 +133,7 @@ fn countable(mut rules: LoadedRules, params: &EngineParams) -> Result<LoadedRule
 }
 
 fn new_rules(files: &RuleFiles, params: &EngineParams) -> Result<NewRules> {
-    let LoadedRules { rules, label_keys } = plan(files, params)?;
+    let LoadedRules { rules, label_keys, .. } = plan(files, params)?;
     let rules = NextRules::that_only_count(rules, params).context("they cannot be set up")?;
     Ok(NewRules { label_keys, rules: Box::new(rules) })
 }

@@ -25,6 +25,7 @@ impl Config {
         let (tls, intake) = (&mut config.nats.tls, &mut config.intake);
         intake.tokens.iter_mut().filter_map(|token| token.token_file.as_mut()).for_each(rebase);
         [
+            &mut config.lookups,
             &mut config.topology.file,
             &mut config.signals,
             &mut config.checkpoint.dir,

@@ -13,7 +13,7 @@ use crate::incident::notify::NotifyParams;
 use crate::io::nats::client::settings::{
     CommandsConfig, InputConfig, NatsConfig, OutputConfig, PartitionsConfig, RejectedConfig,
 };
-use crate::notify::local_time::Zone;
+use crate::model::local_time::Zone;
 use crate::notify::settings::check::{Notifiers, Routes};
 use crate::process::config::alerts::AlertsConfig;
 use crate::process::config::intake::IntakeConfig;
@@ -41,6 +41,8 @@ pub struct Config {
     pub partitions: PartitionsConfig,
     /// Folders or files of rules.
     pub rules: OneOrMany,
+    /// The folder of lookups that rules join.
+    pub lookups: Option<PathBuf>,
     /// How often rule files are looked at for changes.
     pub reload: Every,
     /// Where the dependency graph comes from.
@@ -71,7 +73,7 @@ pub struct Config {
     pub routes: Routes,
     /// The address of an incident's page, with `{id}` in it: notifications link to it.
     pub incident_url: Option<String>,
-    /// The time zone of the hours in the settings.
+    /// The time zone of the hours in the settings, and of rules that name none.
     pub time_zone: Zone,
     /// Where this was read from; empty for no file.
     #[serde(skip)]
@@ -280,6 +282,7 @@ impl Config {
             signals: None,
             limits: WindowLimits { groups: self.limits.groups, retained_rows: self.limits.retained_rows },
             alerts_max: self.limits.alerts,
+            time_zone: self.time_zone,
             clock: monotonic_ns,
         }
     }

@@ -15,12 +15,14 @@ use crate::process::reload::signals::SignalsFile;
 use crate::process::reload::status::RuleStatus;
 use crate::rule::Rule;
 use crate::rule::check::LoadedRules;
+use crate::rule::lookup::files::is_lookup;
 use crate::rule::reload::{FilesOnDisk, ReloadedRules, RuleTexts, reload};
 
 /// Knows which rules are in force, and what the files contained last.
 #[derive(Clone)]
 pub struct Reloader {
     paths: Vec<PathBuf>,
+    lookups: Option<PathBuf>,
     params: EngineParams,
     seen: FilesOnDisk,
     in_force: RuleTexts,
@@ -34,16 +36,33 @@ pub struct Reloader {
 impl Reloader {
     /// `rules` are in force; they were read from `paths`.
     pub fn new(paths: Vec<PathBuf>, rules: &LoadedRules, params: EngineParams, status: Arc<RuleStatus>) -> Self {
-        let in_force: RuleTexts = rules.rules.iter().map(|rule| (rule.file.path.clone(), Arc::clone(&rule.file.text))).collect();
+        let lookups = rules.lookups.values().map(|table| (table.path.clone(), Arc::clone(&table.text)));
+        let in_force: RuleTexts =
+            rules.rules.iter().map(|rule| (rule.file.path.clone(), Arc::clone(&rule.file.text))).chain(lookups).collect();
         let files = in_force.iter().map(|(path, text)| (path.clone(), Ok(Arc::clone(text)))).collect();
         status.update(|figures| figures.rules = rules.rules.len());
         let seen = FilesOnDisk { files, no_folders: Vec::new() };
-        Self { paths, params, seen, in_force, names: names(&rules.rules), for_workers: false, status, signals: None }
+        Self {
+            paths,
+            lookups: None,
+            params,
+            seen,
+            in_force,
+            names: names(&rules.rules),
+            for_workers: false,
+            status,
+            signals: None,
+        }
     }
 
     /// Watches a mapping of signals beside the rules: it decides, as they do, what the decoder makes of events.
     pub fn with_signals(self, signals: Option<SignalsFile>) -> Self {
         Self { signals, ..self }
+    }
+
+    /// Watches the lookups in a folder too.
+    pub fn with_lookups(self, lookups: Option<PathBuf>) -> Self {
+        Self { lookups, ..self }
     }
 
     /// Refuses rules that several workers cannot count for.
@@ -59,14 +78,14 @@ impl Reloader {
     /// Checks the files. Returns new rules, if any; logs errors and changes. With `settle` it waits until the files stay the same.
     pub fn check(&mut self, settle: bool) -> Option<NewRules> {
         let mapping = self.signals.as_mut().and_then(|file| file.check(settle));
-        let seen = changed(&self.seen, settle, || FilesOnDisk::read(&self.paths));
+        let seen = changed(&self.seen, settle, || FilesOnDisk::read_with_lookups(&self.paths, self.lookups.as_deref()));
         if mapping.is_none() && seen.is_none() {
             return None;
         }
         let new_mapping = mapping.is_some();
         self.params.signals = mapping.or(self.params.signals.take());
         self.seen = seen.unwrap_or(std::mem::take(&mut self.seen));
-        match reload(&self.seen, &self.in_force) {
+        match reload(&self.seen, &self.in_force, self.params.time_zone) {
             Ok(reloaded) => self.take(reloaded, new_mapping),
             Err(report) => {
                 log(&report);
@@ -131,8 +150,12 @@ impl Reloader {
         let added = list(after.keys().filter(|name| !before.contains_key(*name)).copied().collect());
         let removed = list(before.keys().filter(|name| !after.contains_key(*name)).copied().collect());
         let differs = |(name, text): &(&&str, &&str)| before.get(**name).is_some_and(|before| before != *text);
+        let lookup_texts = |texts: &RuleTexts| -> RuleTexts {
+            texts.iter().filter(|(path, _)| is_lookup(path)).map(|(path, text)| (path.clone(), Arc::clone(text))).collect()
+        };
+        let lookups_changed = lookup_texts(&self.in_force) != lookup_texts(texts);
         let changed = list(after.iter().filter(differs).map(|(name, _)| *name).collect());
-        tracing::info!(rules, added, changed, removed, "the rules were reloaded");
+        tracing::info!(rules, added, changed, removed, lookups_changed, "the rules were reloaded");
     }
 }
 

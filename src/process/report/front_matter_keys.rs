@@ -1,6 +1,8 @@
 //! What the keys of a rule's front matter mean, in words for `squelch explain`.
 
 use crate::model::duration::format_ms;
+use crate::rule::Rule;
+use crate::rule::definition::active::Active;
 use crate::rule::definition::detectors::DetectorSpec;
 use crate::rule::definition::detectors::absence::AbsenceSpec;
 use crate::rule::definition::detectors::change::ChangeSpec;
@@ -32,6 +34,19 @@ pub(crate) fn span(front: &FrontMatter) -> String {
 /// By which time events fall into windows, where it is not their own.
 pub(crate) fn time(front: &FrontMatter) -> Option<String> {
     (front.time == TimeSource::Broker).then(|| "the broker's: events count when it received them".into())
+}
+
+/// When its breaches count, where not always.
+pub(crate) fn active(rule: &Rule) -> Option<String> {
+    let Active { hours, zone, except } = rule.active.as_ref()?;
+    let days: Vec<String> = hours.days.iter().map(|day| day.0.to_string()).collect();
+    let days = if days.is_empty() { "every day".into() } else { days.join(", ") };
+    let times = match (hours.from, hours.to) {
+        (Some(from), Some(to)) => format!(" from {from} to {to}"),
+        _ => String::new(),
+    };
+    let except = if except.is_empty() { String::new() } else { format!(", but for {} days", except.len()) };
+    Some(format!("{days}{times}, {}{except}", zone.0.name()))
 }
 
 /// From when on the rule is evaluated, where it waits for its windows.
@@ -102,9 +117,11 @@ fn deviation(spec: &DeviationSpec) -> String {
         }
     };
     let (which, history) = match spec.season {
-        Season::None => ("", "values"),
-        Season::Day => (" at the same hour of the day", "earlier days"),
-        Season::Week => (" at the same hour of the week", "earlier weeks"),
+        Season::None => (String::new(), "values"),
+        Season::Day => (" at the same hour of the day".into(), "earlier days"),
+        Season::LocalDay(zone) => (format!(" at the same hour of the day in {}", zone.0.name()), "earlier days"),
+        Season::Week => (" at the same hour of the week".into(), "earlier weeks"),
+        Season::LocalWeek(zone) => (format!(" at the same hour of the week in {}", zone.0.name()), "earlier weeks"),
     };
     let settle = match spec.settle_ms {
         0 => String::new(),

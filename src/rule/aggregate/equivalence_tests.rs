@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use crate::model::event::{Kind, LabelKeys, UTC};
 use crate::rule::aggregate::grouped;
 use crate::rule::exec::expression_chain::evaluate;
+use crate::rule::lookup::table::Lookups;
 use crate::rule::plan;
 use crate::rule::sql::query;
 
@@ -67,7 +68,8 @@ fn near(a: &ScalarValue, b: &ScalarValue) -> bool {
 }
 
 fn planned(text: &str) -> plan::RulePlan {
-    let context = plan::PlanContext { label_keys: &LabelKeys::default(), windows: &[], instant: false };
+    let context =
+        plan::PlanContext { label_keys: &LabelKeys::default(), windows: &[], lookups: &Lookups::default(), instant: false };
     plan::plan(&query::parse(text).unwrap().statement, context).unwrap()
 }
 

@@ -240,7 +240,7 @@ impl TwoColumns {
 
     /// The slope of the line through the rows by least squares. `None` where they have one x.
     pub fn slope(&self) -> Option<f64> {
-        (self.x.squares.value() > 0.0).then(|| self.products.ratio(self.x.squares))
+        (self.x.squares.value() > 0.0).then(|| self.products().ratio(self.x.squares))
     }
 
     /// The y of that line at an x.

@@ -4,11 +4,14 @@ use std::ops::Range;
 
 use crate::model::diagnostic::yaml_tree::{Entry, Node};
 use crate::model::diagnostic::{Diagnostic, nearest};
+use crate::model::local_time::Zone;
 use crate::model::severity::Severity;
+use crate::rule::definition::active::ActiveSpec;
 use crate::rule::definition::detectors::{self, DetectorSpec};
 use crate::rule::definition::file::RuleFile;
 use crate::rule::definition::key_reader::KeyReader;
 use crate::rule::definition::window_spec::{self, KEEP_INSTANT_MS, NamedWindow, TimeSource, WindowSpec};
+use crate::rule::function::time_zone::zone;
 
 /// What an author set for a rule. Durations are event time in milliseconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +30,10 @@ pub struct FrontMatter {
     pub windows: Vec<NamedWindow>,
     /// By which time events fall into windows.
     pub time: TimeSource,
+    /// The time zone of seasons, of `local_hour(ts)` and of `active`.
+    pub time_zone: Option<Zone>,
+    /// When breaches count; always, where it is not set.
+    pub active: Option<ActiveSpec>,
     /// How long a breach must last before the alert fires.
     pub for_ms: i64,
     /// How long an alert goes on firing after its last breach.
@@ -51,6 +58,15 @@ impl FrontMatter {
     /// The value of `key` as it was written.
     pub fn node(&self, key: &str) -> Option<&Node> {
         self.written.iter().find(|entry| entry.key == key).map(|entry| &entry.node)
+    }
+
+    /// With this time zone, where it names none of its own.
+    pub fn in_zone(mut self, usual: Zone) -> Self {
+        let zone = *self.time_zone.get_or_insert(usual);
+        if let Some(DetectorSpec::Deviation(spec)) = &mut self.detector {
+            spec.season = spec.season.in_zone(zone);
+        }
+        self
     }
 
     /// The place of `key`'s value in the file; the file's start where it was not given.
@@ -88,6 +104,8 @@ pub fn parse(file: &RuleFile) -> Result<FrontMatter, Vec<Diagnostic>> {
         every_ms: window_spec.every_ms(),
         windows,
         time,
+        time_zone: time_zone(&mut read),
+        active: active(&mut read),
         for_ms,
         keep_firing_for_ms,
         detector,
@@ -134,6 +152,21 @@ fn detector_fits(read: &mut KeyReader, detector: Option<&DetectorSpec>, window_s
         let message = format!("`for` with `{key}`: it is there for one evaluation, so the alert would never fire");
         read.error(read.place("for"), message, "leave `for` out; `keep_firing_for` is how long the alert stays");
     }
+}
+
+fn time_zone(read: &mut KeyReader) -> Option<Zone> {
+    let name = read.text("time_zone")?;
+    match zone(&name) {
+        Ok(zone) => Some(Zone(zone)),
+        Err(hint) => {
+            read.error(read.place("time_zone"), format!("`{name}` is no time zone"), &hint);
+            None
+        }
+    }
+}
+
+fn active(read: &mut KeyReader) -> Option<ActiveSpec> {
+    ActiveSpec::parse(read.node("active")?).map_err(|errors| read.errors(errors)).ok()
 }
 
 fn rule_name(read: &mut KeyReader) -> Option<String> {

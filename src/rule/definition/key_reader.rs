@@ -10,7 +10,7 @@ use crate::model::duration;
 use crate::rule::definition::file::{self, RuleFile};
 
 /// All keys, in the order in which the docs explain them.
-pub const KEYS: [&str; 20] = [
+pub const KEYS: [&str; 22] = [
     "rule",
     "severity",
     "window",
@@ -19,6 +19,8 @@ pub const KEYS: [&str; 20] = [
     "every",
     "windows",
     "time",
+    "time_zone",
+    "active",
     "for",
     "keep_firing_for",
     "deviation",

@@ -323,7 +323,7 @@ fn bad_name(name: &str) -> Option<(String, &'static str)> {
         let hint = "use lower case letters, digits and `_`: it stands in the SQL, as in `FROM yesterday.metrics`";
         return Some((format!("{name:?} is no name for a window"), hint));
     }
-    let taken = Kind::ALL.iter().any(|kind| kind.table() == name) || ["public", "information_schema"].contains(&name);
+    let taken = Kind::ALL.iter().any(|kind| kind.table() == name) || ["public", "information_schema", "lookup"].contains(&name);
     taken.then(|| (format!("`{name}` means something else in SQL"), "call the window by what it is: `yesterday`, `hour_before`"))
 }
 

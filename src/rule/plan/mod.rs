@@ -35,6 +35,7 @@ use crate::model::limits::EVALUATION_BYTES_MAX;
 use crate::rule::aggregate::series::function::named;
 use crate::rule::exec::expression_chain::ExpressionChain;
 use crate::rule::exec::post_aggregate::{PostAggregate, Slot};
+use crate::rule::lookup::table::Lookups;
 use crate::rule::plan::null_on_error::{NullOnError, as_written};
 use crate::rule::plan::silent_input::answers_silence;
 use crate::rule::plan::stream_scan::{AggregateSource, Leaf, RowSource, stream_below};
@@ -106,6 +107,8 @@ pub struct PlanContext<'a> {
     pub label_keys: &'a LabelKeys,
     /// The named windows: `yesterday` in `FROM yesterday.metrics`.
     pub windows: &'a [String],
+    /// The tables `lookup.…`.
+    pub lookups: &'a Lookups,
     /// Whether the rule looks at single events: then its query must not aggregate.
     pub instant: bool,
 }
@@ -207,7 +210,7 @@ fn instant(plan: &LogicalPlan, schema: SchemaRef) -> Result<RulePlan> {
 
 /// The plan before it is cut: what the oracle runs as a batch query.
 pub fn logical_plan(statement: &Statement, context: PlanContext<'_>) -> Result<LogicalPlan> {
-    let catalog = Catalog::new(context.label_keys, context.windows, options().clone());
+    let catalog = Catalog::new(context.label_keys, context.windows, context.lookups, options().clone());
     let parser_options = ParserOptions { collect_spans: true, ..ParserOptions::from(&options().sql_parser) };
     SqlToRel::new_with_options(&catalog, parser_options).sql_statement_to_plan(statement.clone())
 }

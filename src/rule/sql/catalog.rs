@@ -1,4 +1,4 @@
-//! What a rule's SQL may name: five tables and a list of functions. Rule authors' SQL is untrusted input, so the list holds
+//! What a rule's SQL may name: five tables, lookups, and a list of functions. Rule authors' SQL is untrusted input, so the list holds
 //! only what is a pure function of its arguments and keeps its memory bounded; the rest gets an error with a hint.
 
 use std::collections::BTreeMap;
@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{Result, TableReference, plan_err};
+use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, Volatility, WindowUDF};
 use datafusion::{functions, functions_aggregate, functions_window};
@@ -14,6 +15,7 @@ use datafusion::{functions, functions_aggregate, functions_window};
 use crate::model::event::{Kind, LabelKeys};
 use crate::rule::aggregate;
 use crate::rule::function;
+use crate::rule::lookup::table::{Lookups, SCHEMA};
 
 /// One of the streams, as a table that is only ever planned, never scanned.
 #[derive(Debug)]
@@ -33,19 +35,25 @@ impl TableSource for StreamTable {
 pub struct Catalog<'a> {
     tables: Vec<Arc<StreamTable>>,
     windows: &'a [String],
+    lookups: &'a Lookups,
     options: ConfigOptions,
 }
 
 impl<'a> Catalog<'a> {
     /// A catalog whose tables have these label columns. Each table can also be read through a named window: `yesterday.metrics`.
-    pub fn new(label_keys: &LabelKeys, windows: &'a [String], options: ConfigOptions) -> Self {
+    pub fn new(label_keys: &LabelKeys, windows: &'a [String], lookups: &'a Lookups, options: ConfigOptions) -> Self {
         let tables = Kind::ALL.iter().map(|kind| Arc::new(StreamTable { kind: *kind, schema: label_keys.schema(*kind) }));
-        Self { tables: tables.collect(), windows, options }
+        Self { tables: tables.collect(), windows, lookups, options }
     }
 }
 
 impl ContextProvider for Catalog<'_> {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        if name.catalog().is_none() && name.schema() == Some(SCHEMA) {
+            let Some(lookup) = self.lookups.get(name.table()) else { return plan_err!("table '{name}' not found") };
+            let table = MemTable::try_new(lookup.rows.schema(), vec![vec![lookup.rows.clone()]])?;
+            return Ok(provider_as_source(Arc::new(table)));
+        }
         let known =
             name.catalog().is_none() && name.schema().is_none_or(|schema| self.windows.iter().any(|known| known == schema));
         match self.tables.iter().find(|table| known && table.kind.table() == name.table()) {

@@ -10,12 +10,40 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::model::diagnostic::{Diagnostic, nearest};
 use crate::model::event::Kind;
+use crate::rule::lookup::table::SCHEMA;
 use crate::rule::sql::places::{find_after, span_bytes};
 use crate::rule::sql::syntax_tree::{aggregate, last};
 
 /// The names that stand before a table's name: `yesterday` in `FROM yesterday.metrics`.
 pub fn windows_read(statement: &Statement) -> Vec<String> {
-    tables_of(statement).iter().filter_map(|table| Some(window_of(table)?.0.value.clone())).collect()
+    let name_of = |table: &ObjectName| Some(window_of(table)?.0.value.clone()).filter(|name| name != SCHEMA);
+    tables_of(statement).iter().filter_map(name_of).collect()
+}
+
+/// The lookups that are read: `limits` in `JOIN lookup.limits`.
+pub fn lookups_read(statement: &Statement) -> Vec<Ident> {
+    let name_of =
+        |table: &ObjectName| window_of(table).filter(|(schema, _)| schema.value == SCHEMA).map(|(_, name)| name.clone());
+    tables_of(statement).iter().filter_map(name_of).collect()
+}
+
+/// Lookups that are not there. `known` are those that are.
+pub fn unknown_lookups<'k>(text: &str, statement: &Statement, known: impl Iterator<Item = &'k str> + Clone) -> Vec<Diagnostic> {
+    let unknown = |name: &Ident| {
+        if known.clone().any(|known| known == name.value) {
+            return None;
+        }
+        let all = known.clone().collect::<Vec<_>>();
+        let hint = match nearest(&name.value, all.iter().copied()) {
+            Some(near) => format!("did you mean `{SCHEMA}.{near}`?"),
+            None if all.is_empty() => {
+                format!("write lookups/{}.csv, and name its folder with `lookups: lookups` or --lookups", name.value)
+            }
+            None => format!("the lookups are {}", all.join(", ")),
+        };
+        Some(Diagnostic::new(span_bytes(text, name.span), format!("unknown lookup `{}`", name.value), hint))
+    };
+    lookups_read(statement).iter().filter_map(unknown).collect()
 }
 
 /// Windows and tables of windows that are not there.
@@ -33,6 +61,9 @@ fn unknown_window(text: &str, table: &ObjectName, windows: &[String]) -> Option<
             hint: Some(format!("say of which table: `{}.metrics`", name.value)),
         });
     };
+    if window.value == SCHEMA {
+        return None;
+    }
     if !names().any(|known| known == window.value) {
         let hint = match nearest(&window.value, names()) {
             Some(near) => format!("did you mean `{near}`?"),

@@ -139,6 +139,7 @@ pub fn instead_of(function: &str) -> Option<&'static str> {
         "datediff" | "date_diff" | "timestampdiff" => "subtract the times: extract(epoch FROM b - a) is the seconds between them",
         "dateadd" | "date_add" => "add an interval: ts + INTERVAL '1 hour'",
         "len" => "write length(…)",
+        "hour_of_day" | "local_time" => "write local_hour(ts), in the time zone of the rule",
         "year" | "month" | "day" | "hour" | "minute" | "second" | "dayofweek" => "write extract(hour FROM ts)",
         "toduration" | "todouble" | "tofloat64" | "toint64" => "write TRY_CAST(… AS DOUBLE)",
         _ => return None,

@@ -16,6 +16,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::event::{Kind, LabelKeys, label_column};
 use crate::model::limits::SQL_DEPTH_MAX;
+use crate::model::local_time::Zone;
 use crate::rule::sql::catalog;
 use crate::rule::sql::characters;
 use crate::rule::sql::lint;
@@ -38,6 +39,11 @@ pub struct Sql {
 
 /// Parses the text of one rule (see [`crate::rule::definition::file::RuleFile::sql`]).
 pub fn parse(text: &str) -> Result<Sql, Vec<Diagnostic>> {
+    parse_in(text, Zone::default())
+}
+
+/// Parses the text of one rule whose local times are those of a zone.
+pub fn parse_in(text: &str, zone: Zone) -> Result<Sql, Vec<Diagnostic>> {
     if let Some(error) = query_depth::too_long(text) {
         return Err(vec![error]);
     }
@@ -77,7 +83,7 @@ pub fn parse(text: &str) -> Result<Sql, Vec<Diagnostic>> {
     }
     let refused = lint::all(text, &statement);
     let groups_not_selected = lint::groups_not_selected(text, &statement);
-    let not_rewritten = rewrite::rewrite(text, &mut statement);
+    let not_rewritten = rewrite::rewrite(text, &mut statement, zone);
     if let ControlFlow::Break(()) = VisitMut::visit(&mut statement, &mut HavingAliases) {
         tracing::debug!("the alias visitor never breaks");
     }

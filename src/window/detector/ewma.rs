@@ -65,7 +65,7 @@ impl Ewma {
         let moments = self.by_hour.get(&hour)?;
         let history = match season {
             Season::None => moments.values,
-            Season::Day | Season::Week => moments.periods - usize::from(moments.last_period == period),
+            _ => moments.periods - usize::from(moments.last_period == period),
         };
         Some(Baseline { history, expected: moments.mean, scale: (moments.squares / moments.weight).max(0.0).sqrt() })
     }

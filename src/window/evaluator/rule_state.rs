@@ -85,6 +85,9 @@ impl RuleState {
             let mut seen = BTreeSet::new();
             breaches.retain(|breach| seen.insert(breach.labels.clone()));
         }
+        if let Some(active) = &self.rule.active {
+            breaches.retain(|breach| active.contains(breach.ts));
+        }
         breaches
     }
 
@@ -102,7 +105,7 @@ impl RuleState {
 
     /// Whether the state of `old`'s detector means the same for this rule.
     pub(crate) fn detects_like(&self, old: &Self) -> bool {
-        let times = |state: &Self| (state.rule.front.window_spec, state.rule.front.window_ms);
+        let times = |state: &Self| (state.rule.front.window_spec, state.rule.front.window_ms, state.rule.front.time_zone);
         let sql = |state: &Self| state.rule.file.sql().trim_start().to_string();
         self.rule.front.detector == old.rule.front.detector && times(self) == times(old) && sql(self) == sql(old)
     }

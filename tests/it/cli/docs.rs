@@ -23,6 +23,9 @@ fn name_of(rule: &str) -> Option<&str> {
 fn write_rules(dir: &Path) -> usize {
     let rules = dir.join("rules");
     std::fs::create_dir(&rules).unwrap();
+    std::fs::create_dir_all(dir.join("lookups")).unwrap();
+    let lookup = blocks().into_iter().find(|(info, _)| info == "csv").unwrap().1;
+    std::fs::write(dir.join("lookups/limits.csv"), lookup).unwrap();
     let queries: Vec<String> = blocks().into_iter().filter(|(info, _)| info == "sql").map(|(_, text)| text).collect();
     for (i, query) in queries.iter().enumerate() {
         let bare = format!("query_{i}");

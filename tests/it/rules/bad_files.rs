@@ -24,7 +24,12 @@ fn expected(case: &Path) -> PathBuf {
 fn check_says_what_is_wrong_with_each_bad_rule() {
     for case in cases("fixtures/bad_rules") {
         let name = case.file_name().unwrap();
-        let done = Command::new(binary()).current_dir(root().join("fixtures/bad_rules")).arg("check").arg(name).output().unwrap();
+        let mut command = Command::new(binary());
+        command.current_dir(root().join("fixtures/bad_rules")).arg("check").arg(name);
+        if case.join("lookups").exists() {
+            command.arg("--lookups").arg(Path::new(name).join("lookups"));
+        }
+        let done = command.output().unwrap();
         let said = String::from_utf8(done.stdout).unwrap();
         assert_eq!(done.status.code(), Some(1), "{name:?}: {said}");
         expect_file(&expected(&case), &said);

@@ -3,6 +3,7 @@
 pub mod bad_files;
 pub mod detectors;
 pub mod hostile_files;
+pub mod lookups;
 pub mod mutations;
 pub mod oracle;
 pub mod other_engine;

@@ -311,7 +311,8 @@ impl Plain {
     fn new(query: &str, book: &LoadedRules, schema: &SchemaRef) -> Self {
         let statement = sql::parse(query).unwrap().statement;
         let windows = ["long".to_string(), "before".to_string()];
-        let context = plan::PlanContext { label_keys: &book.label_keys, windows: &windows, instant: false };
+        let context =
+            plan::PlanContext { label_keys: &book.label_keys, windows: &windows, lookups: &book.lookups, instant: false };
         let mut scans = Vec::new();
         let over_rows = plan::logical_plan(&statement, context)
             .unwrap()

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use squelch::io::decode::decoder::Decoder;
 use squelch::io::decode::message_info::MessageInfo;
 use squelch::rule::check::from_texts;
+use squelch::rule::definition::output_columns::Breach;
 use squelch::window::evaluator::Evaluator;
 use squelch::window::limits::WindowLimits;
 
@@ -53,60 +54,140 @@ fn series(rng: &mut Rng, name: &str) -> Vec<Option<i64>> {
 
 const SERIES: [&str; 6] = ["plain", "late", "gone", "from_zero", "rare", "other"];
 
+/// What a rule answers at some instants beside what promtool expects of it.
+struct Comparison {
+    decoder: Decoder,
+    evaluator: Evaluator,
+    test: String,
+}
+
+impl Comparison {
+    fn new(query: &str) -> Self {
+        let rule = format!("/*---\nrule: figures\nseverity: info\nwindow: {WINDOW_S}s\nevery: 1s\n---*/\n{query}");
+        let book = from_texts(vec![("figures.sql".into(), rule.into())]).unwrap_or_else(|report| panic!("{report}"));
+        let decoder = Decoder::new(&book.label_keys, i64::MAX);
+        let rules = book.rules.into_iter().map(std::sync::Arc::new).collect();
+        let mut evaluator = Evaluator::new(rules, WindowLimits::default(), || 0).unwrap();
+        evaluator.start(START_MS);
+        let test = format!("rule_files: []\nevaluation_interval: 1s\ntests:\n- interval: {INTERVAL_S}s\n  input_series:\n");
+        Self { decoder, evaluator, test }
+    }
+
+    /// Adds a series of both: the metric, its labels, its samples.
+    fn add(&mut self, metric: &str, labels: &[(&str, &str)], samples: &[Option<i64>]) {
+        let json: Vec<String> = labels.iter().map(|(key, value)| format!(r#""{key}":"{value}""#)).collect();
+        for (at, value) in samples.iter().enumerate().filter_map(|(at, value)| Some((at, (*value)?))) {
+            let (ts, labels) = (START_MS + at as i64 * INTERVAL_S * 1000, json.join(","));
+            let line = format!(r#"{{"kind":"metric","ts":{ts},"name":"{metric}","value":{value},"labels":{{{labels}}}}}"#);
+            self.decoder.message(line.as_bytes(), MessageInfo::default(), &mut |bad| panic!("{}", bad.reason));
+        }
+        let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
+        let values: Vec<String> = samples.iter().map(|value| value.map_or("_".into(), |value| value.to_string())).collect();
+        writeln!(self.test, "  - {{series: '{metric}{{{}}}', values: '{}'}}", labels.join(","), values.join(" ")).unwrap();
+    }
+
+    /// The breaches at some instants, each with its second after the start. Where a sample lies on a bound of the window, Prometheus takes
+    /// one that is not in it here.
+    fn evaluated(&mut self) -> Vec<(i64, Vec<Breach>)> {
+        let batch = self.decoder.take();
+        self.evaluator.ingest(
+            &batch,
+            [0; squelch::model::event::TABLES],
+            std::array::from_fn(|kind| batch.tables[kind].num_rows()),
+        );
+        self.test.push_str("  promql_expr_test:\n");
+        let mut all = Vec::new();
+        while let Some(at) = self.evaluator.next_tick().filter(|at| *at <= START_MS + 1_200_000) {
+            self.evaluator.take_due(at);
+            let second = (at - START_MS) / 1000;
+            if second % 97 == 3 && second % INTERVAL_S != 0 {
+                all.push((second, self.evaluator.evaluate(0, at, i64::MIN).unwrap()));
+            }
+        }
+        all
+    }
+
+    fn expect(&mut self, promql: &str, second: i64, samples: &[(String, f64)]) {
+        writeln!(self.test, "  - expr: '{promql}'\n    eval_time: {second}s\n    exp_samples:").unwrap();
+        for (labels, value) in samples {
+            writeln!(self.test, "    - {{labels: '{labels}', value: {value:?}}}").unwrap();
+        }
+    }
+
+    fn passes(&self) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("figures.yaml");
+        std::fs::write(&path, &self.test).unwrap();
+        let output = program("promtool").args(["test", "rules"]).arg(&path).output().unwrap();
+        let report = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}", report.chars().take(4000).collect::<String>());
+    }
+}
+
+#[test]
+fn quantiles_of_histograms_are_prometheus_own() {
+    const BOUNDS: [&str; 5] = ["0.1", "0.25", "0.5", "1", "+Inf"];
+    let mut comparison = Comparison::new(
+        "SELECT round(histogram_quantile(0.9, labels['le'], value) * 1e9) AS p90, round(histogram_quantile(0.3, labels['le'], value) * 1e9) AS p30, \
+         1 AS value FROM metrics WHERE name = 'b'",
+    );
+    let mut rng = Rng(5);
+    for pod in ["x", "y"] {
+        let mut counts = [10_000_i64; BOUNDS.len()];
+        let samples: Vec<[i64; BOUNDS.len()]> = (0..80)
+            .map(|_| {
+                let mut below = 0;
+                for count in &mut counts {
+                    below += rng.below(12) as i64;
+                    *count += below;
+                }
+                counts
+            })
+            .collect();
+        for (at, bound) in BOUNDS.into_iter().enumerate() {
+            let column: Vec<Option<i64>> = samples.iter().map(|row| Some(row[at])).collect();
+            comparison.add("b", &[("le", bound), ("pod", pod)], &column);
+        }
+    }
+    let mut compared = 0;
+    for (second, breaches) in comparison.evaluated() {
+        for (column, quantile) in [("p90", 0.9), ("p30", 0.3)] {
+            let numbers = breaches.iter().flat_map(|breach| &breach.numbers);
+            let answers: Vec<(String, f64)> =
+                numbers.filter(|(name, _)| name == column).map(|(_, it)| ("{}".into(), *it)).collect();
+            compared += answers.len();
+            let promql = format!("round(histogram_quantile({quantile}, sum by (le) (increase(b[5m]))) * 1e9)");
+            comparison.expect(&promql, second, &answers);
+        }
+    }
+    assert!(compared > 15, "{compared} figures are compared");
+    comparison.passes();
+}
+
 #[test]
 fn figures_are_prometheus_own() {
     let mut rng = Rng(11);
-    let all: Vec<(&str, Vec<Option<i64>>)> = SERIES.into_iter().map(|name| (name, series(&mut rng, name))).collect();
     let columns: String = FIGURES.iter().enumerate().map(|(at, (ours, _))| format!(", {ours} AS f{at}")).collect();
-    let rule = format!(
-        "/*---\nrule: figures\nseverity: info\nwindow: {WINDOW_S}s\nevery: 1s\n---*/\n\
-         SELECT labels['of'] AS of, 1 AS value{columns} FROM metrics WHERE name = 'm' GROUP BY labels['of']"
-    );
-    let book = from_texts(vec![("figures.sql".into(), rule.into())]).unwrap_or_else(|report| panic!("{report}"));
-    let mut decoder = Decoder::new(&book.label_keys, i64::MAX);
-    for (name, samples) in &all {
-        for (at, value) in samples.iter().enumerate().filter_map(|(at, value)| Some((at, (*value)?))) {
-            let ts = START_MS + at as i64 * INTERVAL_S * 1000;
-            let line = format!(r#"{{"kind":"metric","ts":{ts},"name":"m","value":{value},"labels":{{"of":"{name}"}}}}"#);
-            decoder.message(line.as_bytes(), MessageInfo::default(), &mut |bad| panic!("{}", bad.reason));
-        }
+    let mut comparison = Comparison::new(&format!(
+        "SELECT labels['of'] AS of, 1 AS value{columns} FROM metrics WHERE name = 'm' GROUP BY labels['of']"
+    ));
+    for name in SERIES {
+        comparison.add("m", &[("of", name)], &series(&mut rng, name));
     }
-    let batch = decoder.take();
-    let rules = book.rules.into_iter().map(std::sync::Arc::new).collect();
-    let mut evaluator = Evaluator::new(rules, WindowLimits::default(), || 0).unwrap();
-    evaluator.start(START_MS);
-    evaluator.ingest(&batch, [0; squelch::model::event::TABLES], std::array::from_fn(|kind| batch.tables[kind].num_rows()));
-    let mut test = format!("rule_files: []\nevaluation_interval: 1s\ntests:\n- interval: {INTERVAL_S}s\n  input_series:\n");
-    for (name, samples) in &all {
-        let values: Vec<String> = samples.iter().map(|value| value.map_or("_".into(), |value| value.to_string())).collect();
-        writeln!(test, "  - {{series: 'm{{of=\"{name}\"}}', values: '{}'}}", values.join(" ")).unwrap();
-    }
-    test.push_str("  promql_expr_test:\n");
     let mut compared = 0;
-    while let Some(at) = evaluator.next_tick().filter(|at| *at <= START_MS + 1_200_000) {
-        evaluator.take_due(at);
-        let second = (at - START_MS) / 1000;
-        // Where a sample lies on a bound of the window, Prometheus takes one that is not in it here.
-        if second % 97 != 3 || second % INTERVAL_S == 0 {
-            continue;
-        }
-        let breaches = evaluator.evaluate(0, at, i64::MIN).unwrap();
+    for (second, breaches) in comparison.evaluated() {
         for (figure, (_, promql)) in FIGURES.iter().enumerate() {
-            writeln!(test, "  - expr: '{promql}'\n    eval_time: {second}s\n    exp_samples:").unwrap();
-            for breach in &breaches {
-                let Some((_, value)) = breach.numbers.iter().find(|(name, _)| *name == format!("f{figure}")) else { continue };
-                let name = if promql.starts_with("last") { "m" } else { "" };
-                let of = breach.labels.get("of").unwrap();
-                writeln!(test, "    - {{labels: '{name}{{of=\"{of}\"}}', value: {value:?}}}").unwrap();
-                compared += 1;
-            }
+            let name = if promql.starts_with("last") { "m" } else { "" };
+            let column = format!("f{figure}");
+            let answer = |breach: &Breach| {
+                let (_, value) = breach.numbers.iter().find(|(name, _)| *name == column)?;
+                Some((format!("{name}{{of=\"{}\"}}", breach.labels.get("of")?), *value))
+            };
+            let answers: Vec<(String, f64)> = breaches.iter().filter_map(answer).collect();
+            compared += answers.len();
+            comparison.expect(promql, second, &answers);
         }
     }
     assert!(compared > 300, "{compared} figures are compared");
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("figures.yaml");
-    std::fs::write(&path, test).unwrap();
-    let output = program("promtool").args(["test", "rules"]).arg(&path).output().unwrap();
-    let report = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}", report.chars().take(4000).collect::<String>());
+    comparison.passes();
 }

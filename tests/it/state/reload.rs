@@ -10,10 +10,13 @@ use squelch::io::decode::decoder::Decoder;
 use squelch::io::decode::message_info::MessageInfo;
 use squelch::io::files::topology_file;
 use squelch::io::incident_message;
+use squelch::model::local_time::Zone;
 use squelch::process::config::Config;
 use squelch::rule::check::{LoadedRules, from_texts};
 use squelch::rule::reload::{FilesOnDisk, ReloadedRules, RuleTexts, reload};
 use squelch::topology::Topology;
+use squelch::window::evaluator::Evaluator;
+use squelch::window::limits::WindowLimits;
 
 use crate::support::demo::outage_lines;
 use crate::support::expect::first_difference;
@@ -384,7 +387,7 @@ fn a_bad_version_keeps_the_old_one() {
     let good: RuleTexts = Files::from([("a.sql".into(), Arc::clone(&a)), ("b.sql".into(), Arc::clone(&b))]);
     let bad = a.replace("sum(value)", "summ(value)");
     let better = b.replace("value > 1", "value > 2");
-    let renewed = reload(&on_disk(&[("a.sql", &bad), ("b.sql", &better), ("c.sql", "no rule")]), &good).unwrap();
+    let renewed = reload(&on_disk(&[("a.sql", &bad), ("b.sql", &better), ("c.sql", "no rule")]), &good, Zone::default()).unwrap();
     assert_eq!(running(&renewed), ["a", "b"]);
     assert_eq!((&renewed.texts[Path::new("a.sql")], renewed.texts[Path::new("b.sql")].as_ref()), (&a, better.as_str()));
     assert_eq!((renewed.stale.len(), renewed.left_out.len()), (1, 1));
@@ -392,17 +395,51 @@ fn a_bad_version_keeps_the_old_one() {
     assert!(said.contains("a.sql:7:") && said.contains("`sum`") && said.contains("c.sql"), "{said}");
 
     // Of two rules with one name the one that runs keeps it, wherever its file stands.
-    let twin = reload(&on_disk(&[("0.sql", &sum_rule("b", "", "value > 9")), ("a.sql", &a), ("b.sql", &b)]), &good).unwrap();
+    let twin =
+        reload(&on_disk(&[("0.sql", &sum_rule("b", "", "value > 9")), ("a.sql", &a), ("b.sql", &b)]), &good, Zone::default())
+            .unwrap();
     assert_eq!((running(&twin), twin.texts == good), (vec!["a", "b"], true));
     // Two files may exchange their names.
-    let swapped = reload(&on_disk(&[("a.sql", &b), ("b.sql", &a)]), &good).unwrap();
+    let swapped = reload(&on_disk(&[("a.sql", &b), ("b.sql", &a)]), &good, Zone::default()).unwrap();
     assert!(running(&swapped) == ["a", "b"] && swapped.reports.is_empty());
     // A file that is gone takes its rule along; one that cannot be read does not.
     let mut disk = on_disk(&[("b.sql", &b)]);
-    assert_eq!(running(&reload(&disk, &good).unwrap()), ["b"]);
+    assert_eq!(running(&reload(&disk, &good, Zone::default()).unwrap()), ["b"]);
     disk.files.insert("a.sql".into(), Err("cannot be read: no".into()));
-    let unread = reload(&disk, &good).unwrap();
+    let unread = reload(&disk, &good, Zone::default()).unwrap();
     assert_eq!((running(&unread), unread.reports.len()), (vec!["a", "b"], 1));
     disk.no_folders.push(("rules".into(), "cannot be read: no".into()));
-    assert!(reload(&disk, &good).is_err(), "a folder that cannot be read says nothing about its rules");
+    assert!(reload(&disk, &good, Zone::default()).is_err(), "a folder that cannot be read says nothing about its rules");
+}
+
+#[test]
+fn a_lookup_is_reloaded_as_the_rules_that_read_it() {
+    let rule = "/*---\nrule: high\nseverity: warning\nwindow: 10s\n---*/\nSELECT m.service, m.v AS value \
+                FROM (SELECT service, max(value) AS v FROM metrics GROUP BY service) m \
+                JOIN lookup.limits l ON m.service = l.service WHERE m.v > l.most\n";
+    let limits = |text: &str| on_disk(&[("lookups/limits.csv", text), ("rules/high.sql", rule)]);
+    let fires = |renewed: &ReloadedRules| {
+        let rules = from_texts(renewed.texts.clone().into_iter().collect()).unwrap().rules;
+        let mut decoder = Decoder::new(&renewed.rules.label_keys, i64::MAX);
+        let mut evaluator = Evaluator::new(rules.into_iter().map(Arc::new).collect(), WindowLimits::default(), || 0).unwrap();
+        evaluator.start(1_773_446_400_000);
+        let line = br#"{"kind":"metric","ts":1773446405000,"name":"m","value":50,"service":"web"}"#;
+        decoder.message(line, MessageInfo::default(), &mut |bad| panic!("{}", bad.reason));
+        let batch = decoder.take();
+        evaluator.ingest(&batch, [0; squelch::model::event::TABLES], std::array::from_fn(|table| batch.tables[table].num_rows()));
+        let at = evaluator.next_tick().unwrap();
+        evaluator.take_due(at);
+        !evaluator.evaluate(0, at, i64::MIN).unwrap().is_empty()
+    };
+    let first = reload(&limits("service,most\nweb,90\n"), &RuleTexts::new(), Zone::default()).unwrap();
+    assert!(!fires(&first));
+    let second = reload(&limits("service,most\nweb,40\n"), &first.texts, Zone::default()).unwrap();
+    assert!(second.reports.is_empty() && second.texts != first.texts && fires(&second));
+    // A bad version keeps the good one, and the rules that read it.
+    let third = reload(&limits("service,most\nweb,4O\nchat,1\n"), &second.texts, Zone::default()).unwrap();
+    assert_eq!((running(&third), third.stale.len(), third.texts == second.texts), (vec!["high"], 1, true));
+    let said = third.reports.iter().map(ToString::to_string).collect::<String>();
+    assert!(said.contains("lookups/limits.csv:2:5") && said.contains("`4O` is no number"), "{said}");
+    let gone = reload(&on_disk(&[("rules/high.sql", rule)]), &second.texts, Zone::default());
+    assert!(gone.is_err_and(|wrong| wrong.to_string().contains("unknown lookup `limits`")), "a rule goes on with its lookup");
 }

@@ -39,7 +39,9 @@ impl Scenario {
 
     /// The rules, and the labels that they and the topology read.
     pub fn book(&self, params: &EngineParams) -> LoadedRules {
-        let mut book = check::load(&[self.path.join("rules")]).unwrap_or_else(|report| panic!("{report}"));
+        let lookups = Some(self.path.join("lookups")).filter(|dir| dir.exists());
+        let mut book = check::load_with(&[self.path.join("rules")], lookups.as_deref(), params.time_zone)
+            .unwrap_or_else(|report| panic!("{report}"));
         params.add_label_keys(&mut book.label_keys);
         book
     }

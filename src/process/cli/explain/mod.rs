@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::notify::local_time::Zone;
+use crate::model::local_time::Zone;
 use crate::process::cli::answer::{Answer, Terminal, print_errors};
 use crate::process::config::Config;
-use crate::process::load_rules::load_rules;
+use crate::process::load_rules::{load_rules_with, lookups_folder};
 
 #[derive(Args, Debug)]
 pub(crate) struct ExplainArgs {
@@ -21,6 +21,9 @@ pub(crate) struct ExplainArgs {
     /// Folders or files of rules
     #[arg(long, value_name = "DIR", default_value = "rules")]
     rules: Vec<PathBuf>,
+    /// The folder of lookups that rules join [default: lookups, where it is there]
+    #[arg(long, value_name = "DIR")]
+    lookups: Option<PathBuf>,
     /// For incidents: the output of a replay, instead of NATS
     #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "nats"])]
     from: Option<PathBuf>,
@@ -39,7 +42,7 @@ pub(crate) struct ExplainArgs {
 }
 
 pub(crate) fn run(args: ExplainArgs, terminal: &mut Terminal) -> Result<Answer> {
-    let ExplainArgs { what, rules, from, config, nats, metrics, svg } = args;
+    let ExplainArgs { what, rules, lookups, from, config, nats, metrics, svg } = args;
     if let Some(file) = from {
         return terminal.answer(incident::from_file(&what, &file)?.shown(svg.as_deref(), Zone::default())?);
     }
@@ -52,7 +55,13 @@ pub(crate) fn run(args: ExplainArgs, terminal: &mut Terminal) -> Result<Answer> 
         bail!("--svg draws an incident: {what} is a rule");
     }
     let metrics = metrics.as_deref().map(text_of).transpose()?;
-    let rules = load_rules(&rules, terminal.style.color, &mut print_errors)?;
+    let rules = load_rules_with(
+        &rules,
+        lookups_folder(lookups.as_deref()).as_deref(),
+        Zone::default(),
+        terminal.style.color,
+        &mut print_errors,
+    )?;
     let text = rule::rule(&what, rules, metrics.as_deref())?;
     terminal.answer(text.ok_or_else(|| format!("there is no {what} among these rules")))
 }

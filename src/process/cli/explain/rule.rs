@@ -54,6 +54,9 @@ fn describe(evaluator: &Evaluator, index: RuleIndex) -> String {
     } else {
         format!("when the breach has lasted {}", format_ms(front.for_ms))
     };
+    if let Some(active) = front_matter_keys::active(rule) {
+        line("active", active);
+    }
     if let Some(first) = front_matter_keys::waits(front) {
         line("begins", first);
     }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::diagnostic::yaml_tree::Node;
 use crate::model::duration::format_ms;
+use crate::model::local_time::Zone;
 use crate::model::time::{DAY_MS, HOUR_MS, WEEK_MS};
 use crate::rule::definition::detectors::map_reader::MapReader;
 
@@ -73,15 +74,28 @@ pub enum Season {
     Day,
     /// Those of the same hour of the week, UTC.
     Week,
+    /// Those of the same hour of the day in a time zone.
+    LocalDay(Zone),
+    /// Those of the same hour of the week in a time zone.
+    LocalWeek(Zone),
 }
 
 impl Season {
+    /// The same in a time zone.
+    pub fn in_zone(self, zone: Zone) -> Self {
+        match self {
+            Season::Day if zone != Zone::default() => Season::LocalDay(zone),
+            Season::Week if zone != Zone::default() => Season::LocalWeek(zone),
+            other => other,
+        }
+    }
+
     /// After how long it repeats; `None` for no season.
     pub fn period_ms(self) -> Option<i64> {
         match self {
             Season::None => None,
-            Season::Day => Some(DAY_MS),
-            Season::Week => Some(WEEK_MS),
+            Season::Day | Season::LocalDay(_) => Some(DAY_MS),
+            Season::Week | Season::LocalWeek(_) => Some(WEEK_MS),
         }
     }
 }
@@ -97,8 +111,8 @@ impl DeviationSpec {
         let season = [Season::None, Season::Day, Season::Week][read.choice("season", &["none", "day", "week"])];
         let (usual_over_ms, usual_history) = match season {
             Season::None => (2 * HOUR_MS, 10),
-            Season::Day => (14 * DAY_MS, 3),
-            Season::Week => (8 * WEEK_MS, 3),
+            Season::Day | Season::LocalDay(_) => (14 * DAY_MS, 3),
+            Season::Week | Season::LocalWeek(_) => (8 * WEEK_MS, 3),
         };
         let over_ms = read.duration("over", usual_over_ms);
         let method = read.choice("method", &["median", "ewma", "tail"]);

@@ -7,6 +7,7 @@ pub mod build;
 pub mod functions;
 pub mod joins;
 pub mod json;
+pub mod local_time;
 pub mod order_by;
 pub mod patterns;
 pub mod regexes;
@@ -18,10 +19,11 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{Expr, Query, Select, Statement, VisitMut, VisitorMut};
 
 use crate::model::diagnostic::Diagnostic;
+use crate::model::local_time::Zone;
 
-/// Rewrites a statement; what cannot be rewritten is an error.
-pub fn rewrite(text: &str, statement: &mut Statement) -> Vec<Diagnostic> {
-    let mut rewriter = Rewriter { text, errors: Vec::new() };
+/// Rewrites a statement whose local times are those of a zone; what cannot be rewritten is an error.
+pub fn rewrite(text: &str, statement: &mut Statement, zone: Zone) -> Vec<Diagnostic> {
+    let mut rewriter = Rewriter { text, zone, errors: Vec::new() };
     if let ControlFlow::Break(()) = VisitMut::visit(statement, &mut rewriter) {
         tracing::debug!("the rewriter never breaks");
     }
@@ -30,6 +32,8 @@ pub fn rewrite(text: &str, statement: &mut Statement) -> Vec<Diagnostic> {
 
 struct Rewriter<'a> {
     text: &'a str,
+    /// Of `local_hour(ts)`.
+    zone: Zone,
     errors: Vec<Diagnostic>,
 }
 
@@ -53,6 +57,9 @@ impl VisitorMut for Rewriter<'_> {
             if let Err(error) = rewrite(self.text, expr) {
                 self.errors.push(error);
             }
+        }
+        if let Err(error) = local_time::rewrite(self.text, expr, self.zone) {
+            self.errors.push(error);
         }
         ControlFlow::Continue(())
     }
