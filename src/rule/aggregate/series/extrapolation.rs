@@ -23,13 +23,13 @@ pub(super) struct Sampled {
 pub(super) fn extrapolated(segment: &Sampled, window: &Range<TimestampMs>, counter: bool, rate: bool) -> Option<f64> {
     let seconds = |ms: i64| ms as f64 / 1000.0;
     let plain = segment.difference;
-    let sampled = seconds(segment.last_ts - segment.first_ts);
+    let sampled = seconds(segment.last_ts.saturating_sub(segment.first_ts));
     if segment.samples < 2 || sampled <= 0.0 {
         return None;
     }
     let between = sampled / (segment.samples - 1) as f64;
-    let mut to_start = seconds(segment.first_ts - window.start);
-    let to_end = seconds(window.end - segment.last_ts);
+    let mut to_start = seconds(segment.first_ts.saturating_sub(window.start));
+    let to_end = seconds(window.end.saturating_sub(segment.last_ts));
     // A counter cannot have been below zero: it is extrapolated to where it would have been zero, and no further.
     if counter && plain > 0.0 && segment.first >= 0.0 {
         to_start = to_start.min(sampled * (segment.first / plain));

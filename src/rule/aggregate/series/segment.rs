@@ -108,10 +108,10 @@ impl SeriesPart for Segment {
         let follows = later.first_ts > self.last_ts;
         if !self.delta && follows && later.first < self.last {
             self.sum = self.sum + self.last;
-            self.resets += 1;
+            self.resets = self.resets.saturating_add(1);
         }
-        self.resets += later.resets;
-        self.samples += later.samples;
+        self.resets = self.resets.saturating_add(later.resets);
+        self.samples = self.samples.saturating_add(later.samples);
         if follows || later.last_ts > self.last_ts {
             (self.last_ts, self.last) = (later.last_ts, later.last);
         }

@@ -22,7 +22,7 @@ use crate::support::root;
 use crate::support::runs::Scenario;
 
 /// Fixtures whose rules and events leave something in each part of an engine: windows, rows, sessions, each judge, spans, incidents.
-const STATEFUL: [&str; 12] = [
+const STATEFUL: [&str; 13] = [
     "kinds/session",
     "kinds/rows-joined",
     "kinds/deviation-ewma",
@@ -33,6 +33,7 @@ const STATEFUL: [&str; 12] = [
     "kinds/new-term",
     "kinds/metric-aggregation",
     "kinds/cardinality",
+    "kinds/counters",
     "scenarios/learned-topology",
     "scenarios/cascade",
 ];
@@ -57,7 +58,7 @@ fn stateful() -> (Engine, Decoder) {
     static SET: OnceLock<Set> = OnceLock::new();
     let params = EngineParams::default();
     let (rules, keys) = SET.get_or_init(|| {
-        let paths: Vec<_> = STATEFUL[..11].iter().map(|name| root().join("fixtures").join(name).join("rules")).collect();
+        let paths: Vec<_> = STATEFUL[..12].iter().map(|name| root().join("fixtures").join(name).join("rules")).collect();
         let mut book = check::load(&paths).unwrap_or_else(|report| panic!("{report}"));
         params.add_label_keys(&mut book.label_keys);
         (book.rules.into_iter().map(Arc::new).collect(), book.label_keys)
