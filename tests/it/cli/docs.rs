@@ -286,3 +286,41 @@ fn the_korean_readme_has_the_structure_of_the_english_one() {
     assert_eq!(differs, None);
     assert_eq!(english.len(), korean.len());
 }
+
+/// The rules whose alerts docs/incidents.md shows, and what is in the events about the two services that it shows.
+const EXAMPLE_RULES: [&str; 4] =
+    ["app/api_latency_high", "app/http_server_error_rate", "business/checkout_conversion_low", "logs/log_error_rate"];
+const EXAMPLE_SERVICES: &str = "\"payment";
+
+#[test]
+fn the_incident_shown_is_the_one_that_comes_out() {
+    let text = std::fs::read_to_string(root().join("docs/incidents.md")).unwrap();
+    let block = |start: &str| text.split(start).nth(1).and_then(|rest| rest.split("```").next()).unwrap().to_string();
+    let (message, commands) = (block("```json\n"), block("```text\n$ "));
+    let (replay, rest) = commands.split_once("\n$ ").unwrap();
+    let (explain, shown) = rest.split_once('\n').unwrap();
+
+    let dir = tempfile::tempdir().unwrap();
+    let (events, topology) = squelch::process::demo_files();
+    let events = String::from_utf8(events).unwrap();
+    let lines: Vec<&str> = events.lines().collect();
+    let about_both = lines.iter().filter(|line| line.contains(EXAMPLE_SERVICES)).chain(lines.last());
+    std::fs::write(dir.path().join("night.jsonl"), about_both.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    std::fs::write(dir.path().join("topology.yaml"), topology).unwrap();
+    std::fs::create_dir(dir.path().join("rules")).unwrap();
+    for rule in EXAMPLE_RULES {
+        let name = rule.split('/').next_back().unwrap();
+        std::fs::copy(root().join(format!("rules/{rule}.sql")), dir.path().join(format!("rules/{name}.sql"))).unwrap();
+    }
+
+    squelch(dir.path(), replay.strip_prefix("squelch ").unwrap());
+    let explained = squelch(dir.path(), explain.strip_prefix("squelch ").unwrap());
+    let (want, got): (Vec<&str>, Vec<&str>) = (shown.trim_end().lines().collect(), explained.trim_end().lines().collect());
+    assert!(shown_is_said(&want, &got), "`{explain}` prints:\n{explained}");
+
+    let revisions = std::fs::read_to_string(dir.path().join("out.jsonl")).unwrap();
+    let second = revisions.lines().nth(1).unwrap();
+    let texts = message.split('"').skip(1).step_by(2).map(|text| text.trim_end_matches('…'));
+    let missing: Vec<&str> = texts.filter(|text| !second.contains(text)).collect();
+    assert!(missing.is_empty(), "docs/incidents.md shows {missing:?}, the message is:\n{second}");
+}
