@@ -177,7 +177,7 @@ impl Tie {
                 format!("{from} and {to} both depend on {via}, and {alerting}")
             }
             TieReason::Caller => {
-                format!("calls to {from} and to {to} both suffer, from {}", new.peer.as_deref().unwrap_or_default())
+                format!("calls from {} to {from} and to {to} both fail or are slow", new.peer.as_deref().unwrap_or_default())
             }
             TieReason::CoOccurrence(JointEpisodes { both, either }) => {
                 format!("{from} and {to} failed together {both} of the {either} times before")

@@ -201,7 +201,7 @@ pub fn rank<'a>(evidence: impl Iterator<Item = &'a Evidence>, of_env: &EnvIndex,
             ],
             Subject::Cleared(callers) => {
                 let callers = callers.iter().map(|caller| caller.as_ref()).collect::<Vec<_>>().join(", ");
-                vec![format!("only calls from {callers} to it suffer, which answers for that itself")]
+                vec![format!("only calls from {callers} to it fail or are slow, which points at {callers}")]
             }
         },
     };
@@ -250,15 +250,15 @@ impl<'a> FailingEntities<'a> {
         let unknown = topology.size().0 > 0 && !mine.spot.is_some_and(|spot| spot.is_node(topology));
         let cleared = || self.cleared.iter().filter(|entity| !mine.answers_for.contains(entity.as_ref()));
         match self.all.len() - 1 + cleared().count() {
-            0 if mine.alerts => reasons.push("it alone alerts".into()),
+            0 if mine.alerts => reasons.push("no other entity fails".into()),
             0 => reasons.push("no alert is about it, only about its calls".into()),
             others => {
                 let of_cleared = cleared().filter(|entity| mine.spot.is_some_and(|spot| of_env.depends(entity, spot)));
                 reasons.push(depending(self.explained.of(mine.spot, mine).1 + of_cleared.count(), others));
                 reasons.push(match nearest {
-                    None if unknown => "the topology does not know it, nor what it depends on".into(),
+                    None if unknown => "it is not in the topology, so its dependencies are unknown".into(),
                     None if mine.dependencies(of_env).is_empty() => "it depends on nothing that the topology knows".into(),
-                    None => "nothing that it depends on alerts".into(),
+                    None => "none of its dependencies fails".into(),
                     Some(other) => format!("it depends on {}, which alerts too", other.entity),
                 });
                 if self.all.len() > 1 {
@@ -267,15 +267,15 @@ impl<'a> FailingEntities<'a> {
             }
         }
         if unknown && reasons.len() == 1 {
-            reasons.push("the topology does not know it".into());
+            reasons.push("it is not in the topology".into());
         }
         if !mine.answers_for.is_empty() {
             let callees = mine.answers_for.iter().copied().collect::<Vec<_>>().join(", ");
-            reasons.push(format!("its calls to {callees} suffer, nobody else's do"));
+            reasons.push(format!("its calls to {callees} fail or are slow, those of other callers do not"));
         }
         let callers = edges.callers(mine.entity);
         if !callers.is_empty() {
-            reasons.push(format!("calls to it from {} suffer", callers.join(", ")));
+            reasons.push(format!("calls to it from {} fail or are slow", callers.join(", ")));
         }
         if mine.indicators.score > 0.0 && self.all.len() > 1 {
             let score = mine.indicators.score;

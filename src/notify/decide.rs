@@ -1,9 +1,9 @@
 //! What a receiver gets of an incident now: something, nothing, or later.
 
+use crate::model::local_time::{Hours, Zone};
 use crate::model::severity::Severity;
 use crate::model::time::TimestampMs;
 use crate::notify::incident_view::IncidentView;
-use crate::notify::local_time::{Hours, Zone};
 use crate::notify::receiver::{News, Wants};
 use crate::notify::record::{Record, WaitingFor};
 use crate::notify::route::{Router, Target};

@@ -9,7 +9,6 @@ pub mod call;
 pub mod decide;
 pub mod digest;
 pub mod incident_view;
-pub mod local_time;
 pub mod queue;
 pub mod rate_limit;
 pub mod receiver;

@@ -232,7 +232,7 @@ fn list(value: &Json) -> &[Json] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::notify::local_time::Zone;
+    use crate::model::local_time::Zone;
 
     fn body(entities: &[String], links: &[(usize, usize)]) -> Json {
         let alert = |(at, entity): (usize, &String)| json!({"entity": entity, "severity": "critical", "status": "firing", "started_at": format!("2026-03-14T02:{:02}:{:02}Z", at / 60, at % 60)});

@@ -8,8 +8,8 @@ use minijinja::{AutoEscape, Environment, State, UndefinedBehavior, Value, escape
 use serde_json::{Map, Value as Json, json};
 
 use crate::model::duration::format_ms;
+use crate::model::local_time::Zone;
 use crate::model::time::{TimestampMs, format_rfc3339, parse_rfc3339};
-use crate::notify::local_time::Zone;
 use crate::page::assets::{ICON, SCRIPT, STYLE};
 use crate::page::language::{Language, filled};
 use crate::page::text::{in_address, is_web_address};

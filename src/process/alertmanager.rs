@@ -9,12 +9,12 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
 use crate::io::alertmanager::backend::{Backend, Outcome};
-use crate::io::command_message::AnswerMessage;
 use crate::io::nats::NatsError;
-use crate::io::nats::command_client::{CommandClient, Sent};
+use crate::io::nats::command_client::CommandClient;
 use crate::model::command::CommandKind;
 use crate::notify::route::Router;
 use crate::process::config::Config;
+use crate::process::send_command;
 
 /// How long a client waits for the answer to its command.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -40,17 +40,11 @@ impl NatsBackend {
         }
     }
 
-    async fn sent(&self, kind: CommandKind, mut fields: Map<String, Value>) -> Result<Outcome, String> {
-        let unreadable = |error: serde_json::Error| format!("a message cannot be read: {error}");
-        let id = self.client.new_id(&serde_json::to_vec(&fields).map_err(unreadable)?);
-        fields.insert("id".into(), id.to_string().into());
-        let body = serde_json::to_vec(&fields).map_err(unreadable)?;
-        match self.client.send(kind, id, body.into(), ANSWER_WITHIN).await.map_err(|error| error.to_string())? {
-            Sent::Answered(answer) => {
-                let answer: AnswerMessage = serde_json::from_slice(&answer).map_err(unreadable)?;
-                Ok(Outcome { refused: answer.reason, silence: answer.silence })
-            }
-            Sent::Unanswered => {
+    async fn sent(&self, kind: CommandKind, fields: Map<String, Value>) -> Result<Outcome, String> {
+        match send_command::send(&self.client, kind, fields, ANSWER_WITHIN).await? {
+            send_command::Outcome::Answered(answer) => Ok(Outcome { refused: answer.reason, silence: answer.silence }),
+            send_command::Outcome::Unsendable(why) => Ok(Outcome { refused: Some(why), silence: None }),
+            send_command::Outcome::Unanswered => {
                 Err("the command is stored and not decided yet: is there a squelch that reads the stream?".into())
             }
         }

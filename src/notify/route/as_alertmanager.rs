@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use chrono::Weekday;
 use serde_json::{Value, json};
 
+use crate::model::local_time::{Clock, Hours};
 use crate::model::severity::Severity;
-use crate::notify::local_time::{Clock, Hours};
 use crate::notify::route::{Condition, Route, Router};
 
 impl Router {

@@ -8,10 +8,10 @@ use serde_saphyr::Spanned;
 
 use crate::alert::external_entity::NamePattern;
 use crate::model::duration::format_ms;
+use crate::model::local_time::{Hours, Zone};
 use crate::model::severity::Severity;
 use crate::model::time::TimestampMs;
 use crate::notify::incident_view::{AlertView, IncidentView};
-use crate::notify::local_time::{Hours, Zone};
 use crate::notify::settings::check::{Notifiers, Routes};
 use crate::notify::settings::names::Names;
 use crate::notify::settings::route_config::{MatchConfig, RouteConfig};

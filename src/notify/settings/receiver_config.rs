@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use crate::notify::local_time::Hours;
+use crate::model::local_time::Hours;
 use crate::notify::receivers::datadog::DatadogConfig;
 use crate::notify::receivers::elasticsearch::ElasticsearchConfig;
 use crate::notify::receivers::email::EmailConfig;
@@ -64,11 +64,11 @@ pub struct ReceiverConfig {
 pub struct QuietConfig {
     /// Days on which they begin; all, where none is named.
     #[serde(default)]
-    pub days: Vec<crate::notify::local_time::Day>,
+    pub days: Vec<crate::model::local_time::Day>,
     /// From this time of day, in `time_zone`.
-    pub from: crate::notify::local_time::Clock,
+    pub from: crate::model::local_time::Clock,
     /// To this time of day.
-    pub to: crate::notify::local_time::Clock,
+    pub to: crate::model::local_time::Clock,
     /// What waits; warnings and infos where it is not set.
     #[serde(default)]
     pub severity: Option<Spanned<Names>>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use crate::notify::local_time::Hours;
+use crate::model::local_time::Hours;
 use crate::notify::settings::duration::DurationMs;
 use crate::notify::settings::names::Names;
 

@@ -4,6 +4,7 @@
 //! [`PostAggregate`], which runs once a tick on the few rows that the aggregates yield. So a rule costs its groups and panes, never its
 //! events.
 
+mod literal;
 pub mod mergeable;
 pub mod null_on_error;
 mod silent_input;

@@ -19,6 +19,7 @@ use datafusion::optimizer::analyzer::AnalyzerRule;
 use crate::rule::function::no_nan::{no_nan, wrapped};
 use crate::rule::function::round_half_even::{round_half_even, rounded};
 use crate::rule::function::whole_arithmetic;
+use crate::rule::plan::literal;
 
 /// The analyzer rule. It runs after type coercion, so that it sees every cast.
 #[derive(Debug)]
@@ -46,7 +47,11 @@ fn rewrite_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 
 fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
-        Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) => converted(*expr, field, schema),
+        Expr::Cast(Cast { expr, field }) => match literal::read(&expr, field.data_type())? {
+            Some(value) => Ok(Transformed::yes(Expr::Literal(value, None))),
+            None => converted(*expr, field, schema),
+        },
+        Expr::TryCast(TryCast { expr, field }) => converted(*expr, field, schema),
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_arithmetic(op) => arithmetic(*left, op, *right, schema),
         Expr::Negative(inner) => {
             let kind = inner.get_type(schema)?;

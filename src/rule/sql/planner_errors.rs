@@ -34,7 +34,8 @@ pub fn explain(error: &DataFusionError, text: &str) -> Diagnostic {
             _ => (raw, None),
         };
         let message = message.lines().next().unwrap_or_default().to_string();
-        let quoted = message.split('`').nth(1).and_then(|name| find_word(text, name));
+        let literal = |name: &str| find_sign(text, &format!("'{name}'"));
+        let quoted = message.split('`').nth(1).and_then(|name| literal(name).or_else(|| find_word(text, name)));
         Diagnostic { span: span.or(quoted).unwrap_or_else(|| first_word(text)), message, hint }
     });
     planner_words::without(explained)

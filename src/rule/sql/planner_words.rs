@@ -140,8 +140,16 @@ pub fn instead_of(function: &str) -> Option<&'static str> {
         "dateadd" | "date_add" => "add an interval: ts + INTERVAL '1 hour'",
         "len" => "write length(…)",
         "hour_of_day" | "local_time" => "write local_hour(ts), in the time zone of the rule",
-        "year" | "month" | "day" | "hour" | "minute" | "second" | "dayofweek" => "write extract(hour FROM ts)",
-        "toduration" | "todouble" | "tofloat64" | "toint64" => "write TRY_CAST(… AS DOUBLE)",
+        "year" => "write extract(year FROM ts)",
+        "month" => "write extract(month FROM ts)",
+        "day" => "write extract(day FROM ts)",
+        "hour" => "write extract(hour FROM ts)",
+        "minute" => "write extract(minute FROM ts)",
+        "second" => "write extract(second FROM ts)",
+        "dayofweek" | "day_of_week" | "weekday" => {
+            "write extract(isodow FROM ts), or local_weekday(ts) in the time zone of the rule"
+        }
+        "toduration" | "todouble" | "tofloat64" | "toint64" | "to_number" => "write TRY_CAST(… AS DOUBLE)",
         _ => return None,
     })
 }

@@ -301,7 +301,7 @@ fn the_incident_shown_is_the_one_that_comes_out() {
     let (explain, shown) = rest.split_once('\n').unwrap();
 
     let dir = tempfile::tempdir().unwrap();
-    let (events, topology) = squelch::process::demo_files();
+    let (events, topology) = crate::support::demo::demo_files();
     let events = String::from_utf8(events).unwrap();
     let lines: Vec<&str> = events.lines().collect();
     let about_both = lines.iter().filter(|line| line.contains(EXAMPLE_SERVICES)).chain(lines.last());

@@ -310,7 +310,7 @@ fn who_failed_with_others_is_not_called_the_first() {
     let graph = [("web", "db"), ("shop", "db")];
     let mut night = Night::new(&graph, &EngineParams::default());
     night.fails(0, "db");
-    assert_eq!(reasons(&night.until(11)[0], "db"), ["it alone alerts", "its worst alert is critical"]);
+    assert_eq!(reasons(&night.until(11)[0], "db"), ["no other entity fails", "its worst alert is critical"]);
 
     let mut night = Night::new(&graph, &EngineParams::default());
     night.fails(0, "web");
@@ -346,7 +346,7 @@ fn an_entity_without_a_place_in_the_graph_is_told_as_such() {
     let stranger = night.until(11);
     assert_eq!(
         reasons(&stranger[0], "batch"),
-        ["it alone alerts", "the topology does not know it", "its worst alert is critical"]
+        ["no other entity fails", "it is not in the topology", "its worst alert is critical"]
     );
 }
 

@@ -162,7 +162,7 @@ fn what_is_not_served_is_not_found() {
     for path in ["/alertmanager/api/v2/status", "/api/v1/status/buildinfo", "/v1/profiles", "/events/other", "/webhooks/other"] {
         assert_eq!(rig.post(path, &[], b"{}").status, 404, "{path}");
     }
-    assert_eq!(request(rig.squelch.http, "GET", "/events", &[], b"").status, 405);
+    assert_eq!(request(rig.squelch.http, "GET", "/loki/api/v1/push", &[], b"").status, 405);
 }
 
 const BULK: &str = "{\"create\":{\"_index\":\"logs\"}}\n{\"message\":\"a\"}\n{\"index\":{}}\n{\"message\":\n";
@@ -214,7 +214,8 @@ fn clients_get_answers_to_what_they_ask_before() {
     assert!(get("/_cat/health", &[]).text().contains(" green "));
     let head = request(rig.squelch.http, "HEAD", "/", &[], b"");
     assert_eq!((head.status, head.headers["x-elastic-product"].as_str()), (200, "Elasticsearch"));
-    assert_eq!(get("/", &[("Accept", "text/html,application/xhtml+xml,*/*")]).status, 404, "a browser is no such client");
+    let browser = get("/", &[("Accept", "text/html,application/xhtml+xml,*/*")]);
+    assert_eq!((browser.status, browser.headers["location"].as_str()), (303, "/incidents"), "a browser is no such client");
     for path in ["/trace/v1", "/intake/", "/api/v1/check_run", "/api/beta/sketches", "/v2/change/enqueue"] {
         assert_eq!(rig.post(path, &[], b"{}").status, 202, "{path}");
     }

@@ -106,7 +106,7 @@ fn amtool_shows_who_is_notified() {
     }
     let test = |labels: &[&str]| amtool(&squelch, &[&["config", "routes", "test"], labels].concat()).trim().to_string();
     assert_eq!(test(&["severity=critical", "env=production"]), "night,oncall,chat");
-    assert_eq!(test(&["severity=info", "path=a\"b\\c"]), "night,chat");
+    assert_eq!(test(&["severity=info", r#"path=a\"b\\c"#]), "night,chat");
     assert_eq!(test(&["severity=critical", "env=staging"]), "night");
     assert!(amtool(&squelch, &["config", "show"]).contains("Asia/Seoul"));
 }

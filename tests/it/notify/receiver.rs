@@ -28,8 +28,8 @@ impl Revision {
             "id": id, "revision": 1, "change": "opened", "status": "open", "severity": severity, "env": "production",
             "title": format!("{id}: checkout fails"), "summary": format!("{severity} in production since 02:47:10 UTC."),
             "started_at": "2026-03-14T02:47:10Z", "updated_at": "2026-03-14T02:47:40Z", "resolved_at": null,
-            "root_cause": {"entity": "checkout", "score": 0.9, "reasons": ["it alone alerts"]},
-            "candidates": [{"entity": "checkout", "score": 0.9, "reasons": ["it alone alerts"]}],
+            "root_cause": {"entity": "checkout", "score": 0.9, "reasons": ["no other entity fails"]},
+            "candidates": [{"entity": "checkout", "score": 0.9, "reasons": ["no other entity fails"]}],
             "entities": ["checkout"],
             "alerts": [{
                 "fingerprint": "662ddd2d1c6cceb7", "rule": "error_rate", "status": "firing", "severity": severity, "entity": "checkout",

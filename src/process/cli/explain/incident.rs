@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::io::nats::client::connect;
 use crate::io::nats::output::incident_history;
-use crate::notify::local_time::Zone;
+use crate::model::local_time::Zone;
 use crate::page::drawing::drawing;
 use crate::page::pages::{Pages, Reader};
 use crate::page::text::tidy_all;

@@ -67,15 +67,21 @@ pub fn packs() -> &'static [Pack] {
 /// How many of the packs are for made streams.
 pub const MADE: usize = 4;
 
+/// The files of a folder, by name; none of one that is not there.
+fn texts_in(folder: &Path) -> Vec<(PathBuf, Arc<str>)> {
+    let paths = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.expect("a folder can be read").path());
+    let mut texts: Vec<(PathBuf, Arc<str>)> =
+        paths.map(|path| (path.clone(), std::fs::read_to_string(&path).expect("a file can be read").into())).collect();
+    texts.sort();
+    texts
+}
+
 fn recorded(path: &Path) -> Pack {
     let scenario = Scenario::read(path);
-    let mut files: Vec<(PathBuf, Arc<str>)> = std::fs::read_dir(path.join("rules"))
-        .expect("a fixture has rules")
-        .map(|entry| entry.expect("a folder can be read").path())
-        .map(|path| (path.clone(), std::fs::read_to_string(&path).expect("a rule can be read").into()))
-        .collect();
-    files.sort();
-    let fewer = files[1..].to_vec();
+    let (rules, lookups) = (texts_in(&path.join("rules")), texts_in(&path.join("lookups")));
+    assert!(!rules.is_empty(), "{} has rules", path.display());
+    let fewer = [&rules[1..], &lookups].concat();
+    let files = [rules, lookups].concat();
     let file = path.join("topology.yaml");
     let parts = if file.exists() {
         squelch::io::files::topology_file::read(&file).expect("a good topology")
