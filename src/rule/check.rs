@@ -19,7 +19,7 @@ use crate::rule::definition::detectors::DetectorSpec;
 use crate::rule::definition::detectors::map_reader::word_of;
 use crate::rule::definition::file::{self, NoRuleFile, RuleFile};
 use crate::rule::definition::front_matter::{self, FrontMatter};
-use crate::rule::definition::output_columns::{OutputColumns, OutputError};
+use crate::rule::definition::output_columns::{OutputColumns, OutputError, is_word};
 use crate::rule::definition::template::Templates;
 use crate::rule::definition::window_spec::WindowSpec;
 use crate::rule::lookup;
@@ -429,9 +429,10 @@ impl Draft {
         let hint = if !plan.is_grouped() {
             format!("add `{entity}` to the SELECT list and a `GROUP BY {entity}`: without it all {entity}s make one alert")
         } else {
-            match nearest(entity, names.iter().copied()) {
+            let named: Vec<&str> = names.into_iter().filter(|name| is_word(name)).collect();
+            match nearest(entity, named.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("add `{entity}` to the SELECT list and to GROUP BY; the labels now are: {}", names.join(", ")),
+                None => format!("add `{entity}` to the SELECT list and to GROUP BY; the labels now are: {}", named.join(", ")),
             }
         };
         let message = format!("the rule names the {key} `{entity}`, which is no label of its result");

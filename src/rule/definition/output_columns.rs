@@ -167,9 +167,10 @@ impl OutputColumns {
         Ok(Self { computed: detector.numbers(), computed_texts: detector.texts(), ..self })
     }
 
-    /// The names that a template may use.
+    /// The names that a template may use. A column without a name of its own is called after its expression, in the planner's words.
     pub fn template_names(&self) -> Vec<&str> {
-        self.label_names().chain(self.number_names()).chain(self.text_names()).chain(["value", "severity"]).collect()
+        let all = self.label_names().chain(self.number_names()).chain(self.text_names()).chain(["value", "severity"]);
+        all.filter(|name| is_word(name)).collect()
     }
 
     /// Reads the rows of an evaluation at `at`. A row whose value is null or no finite number (0 / 0, 1 / 0) is no breach.
@@ -249,6 +250,11 @@ fn text_at(column: &ArrayRef, row: usize) -> Option<String> {
 fn number_at(column: &ArrayRef, row: usize) -> Option<f64> {
     let column = column.as_primitive::<Float64Type>();
     column.is_valid(row).then(|| column.value(row))
+}
+
+/// Whether somebody has given this name: letters, digits, `_`.
+pub fn is_word(name: &str) -> bool {
+    name.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
 #[cfg(test)]

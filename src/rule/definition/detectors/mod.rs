@@ -18,6 +18,7 @@ use crate::rule::definition::detectors::change::ChangeSpec;
 use crate::rule::definition::detectors::deviation::DeviationSpec;
 use crate::rule::definition::detectors::first_seen::FirstSeenSpec;
 use crate::rule::definition::detectors::sequence::SequenceSpec;
+use crate::rule::definition::output_columns::is_word;
 
 /// What decides which rows of a rule are breaches. A rule without one breaches at every row.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,6 +112,7 @@ impl DetectorSpec {
 }
 
 fn no_label(span: Range<usize>, message: String, wrong: &str, labels: &[&str]) -> Diagnostic {
+    let labels: Vec<&str> = labels.iter().copied().filter(|label| is_word(label)).collect();
     let hint = match nearest(wrong, labels.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None if labels.is_empty() => format!("add `{wrong}` to the SELECT list: the result has no labels"),
