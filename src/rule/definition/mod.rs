@@ -2,6 +2,7 @@
 //! that its query yields ([`output_columns`]) and the texts for people ([`template`]).
 
 pub mod active;
+pub mod column_name;
 pub mod detectors;
 pub mod file;
 pub mod front_matter;

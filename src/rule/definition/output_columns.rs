@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::event::label_of_column;
 use crate::model::labels::Labels;
 use crate::model::time::TimestampMs;
+use crate::rule::definition::column_name::is_word;
 use crate::rule::definition::detectors::DetectorSpec;
 use crate::rule::definition::detectors::sequence::STEP;
 
@@ -250,11 +251,6 @@ fn text_at(column: &ArrayRef, row: usize) -> Option<String> {
 fn number_at(column: &ArrayRef, row: usize) -> Option<f64> {
     let column = column.as_primitive::<Float64Type>();
     column.is_valid(row).then(|| column.value(row))
-}
-
-/// Whether somebody has given this name: letters, digits, `_`.
-pub fn is_word(name: &str) -> bool {
-    name.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
 #[cfg(test)]

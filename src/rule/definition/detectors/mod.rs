@@ -13,12 +13,12 @@ use std::ops::Range;
 use crate::model::diagnostic::yaml_tree::Node;
 use crate::model::diagnostic::{Diagnostic, nearest};
 use crate::model::labels::Labels;
+use crate::rule::definition::column_name::is_word;
 use crate::rule::definition::detectors::absence::AbsenceSpec;
 use crate::rule::definition::detectors::change::ChangeSpec;
 use crate::rule::definition::detectors::deviation::DeviationSpec;
 use crate::rule::definition::detectors::first_seen::FirstSeenSpec;
 use crate::rule::definition::detectors::sequence::SequenceSpec;
-use crate::rule::definition::output_columns::is_word;
 
 /// What decides which rows of a rule are breaches. A rule without one breaches at every row.
 #[derive(Clone, Debug, PartialEq)]
