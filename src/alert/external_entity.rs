@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::model::labels::Labels;
+use crate::model::star_pattern::StarPattern;
 
 /// Labels of a scrape, which may name an exporter.
 const SCRAPE_LABELS: [&str; 2] = ["service", "job"];
@@ -19,7 +20,7 @@ const INSTANCE_IS_EXPORTER: [&str; 2] = ["*kube-state-metrics", "*pushgateway"];
 
 /// A text in which `*` stands for any characters. Case, and whether `-` or `_` is written, make no difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamePattern(String);
+pub struct NamePattern(StarPattern);
 
 /// How the entity of other systems' alerts is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,22 +89,12 @@ fn without_port(instance: &str) -> &str {
 impl NamePattern {
     /// A pattern as an operator writes it.
     pub fn new(text: &str) -> Self {
-        Self(normalized(text))
+        Self(StarPattern::new(&normalized(text)))
     }
 
     /// Whether all of `value` matches.
     pub fn matches(&self, value: &str) -> bool {
-        let value = normalized(value);
-        let mut pieces = self.0.split('*');
-        let Some(mut rest) = pieces.next().and_then(|first| value.strip_prefix(first)) else { return false };
-        let Some(last) = pieces.next_back() else { return rest.is_empty() };
-        for piece in pieces {
-            match rest.find(piece) {
-                Some(at) => rest = &rest[at + piece.len()..],
-                None => return false,
-            }
-        }
-        rest.ends_with(last)
+        self.0.matches(&normalized(value))
     }
 }
 

@@ -55,13 +55,7 @@ pub fn load_with(paths: &[PathBuf], lookups: Option<&Path>, zone: Zone) -> Resul
     let mut files = Vec::new();
     if let Some(dir) = lookups {
         match lookup::files::find(dir) {
-            Ok(found) => files.extend(found.into_iter().filter_map(|path| match read(&path) {
-                Ok(text) => Some((path, text)),
-                Err(why) => {
-                    report.add(&path, Diagnostic::without_hint(0..0, why));
-                    None
-                }
-            })),
+            Ok(found) => files.extend(texts_of(found, &mut report)),
             Err(error) => report.add(dir, Diagnostic::without_hint(0..0, format!("the lookups cannot be read: {error}"))),
         }
     }
@@ -70,17 +64,23 @@ pub fn load_with(paths: &[PathBuf], lookups: Option<&Path>, zone: Zone) -> Resul
             Ok(found) if found.is_empty() => {
                 report.add(path, Diagnostic::new(0..0, "no rule files here", "rules are files that end in .sql"))
             }
-            Ok(found) => files.extend(found.into_iter().filter_map(|path| match read(&path) {
-                Ok(text) => Some((path, text)),
-                Err(why) => {
-                    report.add(&path, Diagnostic::without_hint(0..0, why));
-                    None
-                }
-            })),
+            Ok(found) => files.extend(texts_of(found, &mut report)),
             Err(error) => report.add(path, Diagnostic::without_hint(0..0, format!("cannot be read: {error}"))),
         }
     }
     on_a_large_stack(files, zone, report)
+}
+
+/// The files that can be read, with their texts.
+fn texts_of(paths: Vec<PathBuf>, report: &mut Report) -> Vec<(PathBuf, Arc<str>)> {
+    let text = |path: PathBuf| match read(&path) {
+        Ok(text) => Some((path, text)),
+        Err(why) => {
+            report.add(&path, Diagnostic::without_hint(0..0, why));
+            None
+        }
+    };
+    paths.into_iter().filter_map(text).collect()
 }
 
 /// Makes rules of texts that are already in memory, for example those embedded in the binary.

@@ -1,10 +1,11 @@
 //! Patterns of names and label values: a text in which `*` stands for any characters.
 
+use crate::model::star_pattern::StarPattern;
+
 /// A pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
-    /// The texts between the stars.
-    parts: Vec<String>,
+    text: StarPattern,
     /// Begins with `!`: it matches what the rest does not.
     negated: bool,
 }
@@ -12,18 +13,19 @@ pub struct Pattern {
 impl Pattern {
     /// A pattern of metric names, which are compared as by [`comparable`].
     pub fn of_name(text: &str) -> Self {
-        Self { parts: text.split('*').map(comparable).collect(), negated: false }
+        let parts: Vec<String> = text.split('*').map(comparable).collect();
+        Self { text: StarPattern::new(&parts.join("*")), negated: false }
     }
 
     /// A pattern of values, which are compared as they are.
     pub fn of_value(text: &str) -> Self {
         let (negated, text) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
-        Self { parts: text.split('*').map(String::from).collect(), negated }
+        Self { text: StarPattern::new(text), negated }
     }
 
     /// Whether it matches any text.
     pub fn is_any(&self) -> bool {
-        !self.negated && self.parts.len() > 1 && self.parts.iter().all(String::is_empty)
+        !self.negated && self.text.is_any()
     }
 
     /// Whether it is an exclusion.
@@ -33,24 +35,7 @@ impl Pattern {
 
     /// Whether a text matches. Names must be [`comparable`] already.
     pub fn matches(&self, text: &str) -> bool {
-        self.matches_parts(text) != self.negated
-    }
-
-    fn matches_parts(&self, text: &str) -> bool {
-        let [first, middle @ .., last] = self.parts.as_slice() else {
-            return self.parts.first().is_some_and(|only| only == text);
-        };
-        let Some(mut rest) = text.strip_prefix(first.as_str()).and_then(|rest| rest.strip_suffix(last.as_str())) else {
-            return false;
-        };
-        // The leftmost place of each part leaves most to the parts after it.
-        middle.iter().all(|part| match rest.find(part.as_str()) {
-            Some(at) => {
-                rest = &rest[at + part.len()..];
-                true
-            }
-            None => false,
-        })
+        self.text.matches(text) != self.negated
     }
 }
 

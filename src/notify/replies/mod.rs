@@ -10,6 +10,7 @@ use ring::hmac;
 use serde_json::{Map, Value};
 
 use crate::model::command::CommandKind;
+use crate::model::hex;
 use crate::model::time::TimestampMs;
 use crate::notify::settings::secret::Hidden;
 
@@ -96,14 +97,7 @@ fn key(secret: &Hidden) -> hmac::Key {
 
 /// Whether one of `given`, which are hexadecimal, is the signature of `signed`. In constant time.
 fn is_signed<'a>(key: &hmac::Key, signed: &[u8], given: impl Iterator<Item = &'a str>) -> bool {
-    given.filter_map(from_hex).any(|signature| hmac::verify(key, signed, &signature).is_ok())
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    let digit = |digit: u8| (digit as char).to_digit(16);
-    let pairs = digits.len().is_multiple_of(2).then(|| digits.chunks_exact(2))?;
-    pairs.map(|pair| Some((digit(pair[0])? * 16 + digit(pair[1])?) as u8)).collect()
+    given.filter_map(hex::bytes).any(|signature| hmac::verify(key, signed, &signature).is_ok())
 }
 
 #[cfg(test)]
@@ -114,11 +108,5 @@ pub(crate) mod tests {
     pub(crate) fn signature(secret: &str, signed: &[u8]) -> String {
         let signed = hmac::sign(&key(&Hidden(secret.into())), signed);
         signed.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    #[test]
-    fn hexadecimal_is_read_to_the_digit() {
-        assert_eq!(from_hex("00fFa1"), Some(vec![0, 255, 161]));
-        assert_eq!((from_hex("0"), from_hex("0g"), from_hex("é0")), (None, None, None));
     }
 }

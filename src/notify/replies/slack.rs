@@ -67,9 +67,9 @@ impl ReadReplies for SlackReplies {
         if apart_s.saturating_abs() > STALE_S {
             return Err(ReplyError::Stale(apart_s));
         }
-        let form = url_decoded(request.body);
+        let mut form = form_urlencoded::parse(request.body);
         let (_, payload) =
-            form.into_iter().find(|(name, _)| name == "payload").ok_or_else(|| unreadable("it has no field payload".into()))?;
+            form.find(|(name, _)| name == "payload").ok_or_else(|| unreadable("it has no field payload".into()))?;
         let Payload { user, actions } = serde_json::from_str(&payload).map_err(|error| unreadable(error.to_string()))?;
         let by = user.name.or(user.username).or(user.id).unwrap_or_else(|| "a user of Slack".into());
         let replies = actions.into_iter().filter_map(|pressed| {
@@ -84,11 +84,6 @@ impl ReadReplies for SlackReplies {
         });
         Ok(replies.collect())
     }
-}
-
-/// The fields of a form.
-fn url_decoded(body: &[u8]) -> Vec<(String, String)> {
-    form_urlencoded::parse(body).into_owned().collect()
 }
 
 #[cfg(test)]

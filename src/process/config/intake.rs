@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use crate::io::decode::command::CommandOrigin;
 use crate::io::nats::client::settings::{InputConfig, PARTITION_WORD};
 use crate::model::event::Kind;
+use crate::model::hex;
 use crate::model::limits::{INTAKE_BODY_BYTES_MAX, SUBJECT_TOKEN_BYTES_MAX};
 
 /// What is taken in over HTTP and syslog.
@@ -231,14 +232,7 @@ impl IntakeConfig {
 
 /// The hash that hexadecimal digits say.
 pub fn hash_of(digits: &str) -> Option<[u8; 32]> {
-    let mut hash = [0; 32];
-    if digits.len() != 2 * hash.len() || !digits.is_ascii() {
-        return None;
-    }
-    for (at, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(hash)
+    hex::bytes(digits)?.try_into().ok()
 }
 
 fn is_subject(text: &str) -> bool {

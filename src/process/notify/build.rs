@@ -95,18 +95,17 @@ pub fn reply_readers(config: &Config) -> Result<ReplyReaders> {
     let (mut all, mut complaints) = (ReplyReaders::new(), Vec::new());
     for (name, settings) in &config.notifiers {
         let ReceiverConfig { pagerduty, slack, .. } = &settings.value;
-        let of_pagerduty = pagerduty.as_ref().map(|config| secrets.read(config.webhook_secret()));
-        let of_slack = slack.as_ref().map(|config| secrets.read(config.signing_secret()));
-        let reader = match (of_pagerduty, of_slack) {
-            (Some(Ok(Some(secret))), _) => Box::new(PagerDutyReplies::new(&secret)) as Box<dyn ReadReplies>,
-            (_, Some(Ok(Some(secret)))) => Box::new(SlackReplies::new(&secret)),
-            (Some(Err(complaint)), _) | (_, Some(Err(complaint))) => {
-                complaints.push(complaint);
-                continue;
-            }
-            _ => continue,
+        let secret = match (pagerduty, slack) {
+            (Some(pagerduty), _) => secrets.read(pagerduty.webhook_secret()),
+            (None, Some(slack)) => secrets.read(slack.signing_secret()),
+            (None, None) => Ok(None),
         };
-        all.insert(name.clone(), reader);
+        match secret {
+            Ok(Some(secret)) if pagerduty.is_some() => drop(all.insert(name.clone(), Box::new(PagerDutyReplies::new(&secret)))),
+            Ok(Some(secret)) => drop(all.insert(name.clone(), Box::new(SlackReplies::new(&secret)))),
+            Ok(None) => {}
+            Err(complaint) => complaints.push(complaint),
+        }
     }
     if complaints.is_empty() { Ok(all) } else { Err(reported(config, complaints)) }
 }

@@ -138,9 +138,8 @@ pub fn plan(statement: &Statement, context: PlanContext<'_>) -> Result<RulePlan>
         return plan_err!("no stream is read: select from metrics, logs, spans, alerts or signals");
     }
     let post_aggregate_text = text_of(&above)?;
-    let ungrouped: Vec<String> = (0..).zip(&leaves).filter(|(_, leaf)| !leaf.is_grouped()).map(|(at, _)| leaf_name(at)).collect();
-    let all: Vec<String> = (0..leaves.len()).map(leaf_name).collect();
-    let leaf = |name: &str| ungrouped.iter().any(|it| it == name) || all.iter().all(|it| it != name);
+    // What is no leaf, a lookup, has its rows whatever comes.
+    let leaf = |name: &str| (0..).zip(&leaves).find(|(at, _)| leaf_name(*at) == name).is_none_or(|(_, leaf)| !leaf.is_grouped());
     let answers_silence = answers_silence(&above, &leaf);
     let post_aggregate = PostAggregate::new(&above, slots, &STATE)?;
     Ok(RulePlan { leaves, post_aggregate, schema, post_aggregate_text, answers_silence })
